@@ -1,0 +1,38 @@
+"""Finding the adapter of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from monai.networks.nets import BasicUNet, SegResNet, SwinUNETR
+from torch import nn
+
+from .base import Backbone
+from .convolutional import BasicUNetBackbone, SegResNetBackbone
+from .swin import SwinUNETRBackbone
+
+#: Network class -> what builds its adapter.
+BACKBONES: dict[type[nn.Module], Callable[[Any], Backbone]] = {
+    BasicUNet: BasicUNetBackbone,
+    SegResNet: SegResNetBackbone,
+    SwinUNETR: SwinUNETRBackbone,
+}
+
+
+def register(network: type[nn.Module], adapter: Callable[[Any], Backbone]) -> None:
+    """Make ``adapt`` know a further network class (see docs/architecture.md)."""
+    BACKBONES[network] = adapter
+
+
+def adapt(network: nn.Module) -> Backbone:
+    """Return the adapter of a supported MONAI network.
+
+    Raises:
+        ValueError: for any other class, or for arguments of a known one that cannot be cut into stages.
+    """
+    # The exact class: a subclass may have changed forward, and then the stages would be wrong in silence.
+    if type(network) not in BACKBONES:
+        known = ", ".join(sorted(cls.__name__ for cls in BACKBONES))
+        raise ValueError(f"no backbone adapter for {type(network).__name__}; known networks: {known}")
+    return BACKBONES[type(network)](network)

@@ -1,0 +1,77 @@
+"""Convolutional backbones: MONAI's BasicUNet and SegResNet."""
+
+from __future__ import annotations
+
+from monai.networks.nets import BasicUNet, SegResNet
+from torch import Tensor
+
+from .base import Backbone, Encoded, Window, crop
+
+
+class BasicUNetBackbone(Backbone):
+    """`monai.networks.nets.BasicUNet`: five levels, stride 16."""
+
+    stages = ("conv_0", "down_1", "down_2", "down_3", "down_4")
+    strides = (1, 2, 4, 8, 16)
+    encoder_prefixes = ("conv_0.", "down_")
+    output_layer = "final_conv"
+    stems = ("conv_0.conv_0.conv.weight",)
+
+    def __init__(self, net: BasicUNet) -> None:
+        self.net: BasicUNet = net
+
+    @property
+    def bottleneck_channels(self) -> int:  # noqa: D102
+        return int(self.net.get_parameter("down_4.convs.conv_1.conv.weight").shape[0])
+
+    def run_stage(self, name: str, x: Tensor) -> Tensor:  # noqa: D102
+        return self.net.get_submodule(name)(x)
+
+    def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
+        *skips, _ = (
+            crop(encoded.stages[name], window, stride)
+            for name, stride in zip(self.stages, self.strides, strict=True)
+        )
+        x = crop(encoded.bottleneck, window, self.stride)
+        for level, skip in zip((4, 3, 2, 1), reversed(skips), strict=True):
+            x = self.net.get_submodule(f"upcat_{level}")(x, skip)
+        return self.net.final_conv(x)
+
+
+class SegResNetBackbone(Backbone):
+    """`monai.networks.nets.SegResNet`: one stage per entry of ``blocks_down``, stride 8 with its defaults."""
+
+    encoder_prefixes = ("convInit.", "down_layers.")
+    output_layer = "conv_final.2"
+    stems = ("convInit.conv.weight",)
+
+    def __init__(self, net: SegResNet) -> None:
+        if not net.use_conv_final:
+            raise ValueError("SegResNet needs use_conv_final=True: its last layer is the reconstruction head")
+        if len(net.blocks_up) != len(net.blocks_down) - 1:
+            raise ValueError(
+                f"SegResNet has {len(net.blocks_down)} blocks_down and {len(net.blocks_up)} blocks_up; "
+                "as many minus one are needed to come back to full resolution"
+            )
+        self.net: SegResNet = net
+        self.stages = tuple(f"down_layers.{i}" for i in range(len(net.blocks_down)))
+        self.strides = tuple(2**i for i in range(len(net.blocks_down)))
+
+    @property
+    def bottleneck_channels(self) -> int:  # noqa: D102
+        return int(self.net.init_filters * 2 ** (len(self.stages) - 1))
+
+    def run_stage(self, name: str, x: Tensor) -> Tensor:  # noqa: D102
+        if name == self.stages[0]:
+            x = self.net.convInit(x)
+            if self.net.dropout_prob is not None:
+                x = self.net.dropout(x)
+        return self.net.get_submodule(name)(x)
+
+    def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
+        skips = [
+            crop(encoded.stages[name], window, stride)
+            for name, stride in zip(self.stages[:-1], self.strides[:-1], strict=True)
+        ]
+        bottleneck = crop(encoded.bottleneck, window, self.stride)
+        return self.net.decode(bottleneck, [bottleneck, *reversed(skips)])

@@ -1,0 +1,62 @@
+"""The transformer backbone: MONAI's SwinUNETR."""
+
+from __future__ import annotations
+
+from monai.networks.nets import SwinUNETR
+from torch import Tensor
+
+from .base import Backbone, Encoded, Window, crop
+
+
+class SwinUNETRBackbone(Backbone):
+    """`monai.networks.nets.SwinUNETR`: patch embedding and four Swin stages, stride 32.
+
+    The convolution blocks on the skips (``encoder1`` … ``encoder10``) belong to ``decode``: they run on the
+    cropped features only, and a second dropout view skips them.
+    """
+
+    stages = ("patch_embed", "layers1", "layers2", "layers3", "layers4")
+    strides = (2, 4, 8, 16, 32)
+    encoder_prefixes = ("swinViT.",)
+    output_layer = "out"
+    min_cells = 2  # encoder10 normalises the bottleneck's cells within the window
+    stems = (
+        "swinViT.patch_embed.proj.weight",
+        "encoder1.layer.conv1.conv.weight",
+        "encoder1.layer.conv3.conv.weight",
+    )
+
+    def __init__(self, net: SwinUNETR) -> None:
+        if net.patch_size != 2:
+            raise ValueError(f"SwinUNETR has patch_size {net.patch_size}; its decoder only fits patch_size 2")
+        self.net: SwinUNETR = net
+
+    @property
+    def bottleneck_channels(self) -> int:  # noqa: D102
+        return int(self.net.swinViT.embed_dim * 16)
+
+    def run_stage(self, name: str, x: Tensor) -> Tensor:  # noqa: D102
+        vit = self.net.swinViT
+        if name == "patch_embed":
+            return vit.pos_drop(vit.patch_embed(x))
+        if vit.use_v2:
+            x = vit.get_submodule(f"{name}c")[0](x.contiguous())
+        return vit.get_submodule(name)[0](x.contiguous())
+
+    def bottleneck(self, last: Tensor) -> Tensor:  # noqa: D102
+        return self.net.swinViT.proj_out(last, self.net.normalize)
+
+    def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
+        net = self.net
+        image = crop(encoded.image, window, 1)
+        hidden = [
+            net.swinViT.proj_out(crop(encoded.stages[name], window, stride), net.normalize)
+            for name, stride in zip(self.stages[:-1], self.strides[:-1], strict=True)
+        ]
+        x = net.encoder10(crop(encoded.bottleneck, window, self.stride))
+        x = net.decoder5(x, hidden[3])
+        x = net.decoder4(x, net.encoder4(hidden[2]))
+        x = net.decoder3(x, net.encoder3(hidden[1]))
+        x = net.decoder2(x, net.encoder2(hidden[0]))
+        x = net.decoder1(x, net.encoder1(image))
+        return net.out(x)
