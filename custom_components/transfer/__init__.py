@@ -1,0 +1,21 @@
+"""How pretrained tensors reach a segmentation network, and the report of what did and did not."""
+
+from .cards import CARD_SUFFIX, card_path, compare_views, file_sha256, read_card, write_card
+from .load import check_pretrained, load_pretrained
+from .match import INPUT_LAYERS, TransferReport, match
+from .read import read_weights
+
+__all__ = [
+    "CARD_SUFFIX",
+    "INPUT_LAYERS",
+    "TransferReport",
+    "card_path",
+    "check_pretrained",
+    "compare_views",
+    "file_sha256",
+    "load_pretrained",
+    "match",
+    "read_card",
+    "read_weights",
+    "write_card",
+]

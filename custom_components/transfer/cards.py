@@ -1,0 +1,108 @@
+"""The weights card: a JSON file beside a weights file that says what the weights belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import monai
+import torch
+
+import custom_components
+
+CARD_SUFFIX = ".card.json"
+
+
+def card_path(weights: str | os.PathLike[str]) -> Path:
+    """``models/model.pt`` -> ``models/model.card.json``."""
+    return Path(weights).with_suffix(CARD_SUFFIX)
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _commit() -> str | None:
+    """Commit of the source tree this package runs from; ``None`` for an installed or unpacked copy."""
+    command = ["git", "-C", str(Path(custom_components.__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON under a temporary name and move it into place, so that no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_card(weights: str | os.PathLike[str], card: Mapping[str, Any]) -> Path:
+    """Write the card of a weights file that exists; versions, commit, time and sha256 are added here.
+
+    Args:
+        weights: the weights file.
+        card: method, ``network`` (class and arguments), ``view`` (channels in order, roi in voxels, spacing in
+            mm, orientation, intensity) and ``datalist_hash``, as the config states them.
+    """
+    content = {
+        **card,
+        "versions": {
+            "custom_components": custom_components.__version__,
+            "monai": monai.__version__,
+            "torch": torch.__version__,
+        },
+        "commit": _commit(),
+        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "sha256": file_sha256(weights),
+    }
+    path = card_path(weights)
+    write_json(path, content)
+    return path
+
+
+def read_card(weights: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Read and verify the card beside a weights file; ``None`` where there is none.
+
+    Raises:
+        ValueError: when the card is no JSON object or its sha256 is not the file's.
+    """
+    path = card_path(weights)
+    if not path.is_file():
+        return None
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no valid JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{path} holds {type(card).__name__}; a weights card is a JSON object")
+    found = file_sha256(weights)
+    if card.get("sha256") != found:
+        raise ValueError(
+            f"{weights} has sha256 {found}, its card {path.name} says {card.get('sha256')}: the file is damaged, "
+            "or the card belongs to another one (delete the card to load without its checks)"
+        )
+    return card
+
+
+def compare_views(card_view: Mapping[str, Any], config_view: Mapping[str, Any]) -> list[str]:
+    """What differs between the view the weights were trained on and the view they shall see, one line each."""
+    plain = json.loads(json.dumps(config_view, default=str))
+    return [
+        f"{key}: pretrained with {card_view[key]}, this config has {plain[key]}"
+        for key in plain
+        if key in card_view and card_view[key] != plain[key]
+    ]

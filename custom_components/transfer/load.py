@@ -1,0 +1,81 @@
+"""Loading pretrained weights into a network, never in silence."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from .cards import compare_views, read_card, write_json
+from .match import TransferReport, match
+from .read import read_weights
+
+logger = logging.getLogger(__name__)
+
+
+def check_pretrained(
+    network: nn.Module,
+    path: str | os.PathLike[str],
+    input_layer: str = "repeat_mean",
+    min_share: float = 1.0,
+    view: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Tensor], TransferReport]:
+    """Read, verify and match a weights file without changing the network.
+
+    Args:
+        network: the segmentation network.
+        path: a weights file; its card, if there is one, is verified and compared.
+        input_layer: ``repeat_mean``, ``first`` or ``reinit``, for another number of input channels.
+        min_share: least share of the encoder's keys, in (0, 1], that the file must provide.
+        view: the config's view of the image (channels, roi, spacing, orientation, intensity).
+
+    Returns:
+        the complete state dict to load, and the report.
+
+    Raises:
+        ValueError: when the file cannot be read, its sha256 is wrong, or less of the encoder matches than
+            ``min_share``; a file without any matching key always raises.
+    """
+    if not 0 < min_share <= 1:
+        raise ValueError(f"min_share is {min_share}; it must be in (0, 1]")
+    card = read_card(path) if Path(path).is_file() else None
+    state, report = match(read_weights(path), network, input_layer)
+    report.path = str(path)
+    if report.encoder_share < min_share or not (report.matched or report.adapted):
+        examples = "; ".join((report.wrong_shape + report.missing)[:3])
+        raise ValueError(
+            f"weights {path} do not fit {type(network).__name__}: {report.encoder_share:.0%} of its encoder found, "
+            f"{min_share:.0%} needed ({examples})"
+        )
+    if card is not None and view is not None:
+        report.view_differences = compare_views(card.get("view", {}), view)
+    if card is None:
+        logger.warning("%s has no weights card beside it: how it was trained cannot be checked", path)
+    return state, report
+
+
+def load_pretrained(
+    network: nn.Module,
+    path: str | os.PathLike[str],
+    input_layer: str = "repeat_mean",
+    min_share: float = 1.0,
+    view: Mapping[str, Any] | None = None,
+    report_path: str | os.PathLike[str] | None = None,
+) -> TransferReport:
+    """Load pretrained weights into ``network`` and report what was and what was not.
+
+    Arguments and errors are those of `check_pretrained`; ``report_path`` is where the report goes as JSON.
+    Call it before the network is wrapped or its optimizer built.
+    """
+    state, report = check_pretrained(network, path, input_layer, min_share, view)
+    network.load_state_dict(state, strict=True)
+    logger.info(report.summary())
+    for difference in report.view_differences:
+        logger.warning("the pretrained weights saw the image differently: %s", difference)
+    if report_path is not None:
+        write_json(Path(report_path), report.to_dict())
+    return report
