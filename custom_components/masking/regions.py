@@ -1,0 +1,83 @@
+"""Regions: cubes of patches, and what the region-level tasks of HybridMIM have to predict about them.
+
+A region is the cube of patches that lies under one place of the bottleneck, so patches are grouped by
+*position in space*. (Cutting the raster of patches into runs of n groups other patches, as soon as a region
+is wider than one patch; HybridMIM's released code does so, arXiv 2303.10333 describes the cube.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from custom_components.masking.grid import check_grid, region_grid, triple
+
+
+class RegionTargets(NamedTuple):
+    """What the mask says about each region; R regions of n patches, both in C order.
+
+    Attributes:
+        count: long ``(B, R)``, number of masked patches, 0…n.
+        position: bool ``(B, R, n)``, which of them are masked.
+        patch_valid: bool ``(B, R, n)``, which patches hold a valid voxel.
+        region_valid: bool ``(B, R)``, which regions hold a valid patch.
+    """
+
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    position: Tensor
+    patch_valid: Tensor
+    region_valid: Tensor
+
+
+def group_regions(t: Tensor, patches_per_region: int | Sequence[int]) -> Tensor:
+    """Group a patch grid by region: ``(B, 1, gd, gh, gw)`` to ``(B, R, n)``, any dtype.
+
+    Regions are numbered in C order of the region grid, patches in C order inside their region.
+
+    Raises:
+        ValueError: when the grid is not a multiple of the region.
+    """
+    check_grid(t, "grid")
+    (rd, rh, rw), (kd, kh, kw) = triple(patches_per_region), region_grid(t.shape[2:], patches_per_region)
+    # axes: B, region d, patch d, region h, patch h, region w, patch w -> regions first, then their patches
+    split = t.reshape(t.shape[0], kd, rd, kh, rh, kw, rw).permute(0, 1, 3, 5, 2, 4, 6)
+    return split.reshape(t.shape[0], kd * kh * kw, rd * rh * rw)
+
+
+def ungroup_regions(t: Tensor, grid: Sequence[int], patches_per_region: int | Sequence[int]) -> Tensor:
+    """Undo :func:`group_regions`: ``(B, R, n)`` to ``(B, 1, gd, gh, gw)`` with ``grid = (gd, gh, gw)``.
+
+    Raises:
+        ValueError: when the grid is not a multiple of the region.
+    """
+    (rd, rh, rw), (kd, kh, kw) = triple(patches_per_region), region_grid(grid, patches_per_region)
+    # axes: B, region d h w, patch d h w -> region and patch of the same axis side by side
+    split = t.reshape(t.shape[0], kd, kh, kw, rd, rh, rw).permute(0, 1, 4, 2, 5, 3, 6)
+    return split.reshape(t.shape[0], 1, kd * rd, kh * rh, kw * rw)
+
+
+def region_targets(
+    mask: Tensor, valid_grid: Tensor, patches_per_region: int | Sequence[int]
+) -> RegionTargets:
+    """Read the targets of the region tasks off a mask.
+
+    Args:
+        mask: bool ``(B, 1, gd, gh, gw)``, True = masked.
+        valid_grid: bool, same shape, True where a patch holds a valid voxel.
+        patches_per_region: patches along each axis of a region.
+
+    Returns:
+        The targets; a patch without a valid voxel counts as not masked.
+
+    Raises:
+        ValueError: when the shapes differ, or the grid is not a multiple of the region.
+    """
+    if mask.shape != valid_grid.shape:
+        raise ValueError(
+            f"mask {tuple(mask.shape)} and valid_grid {tuple(valid_grid.shape)} differ in shape."
+        )
+    patch_valid = group_regions(valid_grid, patches_per_region).bool()
+    position = group_regions(mask, patches_per_region).bool() & patch_valid
+    return RegionTargets(position.sum(dim=2), position, patch_valid, patch_valid.any(dim=2))

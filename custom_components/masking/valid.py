@@ -1,0 +1,86 @@
+"""Which voxels count: the transform that adds the map, and the one way to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config.type_definitions import KeysCollection
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.transform import MapTransform
+from torch import Tensor
+
+from custom_components.masking.draw import BoolGrid
+from custom_components.masking.grid import patch_grid, valid_patches
+
+
+class AddValidMaskd(MapTransform):
+    """Add a map of the voxels that count, uint8 ``(1, D, H, W)``: 1 = valid.
+
+    Put it before padding and give its key to every spatial transform after it (padding with 0, nearest
+    interpolation): what was padded is then 0. It carries the image's affine when the image has one.
+
+    Args:
+        keys: images ``(C, D, H, W)`` that share one grid; the first one gives the shape.
+        valid_key: where the map goes.
+        background_below: intensity, in the image's unit at this point; voxels at or under it in all channels
+            of all images are not valid. None: every voxel is.
+        allow_missing_keys: whether keys that are absent are passed over.
+
+    Raises:
+        ValueError: when the images differ in shape.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        valid_key: str = "valid",
+        background_below: float | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.valid_key = valid_key
+        self.background_below = background_below
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the map added."""
+        out = dict(data)
+        keys = list(self.key_iterator(out))
+        if not keys:
+            return out
+        common_shape(out, keys)
+        # as_tensor and comparing keep a MetaTensor's affine, which Spacingd and Orientationd read
+        if self.background_below is None:
+            valid = torch.ones_like(torch.as_tensor(out[keys[0]])[:1], dtype=torch.uint8)
+        else:
+            above = [torch.as_tensor(out[key]) > self.background_below for key in keys]
+            valid = torch.cat(above).any(dim=0, keepdim=True).to(torch.uint8)
+        out[self.valid_key] = valid
+        return out
+
+
+def common_shape(data: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> tuple[int, ...]:
+    """Return the spatial shape that all images share."""
+    shapes = {str(key): tuple(data[key].shape[1:]) for key in keys}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"images must share one spatial shape, found {shapes}.")
+    return next(iter(shapes.values()))
+
+
+def read_valid(
+    data: Mapping[Hashable, Any], keys: Sequence[Hashable], valid_key: str, patch_size: Sequence[int]
+) -> tuple[Tensor, BoolGrid]:
+    """Return valid on voxels, bool ``(1, D, H, W)``, and on patches, bool ``(gd, gh, gw)``."""
+    shape = common_shape(data, keys)
+    patch_grid(shape, patch_size)  # says so when the image is not a multiple of the patch
+    found = data.get(valid_key)
+    if found is None:
+        valid = torch.ones((1, *shape), dtype=torch.bool)
+    else:
+        plain = found.as_tensor() if isinstance(found, MetaTensor) else torch.as_tensor(found)
+        valid = plain > 0.5
+    if tuple(valid.shape) != (1, *shape):
+        raise ValueError(f"{valid_key!r} has shape {tuple(valid.shape)}; the image needs {(1, *shape)}.")
+    return valid, np.asarray(valid_patches(valid[None], patch_size)[0, 0].cpu().numpy())

@@ -1,0 +1,183 @@
+import pickle
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import DataLoader, Dataset, MetaTensor
+
+from custom_components.masking import FixedPatchMaskd, RandPatchMaskd, valid_patches
+
+TWO_LEVEL = {"mask_ratio": 0.5, "patch_size": (2, 4, 2), "region_size": (4, 4, 4), "region_ratio": 0.75}
+
+
+def sample(grid=(4, 2, 6), patch=(2, 4, 2), channels=1, **more):
+    return {"image": torch.zeros(channels, *(g * p for g, p in zip(grid, patch, strict=True))), **more}
+
+
+def seeded(seed=0, **kwargs):
+    return RandPatchMaskd(**{**TWO_LEVEL, **kwargs}).set_random_state(seed)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    grid=st.tuples(st.sampled_from([2, 4]), st.integers(1, 3), st.sampled_from([2, 4, 6])),
+    mode=st.sampled_from(["two_level", "uniform"]),
+    channels=st.sampled_from([1, 4]),
+    seed=st.integers(0, 999),
+)
+def test_mask_count_is_exact_per_sample(grid, mode, channels, seed):
+    transform = seeded(seed, mode=mode)
+    patches = grid[0] * grid[1] * grid[2]
+    for _ in range(3):
+        out = transform(sample(grid, channels=channels))
+        assert out["mask"].shape == (1, *grid)
+        assert out["mask"].dtype == torch.bool
+        assert int(out["mask"].sum()) == round(0.5 * patches)
+
+
+@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+def test_samples_are_masked_independently(mode):
+    transform = seeded(mode=mode)
+    masks = {tuple(transform(sample())["mask"].flatten().tolist()) for _ in range(10)}
+    assert len(masks) > 8
+
+
+@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+def test_same_seed_gives_the_same_masks(mode):
+    first, second, third = (seeded(seed, mode=mode) for seed in (3, 3, 4))
+    a, b, c = ([t(sample())["mask"] for _ in range(3)] for t in (first, second, third))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(torch.equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_masks_of_loader_workers_are_distinct(workers):
+    data = Dataset([sample() for _ in range(8)], seeded())
+    masks = torch.cat([batch["mask"] for batch in DataLoader(data, batch_size=2, num_workers=workers)])
+    assert masks.shape == (8, 1, 4, 2, 6)
+    assert masks.flatten(1).sum(dim=1).tolist() == [24] * 8
+    assert len(set(map(tuple, masks.flatten(1).tolist()))) == 8
+
+
+@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+def test_patches_without_a_valid_voxel_are_never_masked(mode):
+    valid = torch.zeros(1, 8, 8, 12, dtype=torch.uint8)
+    valid[:, :5, :, :7] = 1  # 3 of 4, 2 of 2 and 4 of 6 patches hold a valid voxel
+    grid = valid_patches(valid[None].bool(), (2, 4, 2))[0]
+    assert int(grid.sum()) == 24
+    transform = seeded(mode=mode)
+    for _ in range(10):
+        out = transform(sample(valid=valid))
+        assert int(out["mask"].sum()) == 12
+        assert not (out["mask"] & ~grid).any()
+        assert torch.equal(out["valid"], valid.bool())
+
+
+def test_image_is_untouched_and_the_input_dictionary_too():
+    data = sample(channels=4, name="a")
+    image = data["image"]
+    out = seeded()(data)
+    assert out["image"] is image
+    assert (image == 0).all()
+    assert set(data) == {"image", "name"}
+    assert out["name"] == "a"
+
+
+def test_mask_and_valid_leave_as_plain_bool_tensors():
+    out = seeded()(
+        {"image": MetaTensor(torch.zeros(1, 8, 8, 12)), "valid": MetaTensor(torch.ones(1, 8, 8, 12))}
+    )
+    for key, shape in (("mask", (1, 4, 2, 6)), ("valid", (1, 8, 8, 12))):
+        assert type(out[key]) is torch.Tensor
+        assert out[key].dtype == torch.bool
+        assert out[key].shape == shape
+
+
+def test_absent_valid_is_added_as_all_true_under_its_key():
+    out = seeded(mask_key="m", valid_key="v")(sample(channels=4))
+    assert set(out) == {"image", "m", "v"}
+    assert out["v"].shape == (1, 8, 8, 12)
+    assert out["v"].all()
+
+
+def test_ratio_zero_warns_and_masks_nothing_and_ratio_one_masks_all():
+    with pytest.warns(UserWarning, match="mask_ratio 0 masks nothing"):
+        transform = RandPatchMaskd(mask_ratio=0, patch_size=2, mode="uniform")
+    assert not transform(sample())["mask"].any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert seeded(mask_ratio=1, region_ratio=1)(sample())["mask"].all()
+
+
+def test_transforms_pickle_for_spawned_workers():
+    transform = pickle.loads(pickle.dumps(seeded()))
+    assert torch.equal(transform(sample())["mask"], seeded()(sample())["mask"])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"mask_ratio": 1.2}, r"mask_ratio must be a number in \[0, 1\], found 1.2"),
+        ({"region_ratio": -0.1}, r"region_ratio must be a number in \[0, 1\], found -0.1"),
+        ({"region_size": (4, 6, 4)}, r"region_size \(4, 6, 4\) is not a multiple of patch_size \(2, 4, 2\)"),
+        ({"region_size": None}, "needs region_size and region_ratio, found None and 0.75"),
+        ({"mode": "block"}, "mode must be one of two_level, uniform; found 'block'"),
+    ],
+)
+@pytest.mark.parametrize("kind", [RandPatchMaskd, FixedPatchMaskd])
+def test_wrong_parameters_raise_when_built(kind, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**{**TWO_LEVEL, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "shape", "message"),
+    [
+        ({}, (8, 8, 13), r"\(8, 8, 13\) voxels is not a multiple of patch_size \(2, 4, 2\)"),
+        ({}, (6, 8, 12), r"\(3, 2, 6\) patches is not a multiple of a region of \(2, 1, 2\) patches"),
+        ({"mask_ratio": 0.9}, (8, 8, 12), "mask_ratio 0.9 and region_ratio 0.75"),
+    ],
+)
+def test_what_does_not_fit_the_image_raises_with_both_named(kwargs, shape, message):
+    with pytest.raises(ValueError, match=message):
+        seeded(**kwargs)({"image": torch.zeros(1, *shape)})
+
+
+def test_a_missing_image_raises_unless_allowed():
+    with pytest.raises(KeyError, match="image"):
+        seeded()({})
+    assert seeded(allow_missing_keys=True)({"other": 1}) == {"other": 1}
+
+
+def fixed(**kwargs):
+    return FixedPatchMaskd(**{**TWO_LEVEL, **kwargs})
+
+
+@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+def test_fixed_masks_are_the_same_across_epochs_and_workers(mode):
+    transform = fixed(mode=mode)
+    data = Dataset([sample(volume_id=i) for i in range(6)], transform)
+    epochs = []
+    for workers in (0, 0, 2):
+        torch.manual_seed(workers)  # what moves the random masks must not move these
+        epochs.append(torch.cat([b["mask"] for b in DataLoader(data, batch_size=2, num_workers=workers)]))
+    assert torch.equal(epochs[0], epochs[1])
+    assert torch.equal(epochs[0], epochs[2])
+    assert len(set(map(tuple, epochs[0].flatten(1).tolist()))) == 6
+
+
+def test_fixed_masks_depend_on_seed_and_id_alone():
+    one = fixed()(sample(volume_id=3))["mask"]
+    assert torch.equal(one, fixed()(sample(volume_id=torch.tensor(3), channels=4))["mask"])
+    assert not torch.equal(one, fixed(seed=1)(sample(volume_id=3))["mask"])
+    assert not torch.equal(one, fixed()(sample(volume_id=4))["mask"])
+
+
+@pytest.mark.parametrize("bad", [None, -1, 1.5, "liver"])
+def test_an_id_that_is_no_whole_number_is_named(bad):
+    with pytest.raises(ValueError, match=r"data\['case'\] must be a whole number from 0, found"):
+        fixed(id_key="case")(sample(case=bad))
+    with pytest.raises(ValueError, match="seed must be a whole number from 0, found -1"):
+        fixed(seed=-1)
