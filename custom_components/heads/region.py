@@ -1,0 +1,69 @@
+"""Heads that say something about each region (HybridMIM's patch-masking perception, arXiv 2303.10333)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+def region_pool(bottleneck: Tensor, cells_per_region: Sequence[int]) -> Tensor:
+    """Average the bottleneck cells that lie under each region's cube.
+
+    Args:
+        bottleneck: ``(B, F, d, h, w)``.
+        cells_per_region: cells along each axis of a region, region size over the backbone's stride.
+
+    Returns:
+        ``(B, R, F)``, regions in C order.
+
+    Raises:
+        ValueError: when the bottleneck is not a multiple of the region's cells; names both.
+    """
+    cells = tuple(int(c) for c in cells_per_region)
+    shape = tuple(bottleneck.shape[2:])
+    if (
+        len(cells) != 3
+        or len(shape) != 3
+        or min(cells) < 1
+        or any(s % c for s, c in zip(shape, cells, strict=True))
+    ):
+        raise ValueError(f"a bottleneck of {shape} cells is not a multiple of a region of {cells} cells.")
+    (d, h, w), (cd, ch, cw) = shape, cells
+    # axes: B, F, region d, cell d, region h, cell h, region w, cell w -> mean over the cells of a region
+    split = bottleneck.reshape(*bottleneck.shape[:2], d // cd, cd, h // ch, ch, w // cw, cw)
+    return split.mean(dim=(3, 5, 7)).flatten(2).transpose(1, 2)
+
+
+class MaskCountHead(nn.Module):
+    """How many patches of a region are masked: one class for each of 0…n.
+
+    Args:
+        in_features: features F of a region.
+        patches_per_region: patches n in a region.
+    """
+
+    def __init__(self, in_features: int, patches_per_region: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, patches_per_region + 1)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """Map ``(B, R, F)`` to logits ``(B, R, n + 1)``; class k means k masked patches."""
+        return self.linear(regions)
+
+
+class MaskPositionHead(nn.Module):
+    """Which patches of a region are masked: one logit for each.
+
+    Args:
+        in_features: features F of a region.
+        patches_per_region: patches n in a region.
+    """
+
+    def __init__(self, in_features: int, patches_per_region: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, patches_per_region)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """Map ``(B, R, F)`` to logits ``(B, R, n)``, patches in C order inside their region."""
+        return self.linear(regions)
