@@ -1,0 +1,19 @@
+"""Data lists, the layouts of real data sets, and checks on their files."""
+
+from custom_components.data.budget import check_disk, check_memory, estimate_cache_bytes
+from custom_components.data.checks import check_images, check_labels
+from custom_components.data.lists import datalist_hash, load_datalist
+from custom_components.data.prepare import prepare_datalist
+from custom_components.data.sections import check_no_leak
+
+__all__ = [
+    "check_disk",
+    "check_images",
+    "check_labels",
+    "check_memory",
+    "check_no_leak",
+    "datalist_hash",
+    "estimate_cache_bytes",
+    "load_datalist",
+    "prepare_datalist",
+]

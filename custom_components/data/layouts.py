@@ -1,0 +1,198 @@
+"""What lies in a folder of NIfTI files: decathlon layout, images beside labels, or images alone.
+
+Everything here works on names; no volume is opened. Paths in the results are relative to the folder, POSIX
+style, so that a list made on one machine fits another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+Item = dict[str, Any]
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+# Label files that lie beside their images ("case_seg.nii.gz", "case_labels.nii.gz", "label0001.nii.gz"): a
+# label map that slips into a pretraining list is learned from without a word, so such names are left out.
+_LABEL_NAME = re.compile(r"(^|[_.-])(labels?|seg|segmentation|masks?)$|^labels?[_-]?\d+$", re.IGNORECASE)
+# (images folder, labels folder), the first pair found counts.
+_FOLDER_PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("img", "label"))
+# How a label may be named after its image: the same, as in BTCV (img0001, label0001), or with a suffix.
+_LABEL_FROM_IMAGE = (
+    lambda name: name,
+    lambda name: re.sub("^(img|image)", "label", name),
+    lambda name: f"{name}_seg",
+    lambda name: f"{name}_label",
+    lambda name: f"{name}_labels",
+)
+
+
+class Layout(NamedTuple):
+    """The cases of a folder, each list sorted by path.
+
+    Attributes:
+        labelled: items ``{"image": path, "label": path}``.
+        unlabelled: items ``{"image": path}`` of images without a label.
+        test_images: items ``{"image": path}`` of a decathlon ``imagesTs``: a challenge's test images.
+        meta: what ``dataset.json`` says: ``name``, ``labels`` (number -> name), ``channels`` (names).
+    """
+
+    labelled: list[Item]
+    unlabelled: list[Item]
+    test_images: list[Item]
+    meta: dict[str, Any]
+
+
+def is_nifti(name: str) -> bool:
+    """Whether the file name ends in ``.nii`` or ``.nii.gz`` and is not hidden (``.x``, macOS's ``._x``)."""
+    return name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith(".")
+
+
+def case_id(image: str | list[str]) -> str:
+    """The name of a case: the file name without ``.nii``/``.nii.gz``; of several files, the first one's."""
+    name = PurePosixPath(image if isinstance(image, str) else image[0]).name
+    return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE)
+
+
+def first_image(item: Item) -> str:
+    """The item's image path, the first one where an image is one file per channel."""
+    image = item["image"]
+    return str(image if isinstance(image, str) else image[0])
+
+
+def nifti_files(folder: Path, skip_labels: bool = True) -> list[str]:
+    """Every NIfTI file under ``folder``, recursively, as sorted POSIX paths relative to it.
+
+    Args:
+        folder: where to look; hidden files and folders are skipped.
+        skip_labels: leave out folders whose name begins with ``label``, a decathlon's ``imagesTs`` and files
+            that are named as label maps.
+    """
+    found: list[str] = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not (skip_labels and (name.lower().startswith("label") or name == "imagesTs"))
+        )
+        for name in names:
+            if is_nifti(name) and not (skip_labels and _LABEL_NAME.search(case_id(name))):
+                found.append((Path(parent) / name).relative_to(folder).as_posix())
+    return sorted(found)
+
+
+def existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
+    """``dataset_dir`` as an absolute path.
+
+    Raises:
+        ValueError: if the string is empty or there is no such folder.
+    """
+    if not str(dataset_dir):
+        raise ValueError("dataset_dir is empty: give the folder that holds the NIfTI files")
+    folder = Path(os.path.abspath(dataset_dir))
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise ValueError(f"dataset_dir {folder} {found}: give the folder that holds the NIfTI files")
+    return folder
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``.
+
+    Raises:
+        ValueError: if the file is missing or holds no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not readable as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, expected a JSON object")
+    return content
+
+
+def decathlon_item(entry: Any) -> Item:
+    """One entry of ``dataset.json`` (``{"image": "./a", "label": "./b"}`` or ``"./a"``) as a clean item."""
+    item = {"image": entry} if isinstance(entry, str) else dict(entry)
+    for key in ("image", "label"):
+        if isinstance(item.get(key), str):
+            item[key] = PurePosixPath(item[key]).as_posix()
+        elif isinstance(item.get(key), list):
+            item[key] = [PurePosixPath(part).as_posix() for part in item[key]]
+    return item
+
+
+def scan(folder: Path) -> Layout:
+    """Recognise the layout of ``folder`` and list its cases.
+
+    Tried in this order: ``dataset.json`` with a list ``training``; ``imagesTr``/``labelsTr`` or
+    ``images``/``labels`` (a label carries the image's name, or ``label0001`` for ``img0001``, or the name
+    with ``_seg``, ``_label``, ``_labels``); else every NIfTI under the folder, as unlabelled.
+
+    Raises:
+        ValueError: if there is no NIfTI file, or ``dataset.json`` is not JSON.
+    """
+    description = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
+    meta = _meta(folder, description)
+    if isinstance(description.get("training"), list):
+        listed = [decathlon_item(entry) for entry in description["training"]]
+        test = [decathlon_item(entry) for entry in description.get("test") or []]
+        labelled = [item for item in listed if "label" in item]
+        layout = Layout(labelled, [item for item in listed if "label" not in item], test, meta)
+    else:
+        layout = _folders(folder, meta)
+    shown = Layout(_visible(layout.labelled), _visible(layout.unlabelled), _visible(layout.test_images), meta)
+    if not (shown.labelled or shown.unlabelled or shown.test_images):
+        raise ValueError(f"no .nii or .nii.gz under {folder}")
+    return shown
+
+
+def _folders(folder: Path, meta: dict[str, Any]) -> Layout:
+    for images, labels in _FOLDER_PAIRS:
+        if not (folder / images).is_dir():
+            continue
+        label_of = {_stem(name): f"{labels}/{name}" for name in _files_in(folder / labels)}
+        labelled: list[Item] = []
+        unlabelled: list[Item] = []
+        for name in _files_in(folder / images):
+            item = {"image": f"{images}/{name}"}
+            where, stem = _stem(name)
+            names = [(where, rename(stem)) for rename in _LABEL_FROM_IMAGE]
+            label = next((label_of[candidate] for candidate in names if candidate in label_of), None)
+            if label is None:
+                unlabelled.append(item)
+            else:
+                labelled.append({**item, "label": label})
+        test: list[Item] = [{"image": f"imagesTs/{name}"} for name in _files_in(folder / "imagesTs")]
+        return Layout(labelled, unlabelled, test, meta)
+    return Layout([], [{"image": name} for name in nifti_files(folder)], [], meta)
+
+
+def _stem(name: str) -> tuple[str, str]:
+    """Folder and case id: cases in subfolders may share their file names."""
+    return PurePosixPath(name).parent.as_posix(), case_id(name)
+
+
+def _files_in(folder: Path) -> list[str]:
+    return nifti_files(folder, skip_labels=False) if folder.is_dir() else []
+
+
+def _visible(items: list[Item]) -> list[Item]:
+    """Sorted, without the ``._name`` files that macOS leaves in archives (some lists name them)."""
+    return sorted((i for i in items if is_nifti(PurePosixPath(first_image(i)).name)), key=first_image)
+
+
+def _meta(folder: Path, description: dict[str, Any]) -> dict[str, Any]:
+    labels = description.get("labels") or {}
+    if labels and all(isinstance(value, int) for value in labels.values()):  # nnU-Net writes {"spleen": 1}
+        labels = {str(value): name for name, value in labels.items()}
+    modality = description.get("modality") or description.get("channel_names") or {}
+    if isinstance(modality, dict):
+        modality = [modality[key] for key in sorted(modality, key=int)]
+    return {"name": description.get("name") or folder.name, "labels": labels, "channels": list(modality)}

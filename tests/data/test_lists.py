@@ -1,0 +1,193 @@
+"""Reading data lists: sections, volume ids, fallbacks, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from custom_components.data import check_no_leak, datalist_hash, load_datalist
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def write_json(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def decathlon(tmp_path: Path) -> Path:
+    names = [f"case_{k}.nii.gz" for k in range(4)]
+    touch(tmp_path, *(f"imagesTr/{n}" for n in names), *(f"labelsTr/{n}" for n in names))
+    touch(tmp_path, "imagesTs/case_9.nii.gz", "imagesTr/._case_0.nii.gz", "labelsTr/._case_0.nii.gz")
+    training = [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in reversed(names)]
+    training.append({"image": "./imagesTr/._case_0.nii.gz", "label": "./labelsTr/._case_0.nii.gz"})
+    write_json(tmp_path / "dataset.json", {"training": training, "test": ["./imagesTs/case_9.nii.gz"]})
+    return tmp_path
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    touch(tmp_path, *(f"{n}.nii" for n in "abcdef"), "la.nii", "lb.nii")
+    content = {
+        "channels": ["CT"],
+        "labels": {"0": "background"},
+        "unlabelled": [{"image": "a.nii"}, {"image": "c.nii"}, {"image": "d.nii"}],
+        "training": [{"image": "a.nii", "label": "la.nii"}],
+        "validation": [{"image": "b.nii", "label": "lb.nii"}],
+        "test": [{"image": ["e.nii", "f.nii"]}],
+    }
+    write_json(tmp_path / "datalist.json", content)
+    return tmp_path
+
+
+def names(items: list[dict]) -> list[str]:
+    return [Path(item["image"]).name for item in items]
+
+
+def test_items_have_absolute_paths_of_existing_files(listed: Path) -> None:
+    (item,) = load_datalist(listed, "training")
+    assert item["image"] == str(listed / "a.nii")
+    assert item["label"] == str(listed / "la.nii")
+    (several,) = load_datalist(listed, "test")
+    assert several["image"] == [str(listed / "e.nii"), str(listed / "f.nii")]
+
+
+def test_volume_ids_are_positions_in_the_whole_list_whatever_section_is_asked(listed: Path) -> None:
+    everything = load_datalist(listed, ["test", "validation", "training", "unlabelled"])
+    ids = {str(item["image"]): item["volume_id"] for item in everything}
+    assert sorted(ids.values()) == list(range(5))
+    for section in ("unlabelled", "training", "validation", "test"):
+        for item in load_datalist(listed, section):
+            assert item["volume_id"] == ids[str(item["image"])]
+
+
+def test_an_image_in_two_sections_keeps_one_id_and_comes_once(listed: Path) -> None:
+    items = load_datalist(listed, ["unlabelled", "training"])
+    assert names(items) == ["a.nii", "c.nii", "d.nii"]
+    assert load_datalist(listed, "training")[0]["volume_id"] == items[0]["volume_id"]
+
+
+def test_labels_are_dropped_or_demanded_on_request(listed: Path) -> None:
+    assert "label" not in load_datalist(listed, "training", require_label=False)[0]
+    with pytest.raises(ValueError, match="a.nii has no label"):
+        load_datalist(listed, "unlabelled", require_label=True)
+
+
+def test_a_given_list_file_wins_over_the_one_in_the_folder(listed: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "mine.json", {"training": [{"image": "c.nii"}]})
+    assert names(load_datalist(listed, "training", datalist=tmp_path / "mine.json")) == ["c.nii"]
+    assert names(load_datalist(listed, "training", datalist="mine.json")) == ["c.nii"]
+
+
+def test_decathlon_json_gives_training_and_test_without_hidden_files(decathlon: Path) -> None:
+    training = load_datalist(decathlon, "training", require_label=True)
+    assert names(training) == [f"case_{k}.nii.gz" for k in range(4)]
+    assert names(load_datalist(decathlon, "test")) == ["case_9.nii.gz"]
+    assert names(load_datalist(decathlon, "unlabelled")) == [f"case_{k}.nii.gz" for k in range(4)]
+
+
+def test_split_by_case_ids_keeps_validation_out_of_unlabelled(decathlon: Path) -> None:
+    split = write_json(decathlon / "split.json", {"training": ["case_2"], "validation": ["case_0", "case_3"]})
+    assert names(load_datalist(decathlon, "training", split=split)) == ["case_2.nii.gz"]
+    assert names(load_datalist(decathlon, "validation", split=split)) == ["case_0.nii.gz", "case_3.nii.gz"]
+    assert names(load_datalist(decathlon, "unlabelled", split=split)) == ["case_1.nii.gz", "case_2.nii.gz"]
+
+
+def test_split_with_a_case_that_is_not_there_names_it(decathlon: Path) -> None:
+    split = write_json(decathlon / "split.json", {"training": ["case_2", "case_77"]})
+    with pytest.raises(ValueError, match="split.json: section 'training' names 1 cases.*case_77.*it has 4"):
+        load_datalist(decathlon, "training", split=split)
+
+
+def test_btcv_names_pair_images_with_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "imagesTr/img0001.nii.gz", "labelsTr/label0001.nii.gz", "imagesTr/img0061.nii.gz")
+    split = write_json(tmp_path / "split.json", {"training": ["img0001"]})
+    (item,) = load_datalist(tmp_path, "training", split=split)
+    assert item["label"].endswith("labelsTr/label0001.nii.gz")
+    assert names(load_datalist(tmp_path, "unlabelled")) == ["img0001.nii.gz", "img0061.nii.gz"]
+
+
+def test_a_plain_folder_is_all_unlabelled_without_its_label_maps(tmp_path: Path) -> None:
+    touch(tmp_path, "p/b.nii.gz", "a.nii", "labelsTr/a.nii", "Labels/x.nii", "p/b_seg.nii.gz", "notes.txt")
+    touch(tmp_path, ".cache/c.nii", "p/._b.nii.gz", "label0001.nii.gz")
+    assert names(load_datalist(tmp_path, "unlabelled")) == ["a.nii", "b.nii.gz"]
+
+
+def test_holdout_is_seeded_disjoint_and_only_where_no_validation_is_listed(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{k}.nii" for k in range(10)))
+    held = names(load_datalist(tmp_path, "validation", holdout=0.2))
+    kept = names(load_datalist(tmp_path, "unlabelled", holdout=0.2))
+    assert len(held) == 2
+    assert sorted(held + kept) == [f"{k}.nii" for k in range(10)]
+    assert held == names(load_datalist(tmp_path, "validation", holdout=0.2))
+    assert any(held != names(load_datalist(tmp_path, "validation", holdout=2, seed=s)) for s in range(1, 5))
+    with pytest.raises(ValueError, match="leaves none of the 10"):
+        load_datalist(tmp_path, "unlabelled", holdout=10)
+
+
+def test_holdout_leaves_a_listed_validation_alone(listed: Path) -> None:
+    assert names(load_datalist(listed, "validation", holdout=0.5)) == ["b.nii"]
+    assert len(load_datalist(listed, "unlabelled", holdout=0.5)) == 3
+
+
+def test_empty_dataset_dir_is_empty_only_where_allowed() -> None:
+    assert load_datalist("", "training", allow_missing=True) == []
+    with pytest.raises(ValueError, match="dataset_dir is empty"):
+        load_datalist("", "training")
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'no'} does not exist")):
+        load_datalist(tmp_path / "no", "training")
+    with pytest.raises(ValueError, match=re.escape(f"no .nii or .nii.gz under {tmp_path}")):
+        load_datalist(tmp_path, "unlabelled")
+
+
+def test_unknown_section_lists_those_there(listed: Path) -> None:
+    with pytest.raises(ValueError, match="section 'valid'; found .*'unlabelled': 3, 'training': 1"):
+        load_datalist(listed, "valid")
+
+
+def test_missing_files_are_named(listed: Path) -> None:
+    (listed / "b.nii").unlink()
+    with pytest.raises(ValueError, match="b.nii does not exist; .*datalist.json names it as image"):
+        load_datalist(listed, "validation")
+    with pytest.raises(ValueError, match="other.json does not exist"):
+        load_datalist(listed, "validation", datalist="other.json")
+    (listed / "datalist.json").write_text("{")
+    with pytest.raises(ValueError, match="datalist.json is not readable as JSON"):
+        load_datalist(listed, "validation")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"training": ["a"], "validation": ["a"]}, "a is in sections 'training' and 'validation'"),
+        ({"unlabelled": ["a"], "test": ["a"]}, "a is in sections 'unlabelled' and 'test'"),
+        ({"training": ["a", "a"]}, "a is twice in section 'training'"),
+    ],
+)
+def test_a_case_in_two_sections_is_refused(sections: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_no_leak({name: [{"image": image} for image in images] for name, images in sections.items()})
+
+
+def test_training_images_may_be_pretrained_on() -> None:
+    check_no_leak({"unlabelled": [{"image": "a"}], "training": [{"image": "a", "label": "b"}]})
+
+
+def test_hash_depends_on_names_and_neither_on_order_nor_on_place() -> None:
+    items = [{"image": "/x/a.nii", "label": "/x/l.nii"}, {"image": ["/x/b.nii", "/x/c.nii"]}]
+    value = datalist_hash(items, "/x")
+    assert len(value) == 64
+    assert value == datalist_hash(items[::-1], "/x")
+    assert value == datalist_hash([{"image": "a.nii", "label": "l.nii"}, {"image": ["b.nii", "c.nii"]}])
+    assert value != datalist_hash(items[:1], "/x")
