@@ -1,5 +1,6 @@
 """How a patch grid lies over a volume, which patches are hidden, and what there is to say about regions."""
 
+from custom_components.masking.apply import ApplyPatchMaskd
 from custom_components.masking.draw import check_two_level, draw_two_level, draw_uniform
 from custom_components.masking.fill import FILLS, fill_masked
 from custom_components.masking.grid import (
@@ -22,6 +23,7 @@ __all__ = [
     "FILLS",
     "MODES",
     "AddValidMaskd",
+    "ApplyPatchMaskd",
     "FixedPatchMaskd",
     "RandPatchMaskd",
     "RegionTargets",

@@ -42,6 +42,19 @@ def _commit() -> str | None:
         return None
 
 
+def provenance() -> dict[str, Any]:
+    """Versions, commit and time, for every file that states a result."""
+    return {
+        "versions": {
+            "custom_components": custom_components.__version__,
+            "monai": monai.__version__,
+            "torch": torch.__version__,
+        },
+        "commit": _commit(),
+        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON under a temporary name and move it into place, so that no reader sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,17 +71,7 @@ def write_card(weights: str | os.PathLike[str], card: Mapping[str, Any]) -> Path
         card: method, ``network`` (class and arguments), ``view`` (channels in order, roi in voxels, spacing in
             mm, orientation, intensity) and ``datalist_hash``, as the config states them.
     """
-    content = {
-        **card,
-        "versions": {
-            "custom_components": custom_components.__version__,
-            "monai": monai.__version__,
-            "torch": torch.__version__,
-        },
-        "commit": _commit(),
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "sha256": file_sha256(weights),
-    }
+    content = {**card, **provenance(), "sha256": file_sha256(weights)}
     path = card_path(weights)
     write_json(path, content)
     return path

@@ -48,8 +48,8 @@ def check_pretrained(
     if report.encoder_share < min_share or not (report.matched or report.adapted):
         examples = "; ".join((report.wrong_shape + report.missing)[:3])
         raise ValueError(
-            f"weights {path} do not fit {type(network).__name__}: {report.encoder_share:.0%} of its encoder found, "
-            f"{min_share:.0%} needed ({examples})"
+            f"weights {path} do not fit {type(network).__name__}: {report.encoder_share:.0%} of its encoder "
+            f"found, {min_share:.0%} needed ({examples})"
         )
     if card is not None and view is not None:
         report.view_differences = compare_views(card.get("view", {}), view)

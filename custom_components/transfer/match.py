@@ -62,6 +62,7 @@ def adapt_stem(source: Tensor, target: Tensor, input_layer: str) -> Tensor | Non
     Args:
         source: ``(O, C_source, k, k, k)``.
         target: ``(O, C_target, k, k, k)``, as initialised.
+        input_layer: one of `INPUT_LAYERS`.
     """
     if input_layer == "reinit":
         return None

@@ -36,7 +36,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"weights file {file} cannot be read as tensors (truncated, or no torch file): {reason}") from None
+        raise ValueError(
+            f"weights file {file} cannot be read as tensors (truncated, or no torch file): {reason}"
+        ) from None
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

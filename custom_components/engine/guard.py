@@ -1,0 +1,241 @@
+"""What a config's ``run`` does first: find what would go wrong later, and say it in one line.
+
+The two guards take the config's plain values, its network (built, which costs little) and its data lists as
+callables (``_mode_: callable``), so that a wrong folder is their error too. A finding ends the process with
+``error: ...`` and exit status 1, on every rank, before the first volume is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch.distributed as dist
+from torch import nn
+
+from custom_components.data.budget import (
+    check_disk,
+    check_memory,
+    estimate_cache_bytes,
+    free_memory,
+    readable,
+)
+from custom_components.data.checks import check_images, check_labels
+from custom_components.data.layouts import Item, first_image
+from custom_components.data.lists import datalist_hash
+from custom_components.engine.geometry import (
+    check_contrast,
+    check_input,
+    check_masks,
+    check_regions,
+    check_seg_channels,
+)
+from custom_components.engine.overrides import check_overrides
+from custom_components.losses import active_terms
+from custom_components.transfer import check_pretrained
+
+Items = Sequence[Item] | Callable[[], Sequence[Item]]
+Size = int | Sequence[int]
+# Weights, the same with heads, best of each, and the training state with two moments per weight.
+_WEIGHT_COPIES_ON_DISK = 8
+
+
+def guard_pretraining(
+    items: Items,
+    validation_items: Items | None,
+    network: nn.Module,
+    in_channels: int,
+    roi_size: Size,
+    patch_size: Size,
+    region_size: Size,
+    mask_ratio: float,
+    region_ratio: float | None = None,
+    mask_mode: str = "two_level",
+    window_size: Size | None = None,
+    fill: str = "zero",
+    loss_weights: Mapping[str, float] | None = None,
+    batch_size: int = 2,
+    spacing: Sequence[float] | None = None,
+    cache_rate: float = 0.0,
+    cache_copies: int = 1,
+    dataset_dir: str = "",
+    output_dir: str | None = None,
+    pretrained: str | None = None,
+    input_layer: str = "repeat_mean",
+) -> None:
+    """Check a pretraining run before it starts, and print what was checked.
+
+    Args:
+        items: training cases, or (better) what returns them: ``load_datalist`` with ``_mode_: callable``.
+        validation_items: the same for validation; None: no validation.
+        network: the MONAI network, freshly built.
+        in_channels: channels of an image.
+        roi_size: voxels of a crop.
+        patch_size: voxels of a patch.
+        region_size: voxels of a region.
+        mask_ratio: share of patches masked, in [0, 1].
+        region_ratio: share of regions touched, in [0, 1]; used by ``two_level``.
+        mask_mode: ``two_level`` or ``uniform``.
+        window_size: voxels of the decoded window; None: all of the crop.
+        fill: what masked voxels become.
+        loss_weights: weight of each loss term; None: not checked.
+        batch_size: volumes in a batch of one rank. Crops of one volume are no negatives of each other.
+        spacing: mm that volumes are resampled to; None: their own.
+        cache_rate: cached share of the training cases.
+        cache_copies: ranks that each cache the whole list; 1 where it is partitioned.
+        dataset_dir: folder that the printed list hash is relative to.
+        output_dir: folder that weights and logs go to; None: not checked.
+        pretrained: weights to start from; None: none.
+        input_layer: how weights of other channels are fitted, see ``custom_components.transfer``.
+
+    Raises:
+        SystemExit: with one line that names what is wrong.
+    """
+
+    def checks() -> str:
+        check_overrides()
+        check_masks(roi_size, patch_size, region_size, mask_ratio, region_ratio, mask_mode, fill)
+        check_input(network, roi_size, in_channels)
+        terms = active_terms(loss_weights) if loss_weights is not None else ()
+        check_regions(network, roi_size, region_size, window_size)
+        train, validation = _items(items), _items(validation_items)
+        if "contrast" in terms:
+            check_contrast(batch_size, _world_size(), len(train))
+        told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
+        _check_weights_and_disk(network, pretrained, input_layer, output_dir)
+        return told
+
+    run_checks(checks)
+
+
+def guard_segmentation(
+    items: Items,
+    validation_items: Items | None,
+    network: nn.Module,
+    in_channels: int,
+    num_classes: int,
+    roi_size: Size,
+    spacing: Sequence[float] | None = None,
+    cache_rate: float = 0.0,
+    cache_copies: int = 1,
+    dataset_dir: str = "",
+    output_dir: str | None = None,
+    pretrained: str | None = None,
+    input_layer: str = "repeat_mean",
+    check_label_values: bool = True,
+) -> None:
+    """Check a segmentation run (training, or evaluation with the cases as ``items``) before it starts.
+
+    Args:
+        items: cases with labels, or what returns them; see :func:`guard_pretraining`.
+        validation_items: the same for validation; None: none.
+        network: the MONAI network, freshly built.
+        in_channels: channels of an image.
+        num_classes: classes with the background; labels hold 0 to ``num_classes - 1``.
+        roi_size: voxels of a crop, or of a sliding window.
+        spacing: mm that volumes are resampled to; None: their own.
+        cache_rate: cached share of the training cases.
+        cache_copies: ranks that each cache the whole list; 1 where it is partitioned.
+        dataset_dir: folder that the printed list hash is relative to.
+        output_dir: folder that weights and results go to; None: not checked.
+        pretrained: weights to start from; None: from scratch.
+        input_layer: how weights of other channels are fitted, see ``custom_components.transfer``.
+        check_label_values: read every label's voxels (about 0.1 s a CT, shared among ranks).
+
+    Raises:
+        SystemExit: with one line that names what is wrong.
+    """
+
+    def checks() -> str:
+        check_overrides()
+        check_input(network, roi_size, in_channels)
+        check_seg_channels(network, num_classes)
+        train, validation = _items(items), _items(validation_items)
+        told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
+        # Headers are read on every rank, voxels once: each rank takes its share of the labels.
+        own = [*train, *validation][_rank() :: _world_size()]
+        check_labels(own, num_classes, check_label_values, progress=_rank() == 0)
+        _check_weights_and_disk(network, pretrained, input_layer, output_dir)
+        return f"{told}; labels 0 to {num_classes - 1}"
+
+    run_checks(checks)
+
+
+def _check_files(
+    train: Sequence[Item],
+    validation: Sequence[Item],
+    channels: int,
+    spacing: Sequence[float] | None,
+    cache_rate: float,
+    cache_copies: int,
+    dataset_dir: str,
+) -> str:
+    """Images, overlap of the two lists, cache; returns the line to print."""
+    if not train:
+        raise ValueError(f"no images: dataset_dir is {dataset_dir!r}; name a folder of .nii or .nii.gz files")
+    both = {str(first_image(item)) for item in train} & {str(first_image(item)) for item in validation}
+    if both:
+        raise ValueError(f"{sorted(both)[0]} is in both training and validation ({len(both)} such cases)")
+    headers = check_images([*train, *validation], channels, progress=_rank() == 0)
+    cache = estimate_cache_bytes(train, spacing, channels, cache_rate, cache_copies, headers)
+    check_memory(cache)
+    return (
+        f"checked: {len(train)} images, {len(validation)} for validation, {channels} channel(s);"
+        f" cache {readable(cache)} of {readable(free_memory())} free;"
+        f" data list {datalist_hash([*train, *validation], dataset_dir)[:12]}"
+    )
+
+
+def _check_weights_and_disk(
+    network: nn.Module, pretrained: str | None, input_layer: str, output_dir: str | None
+) -> None:
+    if pretrained:
+        check_pretrained(network, pretrained, input_layer=input_layer)
+    if output_dir is not None:
+        size = sum(p.numel() * p.element_size() for p in network.parameters())
+        check_disk(output_dir, size * _WEIGHT_COPIES_ON_DISK)
+
+
+def _items(items: Items | None) -> list[Item]:
+    return list(items() if callable(items) else items or [])
+
+
+def run_checks(checks: Callable[[], str]) -> None:
+    """Run the checks; on a finding on any rank, end all ranks, rank 0 with the message."""
+    told = ""
+    failure: Exception | None = None
+    try:
+        told = checks()
+    except Exception as error:  # whatever it is: this rank must reach the exchange, or the others wait for it
+        failure = error
+    found = next(filter(None, _from_all_ranks(_one_line(failure))), None)
+    if failure is not None and not isinstance(failure, (ValueError, OSError)):
+        raise failure  # a fault of the guard's own: its traceback is wanted
+    if found:
+        raise SystemExit(f"error: {found}" if _rank() == 0 else 1)
+    if _rank() == 0:
+        print(told, flush=True)
+
+
+def _one_line(failure: Exception | None) -> str | None:
+    return None if failure is None else " ".join(str(failure).split()) or type(failure).__name__
+
+
+def _from_all_ranks(message: str | None) -> list[str | None]:
+    if not (dist.is_available() and dist.is_initialized()):
+        return [message]
+    messages: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(messages, message)
+    return messages
+
+
+def _rank() -> int:
+    if dist.is_available() and dist.is_initialized():
+        return int(dist.get_rank())
+    return int(os.environ.get("RANK", 0))
+
+
+def _world_size() -> int:
+    """Ranks that exchange messages: before ``init_process_group``, each checks for itself."""
+    return int(dist.get_world_size()) if dist.is_available() and dist.is_initialized() else 1
