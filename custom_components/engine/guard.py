@@ -63,6 +63,7 @@ def guard_pretraining(
     output_dir: str | None = None,
     pretrained: str | None = None,
     input_layer: str = "repeat_mean",
+    pretext: Callable[[], nn.Module] | None = None,
 ) -> None:
     """Check a pretraining run before it starts, and print what was checked.
 
@@ -88,6 +89,7 @@ def guard_pretraining(
         output_dir: folder that weights and logs go to; None: not checked.
         pretrained: weights to start from; None: none.
         input_layer: how weights of other channels are fitted, see ``custom_components.transfer``.
+        pretext: builds the pretext network, whose own errors then come as one line; None: not tried.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -99,7 +101,10 @@ def guard_pretraining(
         check_input(network, roi_size, in_channels)
         terms = active_terms(loss_weights) if loss_weights is not None else ()
         check_regions(network, roi_size, region_size, window_size)
+        if pretext is not None:
+            pretext()
         train, validation = _items(items), _items(validation_items)
+        _check_not_empty(train, dataset_dir)
         if "contrast" in terms:
             check_contrast(batch_size, _world_size(), len(train))
         told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
@@ -172,8 +177,7 @@ def _check_files(
     dataset_dir: str,
 ) -> str:
     """Images, overlap of the two lists, cache; returns the line to print."""
-    if not train:
-        raise ValueError(f"no images: dataset_dir is {dataset_dir!r}; name a folder of .nii or .nii.gz files")
+    _check_not_empty(train, dataset_dir)
     both = {str(first_image(item)) for item in train} & {str(first_image(item)) for item in validation}
     if both:
         raise ValueError(f"{sorted(both)[0]} is in both training and validation ({len(both)} such cases)")
@@ -185,6 +189,11 @@ def _check_files(
         f" cache {readable(cache)} of {readable(free_memory())} free;"
         f" data list {datalist_hash([*train, *validation], dataset_dir)[:12]}"
     )
+
+
+def _check_not_empty(train: Sequence[Item], dataset_dir: str) -> None:
+    if not train:
+        raise ValueError(f"no images: dataset_dir is {dataset_dir!r}; name a folder of .nii or .nii.gz files")
 
 
 def _check_weights_and_disk(

@@ -92,7 +92,7 @@ class PretrainTrainer(SupervisedTrainer):
     def run(self) -> None:  # type: ignore[override]
         """Run; as `Trainer.run`, but with a GradScaler only where one is of use."""
         half = self.amp and self.amp_kwargs.get("dtype") is torch.float16 and self.state.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler("cuda", enabled=half)
+        self.scaler: Any = torch.amp.GradScaler("cuda", enabled=half)
         Workflow.run(self)  # not Trainer.run, which would make its own scaler
 
     def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:

@@ -26,8 +26,8 @@ def save_pictures(cases: Sequence[tuple[str, Case, bool]], path: Path) -> None:
     """Write the page as PNG.
 
     Each row is a case: axial, coronal and sagittal plane with its classes, the axial plane through the smallest
-    class, and the first plane bare (of four sequences: FLAIR under the classes, T1ce bare). The patient's right is at the left of axial and coronal
-    pictures, as radiologists look at them.
+    class, and the first plane bare (of four sequences: FLAIR under the classes, T1ce bare). The patient's right
+    is at the left of axial and coronal pictures, as radiologists look at them.
 
     Args:
         cases: title, case, and whether its label is written (else it is not drawn).

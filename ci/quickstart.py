@@ -1,0 +1,205 @@
+"""The main job, small: data, pretraining, fine-tuning against scratch, evaluation, segmentation, report.
+
+Every step is ``python -m monai.bundle run`` on the shipped configs with their smoke layers; this file only
+strings them together. ``ci/quickstart.sh`` installs what it needs and calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from report import write_report
+
+ROOT = Path(__file__).resolve().parent.parent
+PRETRAIN, SEGMENT = ROOT / "bundles" / "pretrain_hybridmim", ROOT / "bundles" / "seg_btcv"
+#: Optimizer steps of pretraining and of each of the two segmentation runs.
+STEPS = {"phantoms": (160, 240), "hippocampus": (160, 240), "own": (160, 240)}
+VALIDATIONS = 6  # points on a Dice curve
+
+
+@dataclass
+class Task:
+    """What is run on: a folder with a data list, and the layers that fit it."""
+
+    name: str
+    dataset_dir: Path
+    layers: list[str] = field(default_factory=list)
+    own_layer: Path | None = None
+
+    def items(self, section: str) -> list[dict[str, Any]]:
+        """One section of the folder's list."""
+        return json.loads((self.dataset_dir / "datalist.json").read_text())[section]
+
+
+def config_files(bundle: Path, task: Task, first: str = "train.yaml", *last: str) -> str:
+    """The ``--config_file`` of a bundle: train.yaml, its smoke layer, the task's layers, further ones."""
+    names = [first, "smoke.yaml", *task.layers]
+    files = [str(bundle / "configs" / name) for name in names]
+    files += [str(task.own_layer)] if task.own_layer else []
+    return str(files + [str(bundle / "configs" / name) for name in last])
+
+
+def run_bundle(what: str, config_file: str, **overrides: Any) -> float:
+    """One ``monai.bundle run``; returns its seconds. A failed step ends everything."""
+    print(f"\n=== {what}", flush=True)
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", config_file]
+    for key, value in overrides.items():
+        command += [f"--{key}", str(value)]
+    start = time.perf_counter()
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"}).returncode
+    if code:
+        raise SystemExit(f"error: {what} failed with exit status {code}; its message is above")
+    return time.perf_counter() - start
+
+
+def command_line(*arguments: Any) -> None:
+    """One ``python -m custom_components`` command."""
+    if subprocess.run([sys.executable, "-m", "custom_components", *map(str, arguments)], cwd=ROOT).returncode:
+        raise SystemExit(f"error: {arguments[0]} failed; its message is above")
+
+
+def prepare(arguments: argparse.Namespace, out: Path) -> Task:
+    """Write, find or download the data and make sure it has a data list."""
+    print("=== data", flush=True)
+    if arguments.data == "phantoms" and arguments.dataset_dir is None:
+        folder = out / "data"
+        sections = ("--training", 6, "--validation", 3, "--test", 6, "--unlabelled", 18)
+        command_line("phantoms", "--out", folder, "--seed", arguments.seed, *sections)
+        return Task("phantoms", folder)
+    if arguments.data == "hippocampus":
+        folder = linked(hippocampus_folder(arguments, out), out / "data")
+        if not (folder / "datalist.json").exists():
+            command_line("datalist", folder, "--training", 12, "--validation", 8, "--test", 40, "--seed", arguments.seed)
+        return Task("hippocampus", folder, ["hippocampus.yaml"])
+    folder = linked(Path(arguments.dataset_dir), out / "data")
+    if not (folder / "datalist.json").exists():
+        split = ("--validation", 0.2, "--test", 0.2, "--unlabelled", "training+rest")
+        command_line("datalist", folder, *split, "--seed", arguments.seed)
+    return own_task(folder, out, arguments.spacing)
+
+
+def hippocampus_folder(arguments: argparse.Namespace, out: Path) -> Path:
+    """The given folder of MSD Task04, or a download of it (27 MB)."""
+    if arguments.dataset_dir is not None:
+        return Path(arguments.dataset_dir)
+    from monai.apps import DecathlonDataset
+
+    download = out / "download"
+    download.mkdir(parents=True, exist_ok=True)
+    DecathlonDataset(root_dir=str(download), task="Task04_Hippocampus", section="training", download=True, cache_num=0)
+    return download / "Task04_Hippocampus"
+
+
+def linked(source: Path, folder: Path) -> Path:
+    """A folder of links to ``source``'s content: the list is written there, and the user's folder is left alone."""
+    if not source.is_dir():
+        raise SystemExit(f"error: --dataset_dir {source} is no folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in source.iterdir():
+        (folder / entry.name).symlink_to(entry.resolve())
+    return folder
+
+
+def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
+    """A layer for the user's own data: classes and channels from its list, HU window for CT, else z-score."""
+    content = json.loads((folder / "datalist.json").read_text())
+    labels = {int(number): name for number, name in (content.get("labels") or {}).items()}
+    if sorted(labels) != list(range(len(labels))) or len(labels) < 2:
+        raise SystemExit(f"error: {folder}/datalist.json names the labels {labels}; 0 (background), 1, ... are needed")
+    channels = content.get("channels", 1)
+    channels = [f"channel {i}" for i in range(channels)] if isinstance(channels, int) else list(channels)
+    layer: dict[str, Any] = {
+        "channels": channels,
+        "spacing": spacing,
+        "label_names": [labels[number] for number in sorted(labels)],
+    }
+    if "CT" not in channels[0].upper():
+        layer["intensity"] = {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}
+        layer["foreground"] = {"_target_": "Identityd", "keys": "image"}
+    path = out / "own.json"
+    path.write_text(json.dumps(layer, indent=2))
+    return Task("own", folder, own_layer=path)
+
+
+def epochs_for(steps: int, volumes: int, batch: int) -> int:
+    """Epochs that give at least ``steps`` optimizer steps."""
+    return max(VALIDATIONS, -(-steps // max(1, volumes // batch)))
+
+
+def main() -> None:
+    """Run every step."""
+    arguments = parse()
+    out = Path(arguments.out).resolve()
+    if out.exists() and any(out.iterdir()):
+        if not arguments.overwrite:
+            raise SystemExit(f"error: {out} is not empty; give another --out, or --overwrite to replace it")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    start = time.perf_counter()
+    task = prepare(arguments, out)
+    seconds["data"] = time.perf_counter() - start
+    steps = [max(1, int(number * arguments.budget)) for number in STEPS[task.name]]
+    common = {"dataset_dir": task.dataset_dir, "seed": arguments.seed}
+
+    # Validation volumes are never trained on, so pretraining may be validated on their images too.
+    epochs = epochs_for(steps[0], len(task.items("unlabelled")), 2)
+    place = {"bundle_root": PRETRAIN, "ckpt_dir": out / "pretrain", "output_dir": out / "pretrain"}
+    schedule = {"epochs": epochs, "val_interval": max(1, epochs // VALIDATIONS)}
+    seconds["pretraining"] = run_bundle(
+        "pretraining (HybridMIM)", config_files(PRETRAIN, task), **common, **place, **schedule
+    )
+    run_bundle("pretext scores", config_files(PRETRAIN, task, "train.yaml", "evaluate.yaml"), **common, **place)
+
+    epochs = epochs_for(steps[1], len(task.items("training")), 2)
+    schedule = {"epochs": epochs, "val_interval": max(1, epochs // VALIDATIONS)}
+    for run, pretrained in (("scratch", None), ("finetuned", out / "pretrain" / "model.pt")):
+        place = {"bundle_root": SEGMENT, "ckpt_dir": out / run, "output_dir": out / run}
+        weights = {} if pretrained is None else {"pretrained": pretrained}
+        seconds[run] = run_bundle(
+            f"segmentation, {run}", config_files(SEGMENT, task), **common, **place, **weights, **schedule
+        )
+        run_bundle(f"evaluation, {run}", config_files(SEGMENT, task, "train.yaml", "evaluate.yaml"), **common, **place)
+    segment(task, out)
+    seconds["all"] = time.perf_counter() - start
+    report = write_report(out, task.name, task.dataset_dir, arguments.seed, steps, seconds)
+    print(f"\nreport: {report}")
+
+
+def segment(task: Task, out: Path) -> None:
+    """Segment one volume that no run has trained on, with the fine-tuned weights."""
+    image = task.items("test")[0]["image"]
+    run_bundle(
+        "inference on a new volume",
+        config_files(SEGMENT, task, "inference.yaml"),
+        bundle_root=SEGMENT,
+        dataset_dir=task.dataset_dir / image,
+        weights=out / "finetuned" / "model.pt",
+        output_dir=out / "segmentation",
+    )
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", choices=("phantoms", "hippocampus"), default="phantoms")
+    parser.add_argument("--dataset_dir", help="your data: decathlon layout, images beside labels, or a datalist.json")
+    parser.add_argument("--out", default=str(ROOT / "runs" / "quickstart"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--spacing", type=float, nargs=3, default=[4.0, 4.0, 4.0], help="mm, for your own data")
+    parser.add_argument("--budget", type=float, default=1.0, help="multiplies the training steps")
+    parser.add_argument("--overwrite", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

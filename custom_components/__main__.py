@@ -1,0 +1,137 @@
+"""The command line: ``python -m custom_components <command>``.
+
+Each command imports what it needs when it runs, so that ``--help`` is quick and one command's missing
+dependency does not stop another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import fire
+
+
+def phantoms(
+    out: str,
+    kind: str = "abdomen_ct",
+    cases: int | None = None,
+    seed: int = 0,
+    size: str = "small",
+    training: int | None = None,
+    validation: int | None = None,
+    test: int | None = None,
+    unlabelled: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a seeded set of phantom volumes as NIfTI, with datalist.json and a page of pictures.
+
+    Args:
+        out: folder to write; absent or empty, or with --overwrite one that holds phantoms only.
+        kind: abdomen_ct, liver_ct, spleen_ct, brain_mri or hippocampus_mri.
+        cases: number of all cases (default: the sum of the sections, or 16).
+        seed: same seed, same volumes.
+        size: tiny, small or full: about 5, 3 or 1.3 mm for CT.
+        training: labelled cases to train on (default, as below: a share of cases).
+        validation: labelled cases to choose the model by.
+        test: labelled cases for the end.
+        unlabelled: cases without a label file.
+        overwrite: replace an earlier set of phantoms in the folder.
+    """
+    from custom_components.data.phantoms import write_phantoms
+
+    datalist = write_phantoms(
+        str(out), kind, cases, seed, size, training, validation, test, unlabelled, overwrite=overwrite
+    )
+    print(f"data list: {datalist}")
+    print(f"pictures:  {datalist.with_name('phantoms.png')}")
+
+
+def datalist(
+    dataset_dir: str,
+    out: str | None = None,
+    training: float | int | None = None,
+    validation: float | int = 0.2,
+    test: float | int = 0,
+    seed: int = 0,
+    unlabelled: str = "training+rest",
+    subject_pattern: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Split a folder of volumes by subject and write its datalist.json.
+
+    Args:
+        dataset_dir: a decathlon task, a folder of images beside labels, or any folder of NIfTI files.
+        out: the file to write (default: datalist.json in the folder).
+        training: share (0.8) or number (24) of the labelled subjects to train on; default: all that remain.
+        validation: the same for validation.
+        test: the same for the end.
+        seed: of the split.
+        unlabelled: "training+rest" or "rest": which images pretraining sees; never validation or test.
+        subject_pattern: regular expression whose first group is the subject in a case's name.
+        overwrite: replace a list that differs.
+    """
+    from custom_components.data import prepare_datalist
+
+    path = prepare_datalist(
+        str(dataset_dir),
+        out=out,
+        training=training,
+        validation=validation,
+        test=test,
+        seed=seed,
+        unlabelled=unlabelled,
+        subject_pattern=subject_pattern,
+        overwrite=overwrite,
+    )
+    print(f"data list: {path}")
+
+
+#: Command name -> function. Add a command here; a ValueError or OSError that it raises ends as one line.
+COMMANDS: dict[str, Callable[..., Any]] = {"datalist": datalist, "phantoms": phantoms}
+
+
+def check_flags(argv: list[str]) -> None:
+    """Raise ValueError for an unknown command or ``--flag``.
+
+    Fire runs a command first and complains about what it could not use afterwards; a misspelled flag must end
+    before anything is written.
+    """
+    if not argv or argv[0].startswith("-"):
+        return
+    if argv[0] not in COMMANDS:
+        raise ValueError(f"unknown command {argv[0]!r}; allowed: {', '.join(COMMANDS)}")
+    parameters = inspect.signature(COMMANDS[argv[0]]).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [*parameters, "help"]
+    for word in argv[1:]:
+        if word == "--":
+            return
+        name = word[2:].split("=")[0].replace("-", "_")
+        if not word.startswith("--") or name in known or name.removeprefix("no") in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean --{near[0]}? " if near else ""
+        raise ValueError(f"unknown flag --{name}; {hint}allowed: {', '.join('--' + k for k in known)}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command.
+
+    Raises:
+        SystemExit: with one line when the command's input is wrong.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        check_flags(words)
+        fire.Fire(COMMANDS, command=words, name="custom_components")
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {' '.join(str(error).split())}") from None
+
+
+if __name__ == "__main__":
+    main()
