@@ -37,7 +37,7 @@ class Task:
 
     def items(self, section: str) -> list[dict[str, Any]]:
         """One section of the folder's list."""
-        return json.loads((self.dataset_dir / "datalist.json").read_text())[section]
+        return json.loads((self.dataset_dir / "datalist.json").read_text()).get(section, [])
 
 
 def config_files(bundle: Path, task: Task, first: str = "train.yaml", *last: str) -> str:
@@ -78,7 +78,8 @@ def prepare(arguments: argparse.Namespace, out: Path) -> Task:
     if arguments.data == "hippocampus":
         folder = linked(hippocampus_folder(arguments, out), out / "data")
         if not (folder / "datalist.json").exists():
-            command_line("datalist", folder, "--training", 12, "--validation", 8, "--test", 40, "--seed", arguments.seed)
+            sections = ("--training", 12, "--validation", 8, "--test", 40)
+            command_line("datalist", folder, *sections, "--seed", arguments.seed)
         return Task("hippocampus", folder, ["hippocampus.yaml"])
     folder = linked(Path(arguments.dataset_dir), out / "data")
     if not (folder / "datalist.json").exists():
@@ -95,12 +96,12 @@ def hippocampus_folder(arguments: argparse.Namespace, out: Path) -> Path:
 
     download = out / "download"
     download.mkdir(parents=True, exist_ok=True)
-    DecathlonDataset(root_dir=str(download), task="Task04_Hippocampus", section="training", download=True, cache_num=0)
+    DecathlonDataset(str(download), "Task04_Hippocampus", section="training", download=True, cache_num=0)
     return download / "Task04_Hippocampus"
 
 
 def linked(source: Path, folder: Path) -> Path:
-    """A folder of links to ``source``'s content: the list is written there, and the user's folder is left alone."""
+    """A folder of links to ``source``'s content, for the list to be written in: the user's is left alone."""
     if not source.is_dir():
         raise SystemExit(f"error: --dataset_dir {source} is no folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,7 @@ def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
     content = json.loads((folder / "datalist.json").read_text())
     labels = {int(number): name for number, name in (content.get("labels") or {}).items()}
     if sorted(labels) != list(range(len(labels))) or len(labels) < 2:
-        raise SystemExit(f"error: {folder}/datalist.json names the labels {labels}; 0 (background), 1, ... are needed")
+        raise SystemExit(f"error: the data list names the labels {labels}; 0 (background), 1, ... are needed")
     channels = content.get("channels", 1)
     channels = [f"channel {i}" for i in range(channels)] if isinstance(channels, int) else list(channels)
     layer: dict[str, Any] = {
@@ -149,6 +150,7 @@ def main() -> None:
     task = prepare(arguments, out)
     seconds["data"] = time.perf_counter() - start
     steps = [max(1, int(number * arguments.budget)) for number in STEPS[task.name]]
+    held_out = "test" if task.items("test") else "validation"
     common = {"dataset_dir": task.dataset_dir, "seed": arguments.seed}
 
     # Validation volumes are never trained on, so pretraining may be validated on their images too.
@@ -168,21 +170,23 @@ def main() -> None:
         seconds[run] = run_bundle(
             f"segmentation, {run}", config_files(SEGMENT, task), **common, **place, **weights, **schedule
         )
-        run_bundle(f"evaluation, {run}", config_files(SEGMENT, task, "train.yaml", "evaluate.yaml"), **common, **place)
-    segment(task, out)
+        files = config_files(SEGMENT, task, "train.yaml", "evaluate.yaml")
+        run_bundle(f"evaluation, {run}", files, **common, **place, evaluate_section=held_out)
+    case = task.items(held_out)[0]
+    segment(task, case, out)
     seconds["all"] = time.perf_counter() - start
-    report = write_report(out, task.name, task.dataset_dir, arguments.seed, steps, seconds)
+    named = {"pretraining": steps[0], "each segmentation": steps[1]}
+    report = write_report(out, task.name, task.dataset_dir, case, arguments.seed, named, seconds)
     print(f"\nreport: {report}")
 
 
-def segment(task: Task, out: Path) -> None:
+def segment(task: Task, case: dict[str, Any], out: Path) -> None:
     """Segment one volume that no run has trained on, with the fine-tuned weights."""
-    image = task.items("test")[0]["image"]
     run_bundle(
         "inference on a new volume",
         config_files(SEGMENT, task, "inference.yaml"),
         bundle_root=SEGMENT,
-        dataset_dir=task.dataset_dir / image,
+        dataset_dir=task.dataset_dir / case["image"],
         weights=out / "finetuned" / "model.pt",
         output_dir=out / "segmentation",
     )
@@ -192,7 +196,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=("phantoms", "hippocampus"), default="phantoms")
-    parser.add_argument("--dataset_dir", help="your data: decathlon layout, images beside labels, or a datalist.json")
+    parser.add_argument("--dataset_dir", help="your data: decathlon layout, or images beside labels")
     parser.add_argument("--out", default=str(ROOT / "runs" / "quickstart"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--spacing", type=float, nargs=3, default=[4.0, 4.0, 4.0], help="mm, for your own data")

@@ -1,0 +1,175 @@
+"""The quick start's report: one HTML page with a table and three pictures, from the files the steps left."""
+
+from __future__ import annotations
+
+import html
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import nibabel as nib
+import numpy as np
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+RUNS = {"scratch": "from scratch", "finetuned": "from pretrained weights"}
+#: A prediction of background alone scores 0 on every class that the label has; below this nothing was learned.
+LEARNED = 0.01
+STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}img{max-width:100%}"
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file."""
+    return json.loads(path.read_text())
+
+
+def curve(folder: Path, tag: str) -> tuple[list[int], list[float]]:
+    """Steps and values of one TensorBoard scalar, over all event files of a folder."""
+    points: dict[int, float] = {}
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(file)).Reload()
+        if tag in events.Tags()["scalars"]:
+            points |= {event.step: event.value for event in events.Scalars(tag)}
+    return sorted(points), [points[step] for step in sorted(points)]
+
+
+def draw_curves(out: Path) -> None:
+    """Validation Dice over epochs of both runs."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for run, name in RUNS.items():
+        steps, values = curve(out / run, "val_mean_dice")
+        axes.plot(steps, values, marker="o", label=name)
+    axes.set(xlabel="epoch", ylabel="mean Dice on validation volumes", ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(out / "dice_curves.png", dpi=110)
+
+
+def draw_overlay(out: Path, image: Path, label: Path, prediction: Path) -> None:
+    """Label and prediction over the plane that shows most of the label, along each axis."""
+    volumes = [nib.as_closest_canonical(nib.load(path)) for path in (image, label, prediction)]
+    scan, truth, found = (np.asarray(volume.dataobj).squeeze() for volume in volumes)
+    low, high = np.percentile(scan, (1, 99))
+    colours = matplotlib.colormaps["tab20"].with_extremes(under=(0, 0, 0, 0))
+    figure = Figure(figsize=(10, 9), layout="constrained")
+    axes = figure.subplots(3, 3)
+    zooms = volumes[0].header.get_zooms()[:3]
+    for axis in range(3):
+        plane = int(np.argmax((truth > 0).sum(axis=tuple(a for a in range(3) if a != axis))))
+        row, column = [a for a in range(3) if a != axis]
+        view = {"origin": "lower", "aspect": zooms[column] / zooms[row]}
+        for place, (title, mask) in enumerate((("image", None), ("label", truth), ("prediction", found))):
+            panel = axes[axis, place]
+            panel.imshow(np.take(scan, plane, axis).T, cmap="gray", vmin=low, vmax=high, **view)
+            if mask is not None:
+                classes = np.take(mask, plane, axis).T
+                panel.imshow(classes, cmap=colours, vmin=0.5, vmax=20.5, alpha=0.6, **view, interpolation="none")
+            panel.set_axis_off()
+            if axis == 0:
+                panel.set_title(title)
+    figure.savefig(out / "overlay.png", dpi=110)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A table cell; what was not measured says so."""
+    return "not measured" if value is None else f"{value:.{digits}f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """An HTML table."""
+    lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
+    lines += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    return "<table>" + "\n".join(lines) + "</table>"
+
+
+def dice_table(scores: dict[str, Any]) -> str:
+    """Dice and HD95 per class, of both runs."""
+    rows = []
+    for name in scores["scratch"]["classes"]:
+        both = [scores[run]["classes"][name] for run in RUNS]
+        rows.append([name, *(number(s["dice_mean"]) for s in both), *(number(s["hd95_mm_mean"], 1) for s in both)])
+    both = [scores[run]["all"] for run in RUNS]
+    mean = [f"{number(s['dice_mean'])} ± {number(s['dice_sd'])}" for s in both]
+    rows.append(["mean over cases", *mean, *(number(s["hd95_mm_mean"], 1) for s in both)])
+    return table(["class", "Dice, scratch", "Dice, pretrained", "HD95 mm, scratch", "HD95 mm, pretrained"], rows)
+
+
+def verdict(scores: dict[str, Any]) -> str:
+    """What came out, whichever way."""
+    scratch, tuned = (scores[run]["all"]["dice_mean"] for run in RUNS)
+    gap = tuned - scratch
+    way = "higher" if gap > 0 else "lower"
+    return (
+        f"Fine-tuning from the pretrained weights reached a mean Dice of {tuned:.3f}, training from scratch "
+        f"{scratch:.3f}: {abs(gap):.3f} {way}. One seed and a small budget: this shows that the path works, and "
+        "says little about how much pretraining helps."
+    )
+
+
+def write_report(
+    out: Path,
+    name: str,
+    dataset_dir: Path,
+    case: dict[str, Any],
+    seed: int,
+    steps: dict[str, int],
+    seconds: dict[str, float],
+) -> Path:
+    """Draw the pictures and write ``report.html``.
+
+    Raises:
+        SystemExit: when a run learned nothing; the report is written all the same.
+    """
+    scores = {run: read(out / run / "summary.json") for run in RUNS}
+    transfer, pretext = read(out / "finetuned" / "transfer.json"), read(out / "pretrain" / "pretext_metrics.json")
+    draw_curves(out)
+    prediction = next((out / "segmentation").glob("*_seg.nii.gz"))
+    draw_overlay(out, dataset_dir / case["image"], dataset_dir / case["label"], prediction)
+    counts = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in transfer["counts"].items())
+    share = f"{transfer['encoder_share']:.0%} of the encoder"
+    sections = read(dataset_dir / "datalist.json")
+    names = ("unlabelled", "training", "validation", "test")
+    cases = ", ".join(f"{len(sections.get(section, []))} {section}" for section in names)
+    facts = [
+        ["data", f"{name}: {cases}"],
+        ["seed", str(seed)],
+        ["optimizer steps", ", ".join(f"{k}: {v}" for k, v in steps.items())],
+        ["seconds", ", ".join(f"{k}: {v:.0f}" for k, v in seconds.items())],
+        ["machine", f"{platform.processor() or platform.machine()}, {platform.system()}"],
+        ["versions", ", ".join(f"{k} {v}" for k, v in pretext["versions"].items())],
+        ["commit", str(pretext["commit"])],
+    ]
+    page = [
+        f"<!doctype html><meta charset='utf-8'><title>quick start: {name}</title><style>{STYLE}</style>",
+        "<h1>Pretraining and fine-tuning, in small</h1>",
+        f"<p>{html.escape(verdict(scores))}</p>",
+        f"<p>Tensors carried over from pretraining: {html.escape(counts)}; {share}.</p>",
+        "<h2>Held-out volumes</h2>",
+        dice_table(scores),
+        "<p>Same seed, same steps; on each label's own grid. HD95: over cases where the class was found.</p>",
+        "<img src='dice_curves.png' alt='Dice curves'>",
+        "<h2>What pretraining paints</h2>",
+        "<p>A validation volume under its fixed mask. Only hidden voxels are trained; where the image was visible "
+        "the reconstruction means nothing.</p><img src='pretrain/reconstruction.png' alt='reconstruction'>",
+        table(["pretext score", "value"], [[k, number(v, 4)] for k, v in pretext["metrics"].items()]),
+        "<h2>A new volume, segmented</h2><img src='overlay.png' alt='label and prediction'>",
+        f"<p>{html.escape(str(prediction.relative_to(out)))}</p>",
+        "<h2>Of this run</h2>",
+        table(["", ""], facts),
+    ]
+    report = out / "report.html"
+    report.write_text("\n".join(page), encoding="utf-8")
+    idle = [RUNS[run] for run in RUNS if (scores[run]["all"]["dice_mean"] or 0) < LEARNED]
+    if idle:
+        raise SystemExit(
+            f"error: segmentation {' and '.join(idle)} learned nothing: its Dice is that of a background-only "
+            f"prediction; see {report}"
+        )
+    return report
