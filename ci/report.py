@@ -56,7 +56,8 @@ def draw_overlay(out: Path, image: Path, label: Path, prediction: Path) -> None:
     """Label and prediction over the plane that shows most of the label, along each axis."""
     volumes = [nib.as_closest_canonical(nib.load(path)) for path in (image, label, prediction)]
     scan, truth, found = (np.asarray(volume.dataobj).squeeze() for volume in volumes)
-    low, high = np.percentile(scan, (1, 99))
+    # CT reaches from air to bone: soft tissue is what is to be seen
+    low, high = (-160, 240) if scan.min() < -500 else np.percentile(scan, (1, 99))
     colours = matplotlib.colormaps["tab20"].with_extremes(under=(0, 0, 0, 0))
     figure = Figure(figsize=(10, 9), layout="constrained")
     axes = figure.subplots(3, 3)

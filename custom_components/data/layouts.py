@@ -133,7 +133,8 @@ def scan(folder: Path) -> Layout:
 
     Tried in this order: ``dataset.json`` with a list ``training``; ``imagesTr``/``labelsTr`` or
     ``images``/``labels`` (a label carries the image's name, or ``label0001`` for ``img0001``, or the name
-    with ``_seg``, ``_label``, ``_labels``); else every NIfTI under the folder, as unlabelled.
+    with ``_seg``, ``_label``, ``_labels``), and images in any other subfolder as unlabelled; else every NIfTI
+    under the folder, as unlabelled.
 
     Raises:
         ValueError: if there is no NIfTI file, or ``dataset.json`` is not JSON.
@@ -170,6 +171,9 @@ def _folders(folder: Path, meta: dict[str, Any]) -> Layout:
             else:
                 labelled.append({**item, "label": label})
         test: list[Item] = [{"image": f"imagesTs/{name}"} for name in _files_in(folder / "imagesTs")]
+        # Whatever lies beside these folders is for pretraining: unlabelled volumes are kept as they came.
+        beside = {first_image(item) for item in (*labelled, *unlabelled)}
+        unlabelled += [{"image": name} for name in nifti_files(folder) if name not in beside]
         return Layout(labelled, unlabelled, test, meta)
     return Layout([], [{"image": name} for name in nifti_files(folder)], [], meta)
 

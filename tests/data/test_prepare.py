@@ -130,3 +130,10 @@ def test_sizes_that_do_not_fit_are_refused(labelled: Path, arguments: dict, mess
     with pytest.raises(ValueError, match=message):
         prepare_datalist(labelled, **arguments)
     assert not (labelled / "datalist.json").exists()
+
+
+def test_volumes_beside_the_labelled_folders_are_for_pretraining(labelled: Path) -> None:
+    touch(labelled, "more/scans/u1.nii", "more/u2.nii.gz", "imagesTs/t.nii.gz")
+    found = images(prepare_datalist(labelled, test=1), "unlabelled")
+    assert {"more/scans/u1.nii", "more/u2.nii.gz"} < set(found)
+    assert not any(name.startswith("imagesTs") for name in found)
