@@ -1,5 +1,6 @@
 """Handlers that MONAI and ignite lack: exact seeding, weights with cards, resume, pictures, reports."""
 
+from .evaluation import EvaluationReport
 from .pictures import ReconstructionPictures, SaveReconstructionPaneld, reconstruction_panel
 from .progress import ProgressLog
 from .report import MetricsReport
@@ -9,6 +10,7 @@ from .weights import BestWeights
 
 __all__ = [
     "BestWeights",
+    "EvaluationReport",
     "MetricsReport",
     "ProgressLog",
     "ReconstructionPictures",

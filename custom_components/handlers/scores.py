@@ -1,0 +1,128 @@
+"""How a segmentation is scored: Dice and Hausdorff distance per case and class, and their spread."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from scipy.ndimage import find_objects
+from torch import Tensor
+
+Row = dict[str, Any]
+Slices = tuple[slice, ...]
+
+
+def score_case(
+    pred: Tensor, label: Tensor, spacing: Sequence[float], class_names: Sequence[str], percentile: float = 95
+) -> list[Row]:
+    """Dice and Hausdorff distance of each class but the background.
+
+    Dice counts voxels. The distance is the larger of the two directed ``percentile``-th percentiles of surface
+    distances, as `monai.metrics.compute_hausdorff_distance` takes them. Dice is nan where the label has no such
+    class, the distance where label or prediction has none.
+
+    Args:
+        pred: class numbers, ``(1, D, H, W)``.
+        label: class numbers, ``(1, D, H, W)``.
+        spacing: mm per voxel along the three axes.
+        class_names: in the order of their numbers, background first.
+        percentile: in (0, 100].
+
+    Returns:
+        One row per class: ``value``, ``class``, ``dice`` in [0, 1], ``hd95_mm`` (or ``hd<percentile>_mm``),
+        ``label_voxels``, ``predicted_voxels``, and ``false_positive_ml``: what was painted of a class that the
+        label does not have, None where it has it.
+
+    Raises:
+        ValueError: when the two grids differ.
+    """
+    if pred.shape != label.shape:
+        raise ValueError(f"prediction of shape {tuple(pred.shape)}, label of shape {tuple(label.shape)}")
+    found, true = (t[0].cpu().numpy().astype(np.uint8) for t in (pred, label))
+    number = len(class_names) - 1
+    boxes = zip(find_objects(found, number), find_objects(true, number), strict=True)
+    voxel_ml = float(np.prod(spacing)) / 1000
+    rows = []
+    for value, (found_box, true_box) in enumerate(boxes, 1):
+        box = _union(found_box, true_box)
+        a, b = (found[box] == value, true[box] == value) if box else (np.zeros(0, bool), np.zeros(0, bool))
+        painted, there = int(a.sum()), int(b.sum())
+        rows.append({
+            "value": value,
+            "class": class_names[value],
+            "dice": 2 * int((a & b).sum()) / (painted + there) if there else math.nan,
+            f"hd{percentile:g}_mm": _distance(a, b, spacing, percentile) if painted and there else math.nan,
+            "label_voxels": there,
+            "predicted_voxels": painted,
+            "false_positive_ml": None if there else painted * voxel_ml,
+        })  # fmt: skip
+    return rows
+
+
+def _distance(a: np.ndarray, b: np.ndarray, spacing: Sequence[float], percentile: float) -> float:
+    painted, there = (torch.from_numpy(mask)[None, None] for mask in (a, b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 uses an argument that it has deprecated itself
+        value = compute_hausdorff_distance(
+            painted, there, include_background=True, percentile=percentile, spacing=list(spacing)
+        )
+    return float(value)
+
+
+def _union(a: Slices | None, b: Slices | None) -> Slices | None:
+    """The box around two boxes."""
+    if a is None or b is None:
+        return a or b
+    return tuple(slice(min(i.start, j.start), max(i.stop, j.stop)) for i, j in zip(a, b, strict=True))
+
+
+def summarise(rows: Sequence[Row], class_names: Sequence[str], distance: str = "hd95_mm") -> dict[str, Any]:
+    """Mean and standard deviation (n - 1) over cases, per class and in all; None where nothing was measured.
+
+    A class counts in the cases whose label has it; a distance also needs a prediction, and says over how many
+    cases it is. ``all`` is over cases, of each case's mean over its classes.
+    """
+    classes: dict[str, Row] = {}
+    for name in class_names[1:]:
+        own = [row for row in rows if row["class"] == name]
+        there = [row for row in own if row["label_voxels"]]
+        absent = [row for row in own if not row["label_voxels"]]
+        classes[name] = {
+            "cases": len(there),
+            **_spread("dice", [row["dice"] for row in there]),
+            **_spread(distance, [row[distance] for row in there]),
+            "missed_cases": sum(not row["predicted_voxels"] for row in there),
+            "absent_cases": len(absent),
+            "false_positive_cases": sum(bool(row["predicted_voxels"]) for row in absent),
+            **_spread("false_positive_ml", [row["false_positive_ml"] for row in absent]),
+        }
+    cases = dict.fromkeys(row["case"] for row in rows)
+    total: Row = {"cases": len(cases)}
+    for key in ("dice", distance):
+        of_cases = [_mean([row[key] for row in rows if row["case"] == case]) for case in cases]
+        total |= _spread(key, of_cases)
+    return {"all": total, "classes": classes}
+
+
+def _finite(values: Sequence[float | None]) -> list[float]:
+    return [v for v in values if v is not None and math.isfinite(v)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    finite = _finite(values)
+    return mean(finite) if finite else None
+
+
+def _spread(name: str, values: Sequence[float | None]) -> Row:
+    finite = _finite(values)
+    return {
+        f"{name}_mean": _mean(finite),
+        f"{name}_sd": stdev(finite) if len(finite) > 1 else None,
+        f"{name}_cases": len(finite),
+    }
