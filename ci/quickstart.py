@@ -126,6 +126,8 @@ def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
     if "CT" not in channels[0].upper():
         layer["intensity"] = {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}
         layer["foreground"] = {"_target_": "Identityd", "keys": "image"}
+        keys = ("channels", "orientation", "spacing", "roi_size")
+        layer["view"] = {**{key: f"@{key}" for key in keys}, "intensity": "z-score of all voxels per channel"}
     path = out / "own.json"
     path.write_text(json.dumps(layer, indent=2))
     return Task("own", folder, own_layer=path)

@@ -1,0 +1,175 @@
+"""What the benchmarks share: a clock for CPU and CUDA, peak memory, what machine this is, safe writing."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import monai
+import psutil
+import torch
+
+MIB = 2**20
+
+
+class Stopwatch:
+    """Seconds spent in named parts, and in all.
+
+    On CUDA the marks are events in the stream, read once the step is over: the host never waits inside a step,
+    so that splitting it into parts does not slow it down.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.cuda = device.type == "cuda"
+        self.marks: list[tuple[str, Any, Any]] = []
+
+    def mark(self) -> Any:
+        """Return a point in time."""
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def add(self, name: str, start: Any) -> None:
+        """Note that part ``name`` took from ``start`` to now."""
+        self.marks.append((name, start, self.mark()))
+
+    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``function``, each call of which is noted under ``name``."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = self.mark()
+            result = function(*args, **kwargs)
+            self.add(name, start)
+            return result
+
+        return timed
+
+    def read(self) -> dict[str, float]:
+        """Return seconds by part, and forget them; waits for the device."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        seconds: dict[str, float] = {}
+        for name, start, stop in self.marks:
+            passed = start.elapsed_time(stop) / 1000 if self.cuda else stop - start
+            seconds[name] = seconds.get(name, 0.0) + passed
+        self.marks.clear()
+        return seconds
+
+
+class PeakMemory:
+    """Peak memory in MiB above that at entry: allocated by torch on CUDA, resident (RSS, sampled) on a CPU.
+
+    On a CPU with glibc, freed heap is given back at entry; else what an earlier step left would hide growth.
+    """
+
+    def __init__(self, device: torch.device, interval: float = 0.005) -> None:
+        self.cuda, self.interval = device.type == "cuda", interval
+        self.mib = 0.0
+
+    def __enter__(self) -> PeakMemory:
+        if self.cuda:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            self.start = torch.cuda.memory_allocated()
+            return self
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        self.process = psutil.Process()
+        self.start = self.peak = self.process.memory_info().rss
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._sample, daemon=True)
+        self.thread.start()
+        return self
+
+    def _sample(self) -> None:
+        while not self.over.wait(self.interval):
+            self.peak = max(self.peak, self.process.memory_info().rss)
+
+    def __exit__(self, *_: object) -> None:
+        if self.cuda:
+            torch.cuda.synchronize()
+            self.peak = torch.cuda.max_memory_allocated()
+        else:
+            self.over.set()
+            self.thread.join()
+        self.mib = (self.peak - self.start) / MIB
+
+
+def huge_pages() -> bool:
+    """Whether torch was started with ``THP_MEM_ALLOC_ENABLE=1``, which saves page faults on CPUs."""
+    return os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Return what the numbers depend on: processor, cores, threads, versions; no names of hosts or users."""
+    facts: dict[str, Any] = {
+        "cpu": _cpu_name(),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        # Read by torch when it first allocates; it asks the kernel for huge pages (2 MiB) under large tensors.
+        "huge_pages": huge_pages(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+    }
+    if device.type == "cuda":
+        facts |= {
+            "gpu": torch.cuda.get_device_name(device),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+            "tf32_convolution": torch.backends.cudnn.allow_tf32,
+        }
+    return facts
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def commit() -> str:
+    """Return the commit measured, with ``+changes`` where the package differs from it."""
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "custom_components", "benchmarks/*.py")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under a temporary name in the same folder, then move into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` as indented JSON, in one move."""
+    write_text(path, json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,79 @@
+"""The networks and the ways to execute a step that pretrain_step.py measures."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import partial
+
+from monai.networks.nets import BasicUNet, SwinUNETR
+from monai.networks.nets.swin_unetr import SwinTransformer
+from torch import Tensor, nn
+
+from custom_components.backbones import Backbone, Drop, Encoded
+
+FEATURES = {"basic_unet": (64, 64, 128, 256, 512, 64), "swin_unetr": (48,)}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to execute a step; the defaults are the defaults of pretrain_hybridmim in fp32."""
+
+    text: str
+    window: bool = True
+    contrast: bool = True
+    second_view_grad: bool = True
+    whole_second_pass: bool = False
+    bf16: bool = False
+    channels_last: bool = False
+    compile: bool = False
+
+
+# "released" is how the release executes the same objective: nothing shared, no gradient in the second pass.
+released = partial(Variant, second_view_grad=False, whole_second_pass=True)
+VARIANTS = {
+    "window": Variant("window decoded, shared stages, second view with gradient (default)"),
+    "window-nograd": Variant("the same, second view without gradient", second_view_grad=False),
+    "window-nocontrast": Variant("the same, without the second view", contrast=False),
+    "full": Variant("everything decoded", window=False),
+    "released": released("as released: window, whole second pass without gradient"),
+    "released-full": released("as released, everything decoded", window=False),
+    "window-bf16": Variant("default in bfloat16 autocast", bf16=True),
+    "full-bf16": Variant("everything decoded, bfloat16", window=False, bf16=True),
+    "window-channels-last": Variant("default in channels_last_3d", channels_last=True),
+    "window-bf16-channels-last": Variant("default, bfloat16, channels_last_3d", bf16=True, channels_last=True),
+    "window-compile": Variant("default, stages compiled", compile=True),
+    "window-bf16-compile": Variant("default, bfloat16, stages compiled", bf16=True, compile=True),
+}
+DEFAULTS = {"cpu": list(VARIANTS)[:7], "cuda": list(VARIANTS)}
+
+
+def make_network(args: argparse.Namespace) -> nn.Module:
+    """Build the MONAI network with one channel in and out."""
+    features = tuple(args.features or FEATURES[args.network])
+    if args.network == "basic_unet":
+        return BasicUNet(3, 1, 1, features=features)
+    return SwinUNETR(1, 1, feature_size=features[0], use_checkpoint=args.checkpoint)
+
+
+def compile_stages(network: nn.Module) -> None:
+    """Compile in place what the adapters call: the network's children, and those of a Swin encoder.
+
+    The pretext network as a whole draws its window anew in each step, which a compiled graph would see as
+    ever new shapes.
+    """
+    for child in network.children():
+        if isinstance(child, SwinTransformer):
+            for stage in (child.patch_embed, *(m for layers in child.children() for m in _items(layers))):
+                stage.compile()
+        else:
+            child.compile()
+
+
+def _items(module: nn.Module) -> list[nn.Module]:
+    return list(module) if isinstance(module, nn.ModuleList) else []
+
+
+def whole_second_pass(backbone: Backbone, encoded: Encoded, drop: Drop, first: str) -> Tensor:
+    """Take the place of `Backbone.encode_again`: the whole encoder once more, nothing shared."""
+    return type(backbone).encode(backbone, encoded.image, drop).bottleneck
