@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from monai.networks.nets import BasicUNet, SegResNet, SwinUNETR
+from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.segresnet import SegResNet
+from monai.networks.nets.swin_unetr import SwinUNETR
 from torch import nn
 
 from .base import Backbone

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from monai.networks.nets import BasicUNet, SegResNet
+from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.segresnet import SegResNet
 from torch import Tensor
 
 from .base import Backbone, Encoded, Window, crop
 
 
 class BasicUNetBackbone(Backbone):
-    """`monai.networks.nets.BasicUNet`: five levels, stride 16."""
+    """`monai.networks.nets.BasicUNet`: five levels, stride 16.
+
+    With ``upsample="nontrainable"`` MONAI interpolates with aligned corners, so a decoded window differs from the
+    same cut of a full decoding everywhere; with the other modes only near its border.
+    """
 
     stages = ("conv_0", "down_1", "down_2", "down_3", "down_4")
     strides = (1, 2, 4, 8, 16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai.networks.nets import SwinUNETR
+from monai.networks.nets.swin_unetr import SwinUNETR
 from torch import Tensor
 
 from .base import Backbone, Encoded, Window, crop
@@ -40,8 +40,8 @@ class SwinUNETRBackbone(Backbone):
         if name == "patch_embed":
             return vit.pos_drop(vit.patch_embed(x))
         if vit.use_v2:
-            x = vit.get_submodule(f"{name}c")[0](x.contiguous())
-        return vit.get_submodule(name)[0](x.contiguous())
+            x = vit.get_submodule(f"{name}c.0")(x.contiguous())
+        return vit.get_submodule(f"{name}.0")(x.contiguous())
 
     def bottleneck(self, last: Tensor) -> Tensor:  # noqa: D102
         return self.net.swinViT.proj_out(last, self.net.normalize)

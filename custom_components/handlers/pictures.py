@@ -89,7 +89,6 @@ class ReconstructionPictures:
     Args:
         log_dir: TensorBoard folder; ``None`` writes no event file.
         output_dir: folder of ``reconstruction.png`` (the latest); ``None`` writes none.
-        trainer_epoch: called for the epoch to log under; default: the evaluator's own.
         channel: which image channel is drawn.
     """
 
@@ -111,10 +110,11 @@ class ReconstructionPictures:
 
     def __call__(self, engine: Engine) -> None:
         """Draw."""
-        outputs = engine.state.last_outputs
+        state: Any = engine.state  # a PretrainEvaluator's, which ignite's type does not know
+        outputs = state.last_outputs
         if outputs is None or "reconstruction" not in outputs:
             return
-        image, mask, _ = engine.state.last_batch
+        image, mask, _ = state.last_batch
         size = [voxels // patches for voxels, patches in zip(image.shape[2:], mask.shape[2:], strict=True)]
         hidden = to_voxels(mask[:1], tuple(size))[0]
         figure = reconstruction_panel(image[0], hidden, outputs["reconstruction"][0], self.channel)

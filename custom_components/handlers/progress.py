@@ -7,6 +7,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import Timer
+from torch import Tensor
 from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class ProgressLog:
             pause=Events.ITERATION_COMPLETED,
             resume=Events.ITERATION_STARTED,
         )
+        engine.add_event_handler(Events.EPOCH_STARTED, self.step_timer.pause)  # the first batch is waited for
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._log_times)
         engine.add_event_handler(Events.COMPLETED, self._close)
@@ -53,7 +55,7 @@ class ProgressLog:
         self.bar.update()
 
     def _log_times(self, engine: Engine) -> None:
-        logger.debug(
+        logger.info(
             "epoch %d: %.1f s waiting for data, %.1f s in steps",
             engine.state.epoch,
             self.data_timer.value(),
@@ -70,4 +72,4 @@ def _loss(output: Any) -> float:
     """Total loss of our trainers' dictionary, or of MONAI's (decollated) output."""
     first = output[0] if isinstance(output, list) else output
     value = first["loss"]
-    return float(value)
+    return float(value.detach() if isinstance(value, Tensor) else value)

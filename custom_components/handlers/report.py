@@ -37,5 +37,6 @@ class MetricsReport:
         sha = None if self.weights is None else file_sha256(self.weights)
         metrics = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
         items = int(engine.state.epoch_length or 0)
-        write_json(self.path, {"metrics": metrics, "batches": items, "weights_sha256": sha, **self.facts, **provenance()})
+        found = {"metrics": metrics, "batches": items, "weights_sha256": sha}
+        write_json(self.path, {**found, **self.facts, **provenance()})
         logger.info("wrote %s", self.path)

@@ -150,7 +150,7 @@ def read_resume_point(path: Path, names: list[str]) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different class for each kind of damage
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be read (damaged, or no resume file): {reason}") from None
     missing = [name for name in names if name not in content]
     if missing:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 import torch
-from monai.utils import ensure_tuple_rep
+from monai.utils.misc import ensure_tuple_rep
 from torch import Tensor, nn
 
 from custom_components.backbones import Encoded, Window, adapt

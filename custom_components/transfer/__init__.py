@@ -1,6 +1,15 @@
 """How pretrained tensors reach a segmentation network, and the report of what did and did not."""
 
-from .cards import CARD_SUFFIX, card_path, compare_views, file_sha256, provenance, read_card, write_card, write_json
+from .cards import (
+    CARD_SUFFIX,
+    card_path,
+    compare_views,
+    file_sha256,
+    provenance,
+    read_card,
+    write_card,
+    write_json,
+)
 from .load import check_pretrained, load_pretrained
 from .match import INPUT_LAYERS, TransferReport, match
 from .read import read_weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import torch
@@ -34,8 +33,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ValueError(f"weights file {file} is a web page, not weights: its download went wrong")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # torch raises a different class for each kind of damage
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"weights file {file} cannot be read as tensors (truncated, or no torch file): {reason}"
         ) from None

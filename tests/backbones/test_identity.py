@@ -1,0 +1,118 @@
+"""Encoding and decoding is the network; a second view is a second pass."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+from zlib import crc32
+
+import pytest
+import torch
+from monai.networks.nets import BasicUNet, SegResNet, SwinUNETR
+from torch import Tensor
+
+from custom_components.backbones import adapt
+
+
+class HashedDropout:
+    """Dropout of the named stages that depends on (seed, stage) alone."""
+
+    def __init__(self, stages, seed, rate=0.3):
+        self.stages, self.seed, self.rate = stages, seed, rate
+
+    def __call__(self, stage: str, x: Tensor) -> Tensor:
+        if stage not in self.stages:
+            return x
+        generator = torch.Generator().manual_seed(crc32(f"{self.seed} {stage}".encode()))
+        return x * (torch.rand(x.shape, generator=generator) >= self.rate) / (1 - self.rate)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize(("batch", "spatial"), [(1, (64, 32, 32)), (2, (32, 32, 64))])
+def test_decode_of_encode_is_forward_bit_for_bit(make_network, network_name, channels, batch, spatial, training):
+    network = make_network(network_name, channels, 3).train(training)
+    image = torch.randn(batch, channels, *spatial, generator=torch.Generator().manual_seed(1))
+    backbone = adapt(network)
+    with torch.no_grad():
+        assert torch.equal(backbone.decode(backbone.encode(image)), network(image))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(
+            lambda: BasicUNet(3, 1, 2, features=(4, 4, 4, 4, 4, 4), upsample="nontrainable"), id="upsample"
+        ),
+        pytest.param(lambda: SegResNet(3, 8, 1, 2, blocks_down=(1, 2, 2), blocks_up=(1, 1)), id="three levels"),
+        pytest.param(lambda: SegResNet(3, 8, 1, 2, dropout_prob=0.2), id="dropout of its own"),
+        pytest.param(lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), use_v2=True), id="v2"),
+        pytest.param(lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), normalize=False), id="no norm"),
+        pytest.param(
+            lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), drop_rate=0.1, dropout_path_rate=0.1),
+            id="drop path",
+        ),
+        pytest.param(
+            lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), downsample="mergingv2", patch_norm=True),
+            id="merging v2",
+        ),
+    ],
+)
+def test_identity_holds_for_other_arguments(network):
+    torch.manual_seed(0)
+    network = network().train()
+    backbone, image = adapt(network), torch.randn(1, 1, 64, 32, 32)
+    with torch.no_grad():
+        torch.manual_seed(3)
+        expected = network(image)
+        torch.manual_seed(3)
+        assert torch.equal(backbone.decode(backbone.encode(image)), expected)
+
+
+def subsets(stages):
+    return chain.from_iterable(combinations(stages, size) for size in range(1, len(stages) + 1))
+
+
+def test_second_view_is_a_second_pass_for_every_choice_of_stages(make_network, network_name):
+    backbone = adapt(make_network(network_name).eval())
+    image = torch.randn(1, 1, 32, 32, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for stages in subsets(backbone.stages):
+            first = backbone.encode(image, HashedDropout(stages, seed=1))
+            again = HashedDropout(stages, seed=2)
+            view = backbone.encode_again(first, again, stages[0])
+            assert torch.equal(view, backbone.encode(image, again).bottleneck), stages
+            assert not torch.equal(view, first.bottleneck), stages
+
+
+def test_skips_are_taken_before_dropout(make_network, network_name):
+    backbone = adapt(make_network(network_name).eval())
+    image = torch.randn(1, 1, 32, 32, 64)
+    with torch.no_grad():
+        plain = backbone.encode(image)
+        last = backbone.stages[-1]
+        dropped = backbone.encode(image, HashedDropout((last,), seed=1))
+    assert all(torch.equal(plain.stages[name], dropped.stages[name]) for name in backbone.stages)
+    assert not torch.equal(plain.bottleneck, dropped.bottleneck)
+
+
+def test_second_view_runs_no_stage_before_the_first_dropped_one_and_no_decoder(make_network, network_name):
+    network = make_network(network_name)
+    backbone = adapt(network)
+    image = torch.randn(1, 1, 32, 32, 64)
+    for place, first in enumerate(backbone.stages):
+        encoded = backbone.encode(image, HashedDropout((first,), seed=1))
+        ran: list[str] = []
+        hooks = [
+            module.register_forward_hook(lambda module, args, out, name=name, ran=ran: ran.append(name))
+            for name, module in network.named_modules()
+            if name and not list(module.children())
+        ]
+        backbone.encode_again(encoded, HashedDropout((first,), seed=2), first)
+        for hook in hooks:
+            hook.remove()
+        assert not [name for name in ran if not name.startswith(backbone.encoder_prefixes)]
+        earlier = tuple(
+            name + "." if network_name != "SwinUNETR" else f"swinViT.{name}."
+            for name in backbone.stages[: place + 1]
+        )
+        assert not [name for name in ran if name.startswith(earlier)]

@@ -1,0 +1,96 @@
+"""What several rooms' tests share: tiny networks of every backbone, and small NIfTI files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.networks.nets import BasicUNet, SegResNet, SwinUNETR
+from torch import nn
+
+# Tensors here are too small to gain from threads, and the suite often shares its machine.
+torch.set_num_threads(1)
+
+
+def _basic_unet(in_channels: int, out_channels: int) -> nn.Module:
+    return BasicUNet(3, in_channels, out_channels, features=(4, 4, 8, 8, 16, 4))
+
+
+def _segresnet(in_channels: int, out_channels: int) -> nn.Module:
+    return SegResNet(3, 8, in_channels, out_channels, blocks_down=(1, 1, 2, 1))
+
+
+def _swin_unetr(in_channels: int, out_channels: int) -> nn.Module:
+    # Two blocks in the first stage, so that a shifted window is among what is tested; windows of 4 are cheap.
+    return SwinUNETR(in_channels, out_channels, feature_size=12, depths=(2, 1, 1, 1), window_size=4)
+
+
+NETWORKS = {"BasicUNet": _basic_unet, "SegResNet": _segresnet, "SwinUNETR": _swin_unetr}
+MakeNetwork = Callable[..., nn.Module]
+
+
+@pytest.fixture(params=list(NETWORKS))
+def network_name(request: pytest.FixtureRequest) -> str:
+    """Every backbone in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def make_network() -> MakeNetwork:
+    """``make_network(name, in_channels=1, out_channels=in_channels, seed=0)``: a tiny seeded network."""
+
+    def make(name: str, in_channels: int = 1, out_channels: int | None = None, seed: int = 0) -> nn.Module:
+        torch.manual_seed(seed)
+        return NETWORKS[name](in_channels, in_channels if out_channels is None else out_channels)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_nifti() -> Callable[..., Path]:
+    """``write_nifti(path, shape, seed=0, spacing=(1, 1, 1), label_classes=None)``: an int16 or a uint8 file."""
+
+    def write(
+        path: Path,
+        shape: Sequence[int] = (24, 20, 16),
+        seed: int = 0,
+        spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        label_classes: int | None = None,
+    ) -> Path:
+        rng = np.random.RandomState(seed)
+        if label_classes is None:
+            voxels = rng.randint(-200, 300, shape).astype(np.int16)
+        else:
+            voxels = rng.randint(0, label_classes, shape).astype(np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(voxels, np.diag([*spacing, 1.0])), path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_samples() -> Callable[..., list[dict[str, Any]]]:
+    """``make_samples(count=4, side=32, channels=1)``: samples with four of eight patches hidden."""
+
+    def make(count: int = 4, side: int = 32, channels: int = 1, seed: int = 0) -> list[dict[str, Any]]:
+        generator = torch.Generator().manual_seed(seed)
+        samples = []
+        for number in range(count):
+            order = torch.randperm(8, generator=generator)
+            samples.append(
+                {
+                    "image": torch.randn(channels, side, side, side, generator=generator),
+                    "mask": (order < 4).reshape(1, 2, 2, 2),
+                    "valid": torch.ones(1, side, side, side, dtype=torch.bool),
+                    "volume_id": number,
+                }
+            )
+        return samples
+
+    return make

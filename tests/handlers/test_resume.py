@@ -1,0 +1,306 @@
+"""Going on exactly where a run stopped."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader, Dataset
+from monai.handlers import ValidationHandler
+from monai.optimizers import WarmupCosineSchedule
+from monai.transforms import Compose, RandGaussianNoised
+
+from custom_components.engine import PretrainEvaluator, PretrainTrainer, part_metrics
+from custom_components.handlers import BestWeights, ReseedEachEpoch, ResumePoint, WarmupCosine
+from custom_components.handlers.atomic import save_atomically
+from custom_components.losses import CombinedLoss
+from custom_components.masking import FixedPatchMaskd, RandPatchMaskd
+from custom_components.pretext import HybridMIM
+
+WEIGHTS = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
+
+
+class Run:
+    """A whole pretraining in small: random noise, masks, windows and dropout, shuffled, with a schedule."""
+
+    def __init__(self, make_network, samples, folder, epochs, workers=0, resume=False, schedule_epochs=4):
+        self.past = 100 * epochs + resume
+        self.network = make_network("BasicUNet")
+        self.pretext = HybridMIM(
+            self.network, 8, 16, terms=list(WEIGHTS), window_size=16, contrast_features=8, fill="noise"
+        )
+        keep = ("image", "valid", "volume_id")
+        data = [{key: sample[key] for key in keep} for sample in samples]
+        noise, size = RandGaussianNoised("image", prob=0.5), {"patch_size": 8, "region_size": 16}
+        mask = RandPatchMaskd("image", 0.4, region_ratio=0.6, **size)
+        self.loader = DataLoader(
+            Dataset(data, Compose([noise, mask])), batch_size=2, shuffle=True, drop_last=True, num_workers=workers
+        )
+        self.optimizer = torch.optim.AdamW(self.pretext.parameters(), 0.01)
+        self.schedule = WarmupCosine(self.optimizer, 2, schedule_epochs * len(self.loader))
+        fixed = FixedPatchMaskd("image", 0.4, region_ratio=0.6, **size)
+        metrics = part_metrics(["loss"])
+        self.best = BestWeights(
+            str(folder), {"model.pt": self.network, "pretext.pt": self.pretext}, "val_loss", mode="min"
+        )
+        self.evaluator = PretrainEvaluator(
+            device="cpu",
+            val_data_loader=DataLoader(Dataset(data[:2], fixed), batch_size=1),
+            network=self.pretext,
+            loss_function=CombinedLoss(WEIGHTS),
+            key_val_metric=metrics,
+            val_handlers=[self.best],
+        )
+        self.trainer = PretrainTrainer(
+            device="cpu",
+            max_epochs=epochs,
+            train_data_loader=self.loader,
+            network=self.pretext,
+            optimizer=self.optimizer,
+            loss_function=CombinedLoss(WEIGHTS),
+            grad_clip=1.0,
+            train_handlers=[ReseedEachEpoch(7, self.loader), ValidationHandler(1, self.evaluator)],
+        )
+        self.losses, self.rates, self.metrics = [], [], []
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self.after_step)
+        self.evaluator.add_event_handler(
+            Events.COMPLETED, lambda: self.metrics.append(self.evaluator.state.metrics["val_loss"])
+        )
+        objects = {
+            "pretext": self.pretext,
+            "optimizer": self.optimizer,
+            "lr_scheduler": self.schedule,
+            "best": self.best,
+        }
+        ResumePoint(str(folder / "resume.pt"), objects, resume).attach(self.trainer)
+
+    def after_step(self, engine):
+        self.losses.append((engine.state.iteration, dict(engine.state.output)))
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
+        self.schedule.step()
+
+    def run(self):
+        torch.manual_seed(self.past)  # what came before the run must not matter
+        self.trainer.run()
+        return self
+
+
+def equal_states(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.fixture
+def start(make_network, make_samples, tmp_path):
+    def start(name, epochs, **kwargs):
+        return Run(make_network, make_samples(5), tmp_path / name, epochs, **kwargs)
+
+    return start
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_and_two_epochs_equal_four(start, tmp_path, workers):
+    whole = start("whole", 4, workers=workers).run()
+    first = start("parts", 2, workers=workers).run()
+    second = start("parts", 4, workers=workers, resume=True).run()
+    assert len(whole.losses) == 8
+    assert [iteration for iteration, _ in second.losses] == [5, 6, 7, 8]
+    assert first.losses + second.losses == whole.losses
+    assert first.rates + second.rates == whole.rates
+    assert first.metrics + second.metrics == whole.metrics
+    assert equal_states(second.pretext.state_dict(), whole.pretext.state_dict())
+    assert second.best.state_dict() == whole.best.state_dict()
+    for name in ("model.pt", "pretext.pt"):
+        one, two = (torch.load(tmp_path / folder / name, weights_only=True) for folder in ("whole", "parts"))
+        assert equal_states(one, two)
+    for state in ("exp_avg", "exp_avg_sq"):
+        moments = [
+            {str(key): value[state] for key, value in run.optimizer.state_dict()["state"].items()}
+            for run in (whole, second)
+        ]
+        assert equal_states(*moments)
+
+
+def test_epochs_draw_different_things(start):
+    run = start("run", 2, schedule_epochs=10)
+    for group in run.optimizer.param_groups:
+        group["lr"] = 0.0
+    run.schedule.base_lrs = [0.0]
+    run.run()
+    losses = [output["loss"] for _, output in run.losses]
+    assert len(set(losses)) == len(losses)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_repeats_itself_whatever_came_before_it(start, workers):
+    one, two = start("one", 1, workers=workers), start("two", 1, workers=workers)
+    two.past = 12345
+    assert one.run().losses == two.run().losses
+
+
+def test_the_best_value_is_remembered_over_a_resume(start, tmp_path):
+    first = start("run", 2).run()
+    saved = (tmp_path / "run" / "model.pt").read_bytes()
+    content = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
+    content["best"] = {"best": -1e9, "best_epoch": 1}
+    torch.save(content, tmp_path / "run" / "resume.pt")
+    second = start("run", 4, resume=True).run()
+    assert (second.best.best, second.best.best_epoch) == (-1e9, 1)
+    assert (tmp_path / "run" / "model.pt").read_bytes() == saved
+    assert first.best.best is not None
+
+
+def test_more_epochs_follow_the_schedule_of_the_new_config(start):
+    start("run", 2, schedule_epochs=2).run()
+    longer = start("run", 4, schedule_epochs=4, resume=True).run()
+    fresh = start("fresh", 4, schedule_epochs=4)
+    assert longer.rates == pytest.approx([0.01 * fresh.schedule.factor(step) for step in (4, 5, 6, 7)])
+    assert longer.rates[0] > 0.005  # the two-epoch schedule had ended at zero here
+
+
+def test_the_resume_file_is_unwrapped_and_loads_as_tensors(start, tmp_path):
+    run = start("run", 1).run()
+    content = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
+    assert set(content) == {"pretext", "optimizer", "lr_scheduler", "best", "trainer", "scaler"}
+    assert set(content["pretext"]) == set(run.pretext.state_dict())
+    assert content["trainer"] == {"epoch": 1, "iteration": 2, "epoch_length": 2}
+    assert content["lr_scheduler"] == {"last_epoch": 2}
+
+
+def toy_engine(epochs=3, length=2):
+    engine = Engine(lambda engine, batch: batch)
+    engine.run_epochs = lambda: engine.run([0] * length, max_epochs=epochs)
+    return engine
+
+
+def test_nothing_to_resume_raises_before_the_first_step_and_names_the_file(tmp_path):
+    engine, steps = toy_engine(), []
+    engine.add_event_handler(Events.ITERATION_STARTED, lambda: steps.append(1))
+    ResumePoint(str(tmp_path / "resume.pt"), {}, resume=True).attach(engine)
+    with pytest.raises(ValueError, match=r"there is nothing to resume: .*resume.pt does not exist"):
+        engine.run_epochs()
+    assert not steps
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.99])
+def test_a_damaged_file_raises_and_stays_as_it_was(start, tmp_path, share):
+    path = tmp_path / "run" / "resume.pt"
+    run = start("run", 2)
+    ResumePoint(str(path), {"pretext": run.pretext}).save(toy_engine())
+    content = path.read_bytes()[: int(path.stat().st_size * share)]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"resume.pt cannot be read \(damaged, or no resume file\)"):
+        start("run", 4, resume=True).run()
+    assert path.read_bytes() == content
+
+
+def test_a_file_of_other_objects_raises_and_names_both(tmp_path):
+    path, engine = tmp_path / "resume.pt", toy_engine()
+    layer = torch.nn.Linear(2, 2)
+    ResumePoint(str(path), {"network": layer}).save(engine)
+    ResumePoint(str(path), {"network": layer, "optimizer": None}, resume=True).attach(engine)
+    with pytest.raises(ValueError, match=r"holds \['network', 'trainer'\]; this run also needs \['optimizer'\]"):
+        engine.run_epochs()
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_that_is_already_at_its_end_raises(tmp_path, epochs):
+    path = tmp_path / "resume.pt"
+    first = toy_engine(2)
+    ResumePoint(str(path), {}).attach(first)
+    first.run_epochs()
+    second = toy_engine(epochs)
+    ResumePoint(str(path), {}, resume=True).attach(second)
+    with pytest.raises(ValueError, match=f"is at epoch 2 and {epochs} epochs are asked for"):
+        second.run_epochs()
+
+
+def test_another_epoch_length_warns_and_goes_on_from_the_start_of_an_epoch(tmp_path, caplog):
+    path = tmp_path / "resume.pt"
+    first = toy_engine(2, length=3)
+    ResumePoint(str(path), {}).attach(first)
+    first.run_epochs()
+    second, iterations = toy_engine(3, length=5), []
+    second.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: iterations.append(engine.state.iteration))
+    ResumePoint(str(path), {}, resume=True).attach(second)
+    second.run_epochs()
+    assert "an epoch had 3 iterations and now has 5" in caplog.text
+    assert iterations == [11, 12, 13, 14, 15]
+
+
+def test_only_rank_zero_writes(tmp_path):
+    engine = toy_engine(1)
+    engine.state.rank = 1
+    ResumePoint(str(tmp_path / "resume.pt"), {}).save(engine)
+    assert not (tmp_path / "resume.pt").exists()
+
+
+def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "resume.pt"
+    save_atomically({"a": torch.ones(3)}, path)
+    before = path.read_bytes()
+
+    def broken(content, target):
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(KeyboardInterrupt):
+        save_atomically({"a": torch.zeros(3)}, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["resume.pt"]
+
+
+def optimizer(rate=0.1):
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], rate)
+
+
+def rates(schedule, steps):
+    found = []
+    for _ in range(steps):
+        found.append(schedule.get_last_lr()[0])
+        schedule.optimizer.step()
+        schedule.step()
+    return found
+
+
+@pytest.mark.parametrize(("warmup", "total", "first"), [(0, 10, 0.0), (3, 10, 0.0), (5, 20, 0.1), (1, 7, 1.0)])
+def test_warmup_cosine_is_monais_schedule(warmup, total, first):
+    ours = WarmupCosine(optimizer(), warmup, total, warmup_factor=first)
+    theirs = WarmupCosineSchedule(optimizer(), warmup, total, warmup_multiplier=first)
+    assert rates(ours, total + 1) == pytest.approx(rates(theirs, total + 1), abs=1e-12)
+
+
+def test_warmup_cosine_ends_at_its_end_factor_and_stays_there():
+    schedule = WarmupCosine(optimizer(0.2), 2, 8, end_factor=0.25)
+    found = rates(schedule, 12)
+    assert found[2] == pytest.approx(0.2)
+    assert found[5] == pytest.approx(0.2 * (0.25 + 0.75 * 0.5))
+    assert found[8:] == pytest.approx([0.05] * 4)
+
+
+def test_a_loaded_schedule_stands_at_the_saved_step_of_its_own_course():
+    short = WarmupCosine(optimizer(), 2, 6)
+    rates(short, 4)
+    longer = WarmupCosine(optimizer(), 2, 12)
+    longer.load_state_dict(short.state_dict())
+    expected = 0.1 * 0.5 * (1 + math.cos(math.pi * 2 / 10))
+    assert longer.get_last_lr() == pytest.approx([expected])
+    assert longer.optimizer.param_groups[0]["lr"] == pytest.approx(expected)
+    reference = WarmupCosine(optimizer(), 2, 12)
+    assert rates(longer, 5) == pytest.approx(rates(reference, 9)[4:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"warmup_steps": 5, "total_steps": 5}, "warm-up of 5 steps does not fit into 5"),
+        ({"warmup_steps": -1, "total_steps": 5}, "warm-up of -1 steps"),
+        ({"warmup_steps": 0, "total_steps": 5, "end_factor": 1.5}, "end_factor 1.5"),
+        ({"warmup_steps": 0, "total_steps": 5, "warmup_factor": -0.5}, "warmup_factor -0.5"),
+    ],
+)
+def test_numbers_that_do_not_fit_raise(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        WarmupCosine(optimizer(), **arguments)

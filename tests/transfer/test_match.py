@@ -1,0 +1,172 @@
+"""Which tensors go where: exact key sets for every backbone, and stems of other channel numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from custom_components.backbones import adapt
+from custom_components.pretext import HybridMIM
+from custom_components.transfer import load_pretrained, match
+
+OUTPUT_LAYERS = {
+    "BasicUNet": {"final_conv.weight", "final_conv.bias"},
+    "SegResNet": {"conv_final.2.conv.weight", "conv_final.2.conv.bias"},
+    "SwinUNETR": {"out.conv.conv.weight", "out.conv.conv.bias"},
+}
+STEMS = {
+    "BasicUNet": {"conv_0.conv_0.conv.weight"},
+    "SegResNet": {"convInit.conv.weight"},
+    "SwinUNETR": {
+        "swinViT.patch_embed.proj.weight",
+        "encoder1.layer.conv1.conv.weight",
+        "encoder1.layer.conv3.conv.weight",
+    },
+}
+PRETEXT_HEADS = {
+    f"{head}_head.linear.{part}" for head in ("count", "position", "contrast") for part in ("weight", "bias")
+}
+
+
+def clone(state):
+    return {key: value.clone() for key, value in state.items()}
+
+
+def stem_responses(network, image):
+    """What the convolutions that see the image make of it."""
+    responses, hooks = [], []
+    for name in adapt(network).stems:
+        module = network.get_submodule(name.removesuffix(".weight"))
+        hooks.append(module.register_forward_hook(lambda m, args, out: responses.append(out)))
+    with torch.no_grad():
+        network.eval()(image)
+    for hook in hooks:
+        hook.remove()
+    return responses
+
+
+@pytest.mark.parametrize("file", ["model.pt", "pretext.pt"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_all_but_the_output_layer_is_matched_by_name(make_network, network_name, tmp_path, file, prefix, channels):
+    source = make_network(network_name, channels, channels, seed=1)
+    module = source if file == "model.pt" else HybridMIM(source)
+    torch.save({prefix + key: value for key, value in module.state_dict().items()}, tmp_path / file)
+    target = make_network(network_name, channels, 14, seed=2)
+    before = clone(target.state_dict())
+    report = load_pretrained(target, tmp_path / file)
+    assert set(report.expected_missing) == OUTPUT_LAYERS[network_name]
+    assert set(report.matched) == set(before) - OUTPUT_LAYERS[network_name]
+    assert len(report.matched) == len(set(report.matched))
+    assert report.adapted == report.missing == report.wrong_shape == []
+    assert set(report.unexpected) == (set() if file == "model.pt" else PRETEXT_HEADS)
+    assert report.encoder_share == 1.0
+    for key, value in target.state_dict().items():
+        expected = before if key in OUTPUT_LAYERS[network_name] else source.state_dict()
+        assert torch.equal(value, expected[key]), key
+
+
+def test_the_output_layer_stays_out_even_where_its_shape_agrees(make_network, network_name):
+    source, target = make_network(network_name, seed=1), make_network(network_name, seed=2)
+    state, report = match(source.state_dict(), target)
+    assert set(report.expected_missing) == OUTPUT_LAYERS[network_name]
+    for key in OUTPUT_LAYERS[network_name]:
+        assert torch.equal(state[key], target.state_dict()[key])
+        assert not torch.equal(state[key], source.state_dict()[key])
+
+
+def test_match_leaves_the_network_and_the_file_alone(make_network, network_name):
+    source, target = make_network(network_name, 1, seed=1), make_network(network_name, 4, 14, seed=2)
+    given, before = source.state_dict(), clone(target.state_dict())
+    kept = clone(given)
+    match(given, target)
+    assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
+    assert given.keys() == kept.keys()
+    assert all(torch.equal(given[key], kept[key]) for key in kept)
+
+
+@pytest.mark.parametrize(("have", "want"), [(1, 4), (4, 1), (2, 3)])
+def test_repeat_mean_gives_equal_channels_the_same_response(make_network, network_name, have, want):
+    source = make_network(network_name, have, 2, seed=1)
+    target = make_network(network_name, want, 5, seed=2)
+    state, report = match(source.state_dict(), target, "repeat_mean")
+    target.load_state_dict(state)
+    assert set(report.adapted) == STEMS[network_name]
+    assert report.encoder_share == 1.0
+    assert set(report.matched) == set(state) - STEMS[network_name] - OUTPUT_LAYERS[network_name]
+    channel = torch.randn(1, 1, 64, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected = stem_responses(source, channel.expand(1, have, -1, -1, -1))
+    found = stem_responses(target, channel.expand(1, want, -1, -1, -1))
+    assert len(expected) == len(found) == len(STEMS[network_name])
+    for one, two in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("have", "want"), [(1, 4), (4, 1)])
+def test_first_puts_the_sources_channels_first(make_network, network_name, have, want):
+    source, target = make_network(network_name, have, 2, seed=1), make_network(network_name, want, 2, seed=2)
+    state, report = match(source.state_dict(), target, "first")
+    assert set(report.adapted) == STEMS[network_name]
+    for key in STEMS[network_name]:
+        assert torch.equal(state[key][:, :1], source.state_dict()[key][:, :1])
+        assert torch.equal(state[key][:, 1:], target.state_dict()[key][:, 1:])
+
+
+@pytest.mark.parametrize(("have", "want"), [(1, 4), (4, 1)])
+def test_reinit_leaves_the_stem_as_initialised_and_says_so(make_network, network_name, have, want):
+    source, target = make_network(network_name, have, 2, seed=1), make_network(network_name, want, 2, seed=2)
+    state, report = match(source.state_dict(), target, "reinit")
+    assert set(report.expected_missing) == STEMS[network_name] | OUTPUT_LAYERS[network_name]
+    assert report.adapted == []
+    assert report.encoder_share == 1.0
+    for key in STEMS[network_name]:
+        assert torch.equal(state[key], target.state_dict()[key])
+
+
+@pytest.mark.parametrize("input_layer", ["repeat_mean", "first", "reinit"])
+def test_with_equal_channels_the_stem_is_loaded_as_it_is(make_network, network_name, input_layer):
+    source, target = make_network(network_name, 4, 2, seed=1), make_network(network_name, 4, 2, seed=2)
+    _, report = match(source.state_dict(), target, input_layer)
+    assert STEMS[network_name] <= set(report.matched)
+
+
+def test_an_unknown_input_layer_raises_and_lists_the_allowed(make_network):
+    network = make_network("BasicUNet")
+    with pytest.raises(ValueError, match=r"'sum'; allowed: \['repeat_mean', 'first', 'reinit'\]"):
+        match(network.state_dict(), network, "sum")
+
+
+def test_a_wrong_shape_is_reported_with_both_shapes_and_not_loaded(make_network):
+    source, target = make_network("BasicUNet", seed=1), make_network("BasicUNet", seed=2)
+    given = source.state_dict()
+    key = "down_1.convs.conv_0.conv.weight"
+    given[key] = given[key][:, :2]
+    state, report = match(given, target)
+    assert report.wrong_shape == [f"{key}: (4, 2, 3, 3, 3) -> (4, 4, 3, 3, 3)"]
+    assert key not in report.matched
+    assert torch.equal(state[key], target.state_dict()[key])
+    assert report.encoder_share == pytest.approx(1 - 1 / len(adapt(target).encoder_keys()))
+
+
+def test_a_stem_of_another_kernel_is_a_wrong_shape_not_another_channel_number(make_network):
+    source, target = make_network("BasicUNet", 1, seed=1), make_network("BasicUNet", 4, seed=2)
+    given = source.state_dict()
+    given["conv_0.conv_0.conv.weight"] = torch.zeros(4, 1, 1, 1, 1)
+    _, report = match(given, target)
+    assert report.wrong_shape == ["conv_0.conv_0.conv.weight: (4, 1, 1, 1, 1) -> (4, 4, 3, 3, 3)"]
+
+
+def test_the_report_counts_what_it_lists(make_network):
+    source, target = make_network("BasicUNet", 1), make_network("BasicUNet", 4, 14)
+    _, report = match(source.state_dict(), target)
+    content = report.to_dict()
+    assert content["counts"] == {
+        "matched": len(target.state_dict()) - 3,
+        "adapted": 1,
+        "expected_missing": 2,
+        "missing": 0,
+        "wrong_shape": 0,
+        "unexpected": 0,
+    }
+    for word in ("1 adapted", "2 expected-missing", "0 missing", "100.0% of the encoder"):
+        assert word in report.summary()
