@@ -1,0 +1,366 @@
+"""Every command in the documents is checked: known, with known keys, and run in small form.
+
+A document's fenced ``bash`` blocks are split into commands. `CHECKS` says for each kind of command how it is
+made small and run; one that it does not know fails, so that nobody adds a command that nothing checks. A
+document's commands run in their order, from the root of a copy of the repository's bundles, so that the default
+paths of weights and results hold and a later command finds what an earlier one wrote. Placeholders are those of
+`Sandbox.fill_in`.
+"""
+
+from __future__ import annotations
+
+import ast
+import glob
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+from monai.bundle import run as monai_run
+from monai.bundle.workflows import ConfigWorkflow
+
+from custom_components.__main__ import COMMANDS
+from custom_components.data.phantoms import write_phantoms
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("README.md", "bundles/*/docs/README.md", "docs/*.md", "benchmarks/README.md")
+    for path in sorted(ROOT.glob(pattern))
+]
+TINY = """
+spacing: [8.0, 8.0, 8.0]
+roi_size: [32, 32, 32]
+patch_size: [8, 8, 8]
+region_size: [16, 16, 16]
+window_size: [16, 32, 32]
+architecture#features: [4, 4, 8, 8, 16, 4]
+contrast_features: 8
+num_samples: 1
+num_workers: 0
+warmup_steps: 0
+epochs: 1
+val_interval: 1
+"""
+BENCHMARK = {
+    "basic_unet": "--features 4 4 8 8 16 4 --size 32 --window 32",
+    "swin_unetr": "--features 12 --size 64 32 32 --window 64 32 32",
+}
+#: Flags of what is no config: pytest's, torchrun's, tensorboard's.
+OTHER_FLAGS = {"standalone", "nproc_per_node", "logdir", "config_file", "help"}
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Language and content of every fenced block."""
+    return re.findall(r"^```([^\n`]*)\n(.*?)^```\s*$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(document: str) -> list[list[str]]:
+    """The words of every command in a document's bash blocks; what ``&&`` joins is several."""
+    found: list[list[str]] = []
+    for language, content in blocks((ROOT / document).read_text(encoding="utf-8")):
+        if language.strip() != "bash":
+            continue
+        for line in content.replace("\\\n", " ").splitlines():
+            words: list[str] = []
+            # shlex would take every # for the start of a comment; bash only one that begins a word.
+            for word in [*shlex.split(re.sub(r"(^|\s)#.*", "", line)), "&&"]:
+                if word != "&&":
+                    words.append(word)
+                elif words:
+                    found.append(words)
+                    words = []
+    return found
+
+
+def split_environment(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """``NAME=value`` words before a command, and the command."""
+    count = next((i for i, word in enumerate(words) if not re.match(r"[A-Z_]+=", word)), len(words))
+    return dict(word.split("=", 1) for word in words[:count]), words[count:]
+
+
+ALL = [(document, words) for document in DOCUMENTS for words in commands(document)]
+IDS = [f"{document}:{number}" for number, (document, _) in enumerate(ALL)]
+
+
+def flags(words: list[str]) -> dict[str, str]:
+    """``--key value`` and ``--key=value`` as fire and argparse read them; a flag without value is ''."""
+    found: dict[str, str] = {}
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            found[key] = value if equals else "" if following.startswith("--") else following
+    return found
+
+
+def config_files(words: list[str]) -> list[str]:
+    """What ``--config_file`` names."""
+    value = flags(words)["config_file"]
+    return list(ast.literal_eval(value)) if value.startswith("[") else [value]
+
+
+def bundle_words(words: list[str]) -> list[str]:
+    """The part of a command from ``monai.bundle run`` on."""
+    return words[words.index("monai.bundle") + 1 :]
+
+
+# --- the kinds of commands -------------------------------------------------------------------------------
+
+
+def run_arguments() -> set[str]:
+    """What ``monai.bundle run`` itself takes."""
+    return {name for made in (monai_run, ConfigWorkflow.__init__) for name in inspect.signature(made).parameters}
+
+
+def has_key(config: Any, key: str) -> bool:
+    for step in re.split("#|::", key):
+        if not isinstance(config, dict) or step not in config:
+            return False
+        config = config[step]
+    return True
+
+
+def script_flags(*scripts: str) -> set[str]:
+    """The options that argparse scripts define, read from their source."""
+    sources = [(ROOT / script).read_text(encoding="utf-8") for script in scripts if (ROOT / script).is_file()]
+    return set(re.findall(r"""\badd(?:_argument)?\(\s*["']--([\w-]+)""", "\n".join(sources)))
+
+
+class Sandbox:
+    """A copy of the bundles in which a document's commands run, on phantoms of 5 mm and with a tiny network."""
+
+    def __init__(self, folder: Path, data: Path, pretrained: Path) -> None:
+        self.root = folder / "repository"
+        self.data = data
+        self.number = 0
+        self.epochs = 1
+        left_out = shutil.ignore_patterns("eval", "*.pt", "*.card.json", "__pycache__", "runs")
+        for name in ("bundles", "benchmarks", "ci"):
+            shutil.copytree(ROOT / name, self.root / name, ignore=left_out)
+        for name in ("pyproject.toml", "requirements.txt"):
+            shutil.copy(ROOT / name, self.root / name)
+        (self.root / "tiny.yaml").write_text(TINY, encoding="utf-8")
+        for file in pretrained.iterdir():  # what one document takes from another's commands
+            shutil.copy(file, self.root / "bundles" / "pretrain_hybridmim" / "models")
+
+    def fresh(self) -> Path:
+        """A path that does not exist yet."""
+        self.number += 1
+        return self.root / f"new_{self.number}"
+
+    def unlisted(self) -> Path:
+        """A copy of the data without its list."""
+        return Path(shutil.copytree(self.data, self.fresh(), ignore=shutil.ignore_patterns("datalist.json")))
+
+    def fill_in(self, word: str, data: Path) -> str:
+        """Put paths for the placeholders DATA, OUT and IMAGE.nii.gz; another name in capitals is an error."""
+        image = sorted((self.data / "imagesUn").iterdir())[0]
+        paths = {"DATA": data, "OUT": self.root / "out", "IMAGE.nii.gz": image}
+        parts = word.split("/")
+        for number, part in enumerate(parts):
+            if part in paths:
+                parts[number] = str(paths[part])
+            elif re.fullmatch(r"[A-Z_]{3,}(\.\w+)*", part):
+                raise AssertionError(f"placeholder {part} is unknown; use {', '.join(paths)}")
+        return "/".join(parts)
+
+    def execute(
+        self, words: list[str], data: Path | None = None, environment: dict[str, str] | None = None
+    ) -> str:
+        """Run one command, which must succeed; its stdout and stderr together."""
+        filled = [self.fill_in(word, data or self.data) for word in words]
+        expanded: list[str] = []
+        for word in filled:
+            expanded += sorted(glob.glob(str(self.root / word))) if "*" in word else [word]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
+        env |= {"OMP_NUM_THREADS": "1", **(environment or {})}
+        program = [sys.executable, *expanded[1:]] if expanded[0] == "python" else expanded
+        done = subprocess.run(program, cwd=self.root, env=env, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
+
+def check_bundle_keys(words: list[str]) -> None:
+    files = config_files(words)
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+    config = ConfigParser.load_config_files([str(ROOT / file) for file in files])
+    known = run_arguments()
+    assert [key for key in flags(bundle_words(words)) if key not in known and not has_key(config, key)] == []
+    assert flags(words)["bundle_root"] in {str(Path(file).parents[1]) for file in files}
+
+
+def run_bundle(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
+    """The command itself, with the tiny layer behind its first config and few epochs."""
+    first, *layers = config_files(words)
+    small = list(words)
+    if words[0] == "torchrun":
+        small = ["python", "-m", "torch.distributed.run", *words[1:]]
+    small[small.index("--config_file") + 1] = str([first, "tiny.yaml", *layers])
+    if "--epochs" in small:  # a later number is a higher one: --epochs may extend a run that is resumed
+        sandbox.epochs += 1
+        small[small.index("--epochs") + 1] = str(sandbox.epochs)
+    sandbox.execute(small, environment=environment)
+
+
+def check_tool_flags(words: list[str]) -> None:
+    assert words[3] in COMMANDS
+    assert set(flags(words)) <= set(inspect.signature(COMMANDS[words[3]]).parameters)
+
+
+def run_tool(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
+    small, data = list(words), sandbox.fresh()
+    if words[3] == "phantoms":
+        small += [] if "--cases" in small else ["--cases", "0"]
+        small[small.index("--cases") + 1] = "4"
+        small = ["OUT/phantoms" if word == "OUT" else word for word in small] + ["--size", "tiny"]
+    else:
+        data = sandbox.unlisted()
+    sandbox.execute(small, data, environment)
+
+
+def check_shell_script(words: list[str]) -> None:
+    """Hours or an installation long: its syntax, and the options that it hands on."""
+    subprocess.run(["bash", "-n", str(ROOT / words[1])], check=True)
+    if words[1] == "ci/quickstart.sh":
+        assert set(flags(words)) <= script_flags("ci/quickstart.py")
+    else:
+        assert words[1] == "ci/test.sh"
+
+
+def check_pip(words: list[str]) -> None:
+    """Not run: ci/setup.sh does the same in a fresh environment. Nothing but this project is installed."""
+    assert words[words.index("install") + 1 :] in (["-e", "."], ["-e", ".[dev]"])
+    assert (ROOT / "pyproject.toml").is_file()
+
+
+def check_benchmark_flags(words: list[str]) -> None:
+    assert set(flags(words)) <= script_flags(words[1])
+
+
+def run_benchmark(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
+    network = flags(words).get("network", "basic_unet")
+    small = f"{BENCHMARK[network]} --repeats 1 --threads 1 --device cpu --out OUT/step.json"
+    sandbox.execute(words if "--show" in words else [*words, *small.split()], environment=environment)
+
+
+def run_tensorboard(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
+    """What it would show, printed: the server itself does not end."""
+    told = sandbox.execute(["python", "-m", "tensorboard.main", "--inspect", *words[1:]], environment=environment)
+    assert "scalars" in told
+
+
+Check = Callable[[list[str]], None]
+Runner = Callable[[list[str], Sandbox, dict[str, str]], None]
+#: How a command begins -> what is checked of it, and how its small form runs (None: its check says why not).
+CHECKS: dict[str, tuple[Check, Runner | None]] = {
+    "python -m monai.bundle run ": (check_bundle_keys, run_bundle),
+    "torchrun --standalone --nproc_per_node=2 -m monai.bundle run ": (check_bundle_keys, run_bundle),
+    "python -m custom_components ": (check_tool_flags, run_tool),
+    "python benchmarks/pretrain_step.py": (check_benchmark_flags, run_benchmark),
+    "tensorboard --logdir ": (lambda words: None, run_tensorboard),
+    "bash ci/": (check_shell_script, None),
+    "pip install ": (check_pip, None),
+}
+
+
+def kind(words: list[str]) -> tuple[Check, Runner | None]:
+    """The entry of `CHECKS` for a command."""
+    text = " ".join(words)
+    found = [entry for start, entry in CHECKS.items() if text.startswith(start)]
+    assert found, f"nothing checks {text!r}: write it as one of {list(CHECKS)}, or add how it is checked"
+    assert not {"|", ">", ";", "$", "`"} & set(text), (
+        f"{text!r}: one plain command a line, which can be run as it stands"
+    )
+    return found[0]
+
+
+# --- tests -----------------------------------------------------------------------------------------------
+
+
+def test_documents_are_found() -> None:
+    bundles = {f"bundles/{name}/docs/README.md" for name in ("pretrain_hybridmim", "seg_btcv")}
+    assert {"README.md", *bundles} <= set(DOCUMENTS)
+    assert len(ALL) > 10
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_shell_blocks_are_marked_bash(document: str) -> None:
+    shells = {"sh", "shell", "console", "zsh", "bat", "powershell"}
+    found = blocks((ROOT / document).read_text(encoding="utf-8"))
+    assert not shells & {language.strip() for language, _ in found}
+    for language, content in found:
+        if not language.strip():
+            assert not re.search(r"^\s*\$?\s*(python|bash|pip|torchrun) ", content, flags=re.MULTILINE), content
+
+
+@pytest.mark.parametrize(("document", "words"), ALL, ids=IDS)
+def test_command_is_known_and_so_are_its_keys(document: str, words: list[str]) -> None:
+    _, command = split_environment(words)
+    check, _ = kind(command)
+    check(command)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_override_named_in_the_text_exists(document: str) -> None:
+    """In a bundle's README the bundle's own keys; elsewhere any bundle's; and the options of our commands."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    named = {key for code in inline for key in re.findall(r"(?<!\S)--([a-z]\w*(?:(?:#|::)\w+)*)", code)}
+    bundle = document.split("/")[1] if document.startswith("bundles/") else "*"
+    files = sorted(glob.glob(str(ROOT / "bundles" / bundle / "configs" / "*.yaml")))
+    configs = [ConfigParser.load_config_file(file) for file in files]
+    known = script_flags("ci/quickstart.py", "benchmarks/pretrain_step.py") | run_arguments() | OTHER_FLAGS
+    known |= {name for command in COMMANDS.values() for name in inspect.signature(command).parameters}
+    assert [key for key in sorted(named) if key not in known and not any(has_key(c, key) for c in configs)] == []
+
+
+def test_an_unknown_command_and_a_misspelled_key_fail() -> None:
+    with pytest.raises(AssertionError, match="nothing checks"):
+        kind(["curl", "https://example.org"])
+    start = ["python", "-m", "monai.bundle", "run", "--bundle_root", "bundles/seg_btcv"]
+    config = ["--config_file", "bundles/seg_btcv/configs/train.yaml"]
+    check_bundle_keys([*start, *config, "--epochs", "1"])
+    for key in ("epoch", "train#trainer#max_epoch"):
+        with pytest.raises(AssertionError):
+            check_bundle_keys([*start, *config, f"--{key}", "1"])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("phantoms") / "data"
+    write_phantoms(folder, size="tiny", training=4, validation=2, test=1, unlabelled=4, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pretrained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pretrained weights, for documents that start from those of another document."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    (folder / "none").mkdir()
+    bundle = "bundles/pretrain_hybridmim"
+    words = ["python", "-m", "monai.bundle", "run", "--bundle_root", bundle, "--dataset_dir", "DATA"]
+    words += ["--config_file", f"{bundle}/configs/train.yaml", "--ckpt_dir", str(folder / "models")]
+    run_bundle(words, Sandbox(folder, data, folder / "none"), {})
+    return folder / "models"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [document for document in DOCUMENTS if commands(document)])
+def test_commands_run_in_small_form(document: str, data: Path, pretrained: Path, tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path, data, pretrained)
+    for words in commands(document):
+        environment, command = split_environment(words)
+        _, runner = kind(command)
+        if runner is not None:
+            runner(command, sandbox, environment)
