@@ -45,9 +45,7 @@ def active_terms(weights: Mapping[str, float]) -> tuple[str, ...]:
     for name, weight in weights.items():
         number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
         if not number or not math.isfinite(weight) or weight < 0:
-            raise ValueError(
-                f"the weight of loss part {name} must be a finite number from 0, found {weight!r}."
-            )
+            raise ValueError(f"the weight of loss part {name} must be a finite number from 0, found {weight!r}.")
     active = tuple(name for name in TERMS if weights.get(name, 0) > 0)
     if not active:
         raise ValueError(f"no loss part has a weight over 0; allowed are {', '.join(TERMS)}.")

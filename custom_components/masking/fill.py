@@ -55,9 +55,7 @@ def fill_masked(
     mean, deviation = _statistics(image, visible)
     if fill == "mean":
         return torch.where(hidden, mean.to(image.dtype), image)
-    return torch.where(
-        hidden, mean.to(image.dtype) + deviation.to(image.dtype) * torch.randn_like(image), image
-    )
+    return torch.where(hidden, mean.to(image.dtype) + deviation.to(image.dtype) * torch.randn_like(image), image)
 
 
 def _tile(token: Tensor | None, image: Tensor, patch_size: int | Sequence[int]) -> Tensor:

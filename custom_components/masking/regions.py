@@ -58,9 +58,7 @@ def ungroup_regions(t: Tensor, grid: Sequence[int], patches_per_region: int | Se
     return split.reshape(t.shape[0], 1, kd * rd, kh * rh, kw * rw)
 
 
-def region_targets(
-    mask: Tensor, valid_grid: Tensor, patches_per_region: int | Sequence[int]
-) -> RegionTargets:
+def region_targets(mask: Tensor, valid_grid: Tensor, patches_per_region: int | Sequence[int]) -> RegionTargets:
     """Read the targets of the region tasks off a mask.
 
     Args:
@@ -75,9 +73,7 @@ def region_targets(
         ValueError: when the shapes differ, or the grid is not a multiple of the region.
     """
     if mask.shape != valid_grid.shape:
-        raise ValueError(
-            f"mask {tuple(mask.shape)} and valid_grid {tuple(valid_grid.shape)} differ in shape."
-        )
+        raise ValueError(f"mask {tuple(mask.shape)} and valid_grid {tuple(valid_grid.shape)} differ in shape.")
     patch_valid = group_regions(valid_grid, patches_per_region).bool()
     position = group_regions(mask, patches_per_region).bool() & patch_valid
     return RegionTargets(position.sum(dim=2), position, patch_valid, patch_valid.any(dim=2))

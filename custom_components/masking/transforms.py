@@ -137,9 +137,7 @@ class FixedPatchMaskd(MapTransform):
 class _Draw:
     """One of the draws with its parameters, checked; picklable, so that workers can be spawned."""
 
-    def __init__(
-        self, ratio: float, region_ratio: float | None, per_region: tuple[int, int, int] | None
-    ) -> None:
+    def __init__(self, ratio: float, region_ratio: float | None, per_region: tuple[int, int, int] | None) -> None:
         self.ratio, self.region_ratio, self.per_region = ratio, region_ratio, per_region
 
     def __call__(self, valid_grid: BoolGrid, rng: np.random.RandomState) -> BoolGrid:

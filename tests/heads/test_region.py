@@ -34,9 +34,7 @@ def test_the_gradient_of_a_region_stays_under_its_cube():
 
 @pytest.mark.parametrize("cells", [(2, 2, 2), (0, 1, 1), (1, 1)])
 def test_a_bottleneck_that_is_no_multiple_names_both(cells):
-    with pytest.raises(
-        ValueError, match=r"bottleneck of \(3, 2, 2\) cells is not a multiple of a region of \("
-    ):
+    with pytest.raises(ValueError, match=r"bottleneck of \(3, 2, 2\) cells is not a multiple of a region of \("):
         region_pool(torch.zeros(1, 2, 3, 2, 2), cells)
 
 

@@ -91,9 +91,7 @@ def test_contrast_is_left_out_without_views():
 
 def test_every_part_keeps_its_graph():
     o = outputs()
-    leaves = [
-        o[key].requires_grad_() for key in ("reconstruction", "count_logits", "position_logits", "view_2")
-    ]
+    leaves = [o[key].requires_grad_() for key in ("reconstruction", "count_logits", "position_logits", "view_2")]
     CombinedLoss(PAPER)(o, IDS)["loss"].backward()
     assert all(leaf.grad is not None and leaf.grad.abs().sum() > 0 for leaf in leaves)
 

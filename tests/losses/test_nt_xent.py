@@ -93,9 +93,7 @@ def test_half_precision_is_computed_in_single_and_stays_finite(dtype):
 
 def test_wrong_input_is_named():
     one, two = views(3)
-    with pytest.raises(
-        ValueError, match=r"\(B, P\) and volume_id \(B,\), found \(3, 5\), \(3, 5\) and \(2,\)"
-    ):
+    with pytest.raises(ValueError, match=r"\(B, P\) and volume_id \(B,\), found \(3, 5\), \(3, 5\) and \(2,\)"):
         nt_xent(one, two, torch.arange(2))
     with pytest.raises(ValueError, match=r"found \(3, 5\), \(2, 5\)"):
         nt_xent(one, two[:2], torch.arange(3))
@@ -140,6 +138,4 @@ def test_two_ranks_of_two_equal_one_rank_of_four(tmp_path):
         torch.testing.assert_close(rank[3], network.weight.grad)
     assert network.weight.grad.abs().max() > 1e-3
     for rank, part in zip(ranks, (slice(0, 2), slice(2, 4)), strict=True):
-        torch.testing.assert_close(
-            rank[2], nt_xent(network(one[part]), network(two[part]), IDS[part])[0].detach()
-        )
+        torch.testing.assert_close(rank[2], nt_xent(network(one[part]), network(two[part]), IDS[part])[0].detach())

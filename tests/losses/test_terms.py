@@ -97,9 +97,7 @@ def test_scale_of_region_terms_is_free_of_how_much_is_valid():
         counts, positions = torch.zeros(1, 6, 9), torch.zeros(1, 6, 8)
         assert count_loss(counts, torch.zeros(1, 6).long(), region_valid).item() == pytest.approx(math.log(9))
         assert position_loss(positions, patch_valid, patch_valid).item() == pytest.approx(math.log(2))
-        assert consistency_loss(counts, positions + 40, region_valid, patch_valid).item() == pytest.approx(
-            0.25
-        )
+        assert consistency_loss(counts, positions + 40, region_valid, patch_valid).item() == pytest.approx(0.25)
 
 
 def check_zero_with_graph(loss, *leaves):
@@ -112,9 +110,7 @@ def check_zero_with_graph(loss, *leaves):
 
 def test_nothing_to_average_gives_a_zero_that_keeps_the_graph():
     pred = randn(2, 4, 2, 2, 2).requires_grad_()
-    check_zero_with_graph(
-        reconstruction_loss(pred, pred.detach() + 1, torch.zeros(2, 1, 2, 2, 2).bool()), pred
-    )
+    check_zero_with_graph(reconstruction_loss(pred, pred.detach() + 1, torch.zeros(2, 1, 2, 2, 2).bool()), pred)
     counts, positions = randn(2, 3, 9).requires_grad_(), randn(2, 3, 8).requires_grad_()
     regions, patches = torch.zeros(2, 3).bool(), torch.zeros(2, 3, 8).bool()
     check_zero_with_graph(count_loss(counts, torch.zeros(2, 3).long(), regions), counts)

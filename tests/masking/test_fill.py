@@ -8,9 +8,7 @@ PATCH = (2, 4, 3)
 
 def make(channels=1, batch=2, grid=(2, 3, 2), seed=0):
     generator = torch.Generator().manual_seed(seed)
-    image = torch.randn(
-        batch, channels, *(g * p for g, p in zip(grid, PATCH, strict=True)), generator=generator
-    )
+    image = torch.randn(batch, channels, *(g * p for g, p in zip(grid, PATCH, strict=True)), generator=generator)
     mask = torch.rand(batch, 1, *grid, generator=generator) < 0.5
     mask[:, 0, 0, 0, 0], mask[:, 0, -1, -1, -1] = True, False
     token = torch.randn(1, channels, *PATCH, generator=generator)

@@ -86,9 +86,7 @@ def test_image_is_untouched_and_the_input_dictionary_too():
 
 
 def test_mask_and_valid_leave_as_plain_bool_tensors():
-    out = seeded()(
-        {"image": MetaTensor(torch.zeros(1, 8, 8, 12)), "valid": MetaTensor(torch.ones(1, 8, 8, 12))}
-    )
+    out = seeded()({"image": MetaTensor(torch.zeros(1, 8, 8, 12)), "valid": MetaTensor(torch.ones(1, 8, 8, 12))})
     for key, shape in (("mask", (1, 4, 2, 6)), ("valid", (1, 8, 8, 12))):
         assert type(out[key]) is torch.Tensor
         assert out[key].dtype == torch.bool

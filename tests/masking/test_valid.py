@@ -42,9 +42,7 @@ def test_the_map_follows_the_image_through_spatial_transforms(background):
     )({"image": image})
     valid = out["valid"].as_tensor()[0].bool()
     expected = torch.zeros(4, 4, 4, dtype=torch.bool)
-    expected[:2, :3] = (
-        True if background is None else torch.arange(24.0).reshape(2, 3, 4).flip(0) > background
-    )
+    expected[:2, :3] = True if background is None else torch.arange(24.0).reshape(2, 3, 4).flip(0) > background
     assert torch.equal(valid, expected)
 
 
