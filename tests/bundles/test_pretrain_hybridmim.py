@@ -397,3 +397,20 @@ def test_logging_uses_the_standard_librarys_handlers() -> None:
     logging.read(BUNDLE / "configs" / "logging.conf")
     used = {logging[section]["class"] for section in logging.sections() if section.startswith("handler_")}
     assert used <= {"StreamHandler", "FileHandler"}
+
+
+# --- volumes on disk -----------------------------------------------------------------------------------
+
+
+def test_disk_cache_is_reused_and_not_mistaken_for_another_view(volumes: Path, tmp_path: Path) -> None:
+    def prepared(**changes: Any) -> set[str]:
+        keys = {**TINY, "dataset_dir": str(volumes), "cache_dir": str(tmp_path / "cache"), **changes}
+        dataset = parse("disk_cache.yaml", **keys).get_parsed_content("train#dataset")
+        for sample in dataset:
+            assert sample[0]["image"].shape == (1, 32, 32, 32)
+        return {file.name for file in (tmp_path / "cache").glob("*.pt")}
+
+    first = prepared()
+    assert len(first) == 2
+    assert prepared() == first
+    assert len(prepared(spacing=[2.0, 2.0, 2.0])) == 4
