@@ -108,6 +108,25 @@ def check_regions(network: nn.Module, roi_size: Size, region_size: Size, window_
         )
 
 
+def check_batches(batch_size: int, ranks: int, cases: int) -> None:
+    """Check that every rank's part of the training list fills a batch, for the last one is dropped.
+
+    Args:
+        batch_size: volumes in one rank's batch.
+        ranks: ranks that share the list, in parts of one length.
+        cases: volumes in the training list.
+
+    Raises:
+        ValueError: saying which number is too small.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; allowed: whole numbers from 1")
+    if cases < ranks:
+        raise ValueError(f"{cases} training case(s) cannot be shared among {ranks} ranks; start fewer")
+    if -(-cases // ranks) < batch_size:
+        raise ValueError(f"{cases} training case(s) on {ranks} rank(s) fill no batch of batch_size {batch_size}")
+
+
 def check_contrast(batch_size: int, ranks: int, cases: int) -> None:
     """Check that every step of the contrast term has a negative: items of another volume.
 

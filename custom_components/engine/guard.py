@@ -25,6 +25,7 @@ from custom_components.data.checks import check_images, check_labels
 from custom_components.data.layouts import Item, first_image
 from custom_components.data.lists import datalist_hash
 from custom_components.engine.geometry import (
+    check_batches,
     check_contrast,
     check_input,
     check_masks,
@@ -107,6 +108,8 @@ def guard_pretraining(
         _check_not_empty(train, dataset_dir)
         if "contrast" in terms:
             check_contrast(batch_size, _world_size(), len(train))
+        if terms:  # an evaluation gives no weights, and takes its cases one by one
+            check_batches(batch_size, _world_size(), len(train))
         told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
         _check_weights_and_disk(network, pretrained, input_layer, output_dir)
         return told

@@ -37,8 +37,11 @@ def active_terms(weights: Mapping[str, float]) -> tuple[str, ...]:
         weights: weight by term; one that is not given is 0.
 
     Raises:
-        ValueError: for an unknown term, a weight that is no finite number from 0, or none over 0.
+        ValueError: for what is no mapping, an unknown term, a weight that is no finite number from 0, or none
+            over 0.
     """
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"loss weights must map each of {', '.join(TERMS)} to a number, found {weights!r}.")
     unknown = sorted(str(name) for name in weights if name not in TERMS)
     if unknown:
         raise ValueError(f"unknown loss part {', '.join(unknown)}; allowed are {', '.join(TERMS)}.")

@@ -133,6 +133,9 @@ def test_the_network_and_the_random_state_are_left_alone(folder: Path) -> None:
         ({"loss_weights": {"count": -1.0}}, ["count", "-1.0"]),
         ({"batch_size": 1}, ["contrast", "2 volumes", "batch_size 1"]),
         ({"batch_size": 4}, ["3 training case(s)", "batch of 4 volumes"]),
+        ({"batch_size": 4, "loss_weights": {"count": 1}}, ["3 training case(s)", "batch_size 4"]),
+        ({"batch_size": 0, "loss_weights": {"count": 1}}, ["batch_size is 0"]),
+        ({"loss_weights": 1}, ["loss weights must map", "found 1"]),
         ({"in_channels": 4}, ["takes 1 channels", "in_channels is 4"]),
         ({"in_channels": 4, "network": network(4, 4)}, ["c0.nii.gz has 1 channels", "expected 4"]),
         ({"network": network(1, 2)}, ["2 output channels", "1 input"]),
@@ -153,6 +156,18 @@ def test_uniform_masks_need_no_region_ratio(folder: Path) -> None:
 
 def test_contrast_off_allows_one_volume(folder: Path) -> None:
     pretraining(folder, batch_size=1, loss_weights={"reconstruction": 1.0})
+
+
+def test_fewer_volumes_than_ranks_are_refused_without_contrast_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {"reconstruction": 1.0}
+    monkeypatch.setattr("custom_components.engine.guard._world_size", lambda: 4)
+    message = refusal(pretraining, folder, batch_size=1, loss_weights=weights)
+    assert "3 training case(s) cannot be shared among 4 ranks" in message
+    monkeypatch.setattr("custom_components.engine.guard._world_size", lambda: 2)
+    pretraining(folder, batch_size=2, loss_weights=weights)  # the first volume comes twice: 2 on each rank
+    pretraining(folder, batch_size=9, loss_weights=None)  # an evaluation
 
 
 @pytest.mark.parametrize("guard", [pretraining, segmentation])

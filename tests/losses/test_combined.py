@@ -128,6 +128,7 @@ def test_active_terms_come_in_one_order_and_zero_is_not_active():
             "no loss part has a weight over 0; allowed are reconstruction, count",
         ),
         ({}, "no loss part has a weight over 0"),
+        (1, "loss weights must map each of reconstruction, .* to a number, found 1"),
     ],
 )
 def test_wrong_weights_raise_and_say_what_is_allowed(weights, message):
