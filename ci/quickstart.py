@@ -17,13 +17,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 from report import write_report
+
+from custom_components.data.sections import read_sections
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAIN, SEGMENT = ROOT / "bundles" / "pretrain_hybridmim", ROOT / "bundles" / "seg_btcv"
 #: Optimizer steps of pretraining and of each of the two segmentation runs.
 STEPS = {"phantoms": (160, 240), "hippocampus": (160, 240), "own": (160, 240)}
 VALIDATIONS = 6  # points on a Dice curve
+#: Lies in every folder this script made; --overwrite deletes no other.
+MARKER = ".quickstart"
 
 
 @dataclass
@@ -36,8 +41,8 @@ class Task:
     own_layer: Path | None = None
 
     def items(self, section: str) -> list[dict[str, Any]]:
-        """One section of the folder's list."""
-        return json.loads((self.dataset_dir / "datalist.json").read_text()).get(section, [])
+        """One section of the folder's list, as the configs read it; empty where there is none."""
+        return read_sections(self.dataset_dir)[0].get(section, [])
 
 
 def config_files(bundle: Path, task: Task, first: str = "train.yaml", *last: str) -> str:
@@ -116,7 +121,7 @@ def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
     labels = {int(number): name for number, name in (content.get("labels") or {}).items()}
     if sorted(labels) != list(range(len(labels))) or len(labels) < 2:
         raise SystemExit(f"error: the data list names the labels {labels}; 0 (background), 1, ... are needed")
-    channels = content.get("channels", 1)
+    channels = content.get("channels") or channel_count(Task("own", folder))
     channels = [f"channel {i}" for i in range(channels)] if isinstance(channels, int) else list(channels)
     layer: dict[str, Any] = {
         "channels": channels,
@@ -133,26 +138,69 @@ def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
     return Task("own", folder, own_layer=path)
 
 
+def channel_count(task: Task) -> int:
+    """Channels of the list's first image: one per 3D file, the last axis of a 4D one."""
+    count = 0
+    image = next((item["image"] for section in ("training", "unlabelled") for item in task.items(section)), [])
+    for name in [image] if isinstance(image, str) else image:
+        shape = nib.load(task.dataset_dir / name).shape
+        if len(shape) not in (3, 4):
+            raise SystemExit(f"error: {name} has shape {shape}; 3D, or 4D with the channels last, is needed")
+        count += shape[3] if len(shape) == 4 else 1
+    return count or 1
+
+
+def held_out_section(task: Task) -> str:
+    """Where the runs are compared: ``test`` where it has labels, else ``validation``; a short list is refused.
+
+    Raises:
+        SystemExit: when a section that a later step needs has no case, or one without a label.
+    """
+    sections = {name: task.items(name) for name in ("unlabelled", "training", "validation", "test")}
+    found = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
+    missing = [name for name in ("unlabelled", "training", "validation") if not sections[name]]
+    if missing:
+        # The weights that are compared are chosen on the validation cases, so test cases do not replace them.
+        raise SystemExit(f"error: the data list has no cases in {', '.join(missing)}; found {found}")
+    for name in ("training", "validation"):
+        bare = [item["image"] for item in sections[name] if not item.get("label")]
+        if bare:
+            raise SystemExit(f"error: the data list has {len(bare)} {name} cases without a label, first {bare[0]}")
+    return "test" if sections["test"] and all(item.get("label") for item in sections["test"]) else "validation"
+
+
 def epochs_for(steps: int, volumes: int, batch: int) -> int:
     """Epochs that give at least ``steps`` optimizer steps."""
     return max(VALIDATIONS, -(-steps // max(1, volumes // batch)))
+
+
+def start_folder(out: Path, overwrite: bool, dataset_dir: str | None) -> None:
+    """Make an empty ``out`` with the marker in it; what another program left there is never deleted."""
+    if out.exists() and not out.is_dir():
+        raise SystemExit(f"error: {out} is a file; give another --out")
+    if out.exists() and any(out.iterdir()):
+        if not overwrite:
+            raise SystemExit(f"error: {out} is not empty; give another --out, or --overwrite to replace it")
+        if not (out / MARKER).is_file():
+            raise SystemExit(f"error: {out} was not made by the quick start (no {MARKER} in it): not overwritten")
+        if dataset_dir is not None and Path(dataset_dir).resolve().is_relative_to(out):
+            raise SystemExit(f"error: --dataset_dir {dataset_dir} lies in {out}, which --overwrite would delete")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).write_text("made by ci/quickstart.py, whose --overwrite deletes this folder\n")
 
 
 def main() -> None:
     """Run every step."""
     arguments = parse()
     out = Path(arguments.out).resolve()
-    if out.exists() and any(out.iterdir()):
-        if not arguments.overwrite:
-            raise SystemExit(f"error: {out} is not empty; give another --out, or --overwrite to replace it")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+    start_folder(out, arguments.overwrite, arguments.dataset_dir)
     seconds: dict[str, float] = {}
     start = time.perf_counter()
     task = prepare(arguments, out)
+    held_out = held_out_section(task)
     seconds["data"] = time.perf_counter() - start
     steps = [max(1, int(number * arguments.budget)) for number in STEPS[task.name]]
-    held_out = "test" if task.items("test") else "validation"
     common = {"dataset_dir": task.dataset_dir, "seed": arguments.seed}
 
     # Validation volumes are never trained on, so pretraining may be validated on their images too.
@@ -175,10 +223,10 @@ def main() -> None:
         files = config_files(SEGMENT, task, "train.yaml", "evaluate.yaml")
         run_bundle(f"evaluation, {run}", files, **common, **place, evaluate_section=held_out)
     case = task.items(held_out)[0]
-    segment(task, case, out)
+    if isinstance(case["image"], str):  # inference.yaml reads one file per volume
+        segment(task, case, out)
     seconds["all"] = time.perf_counter() - start
-    named = {"pretraining": steps[0], "each segmentation": steps[1]}
-    report = write_report(out, task.name, task.dataset_dir, case, arguments.seed, named, seconds)
+    report = write_report(out, task.name, task.dataset_dir, case, arguments.seed, seconds)
     print(f"\nreport: {report}")
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import html
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import nibabel as nib
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from custom_components.data.sections import read_sections
+
 RUNS = {"scratch": "from scratch", "finetuned": "from pretrained weights"}
+NOT_SEGMENTED = (
+    "Not done: this volume is one file per channel, and inference.yaml reads one file per volume. Join them "
+    "into one 4D file to segment it; the scores above do not depend on this step."
+)
 #: A prediction of background alone scores 0 on every class that the label has; below this nothing was learned.
 LEARNED = 0.01
 STYLE = (
@@ -56,6 +62,7 @@ def draw_overlay(out: Path, image: Path, label: Path, prediction: Path) -> None:
     """Label and prediction over the plane that shows most of the label, along each axis."""
     volumes = [nib.as_closest_canonical(nib.load(path)) for path in (image, label, prediction)]
     scan, truth, found = (np.asarray(volume.dataobj).squeeze() for volume in volumes)
+    scan = scan[..., 0] if scan.ndim == 4 else scan  # the first channel
     # CT reaches from air to bone: soft tissue is what is to be seen
     low, high = (-160, 240) if scan.min() < -500 else np.percentile(scan, (1, 99))
     colours = matplotlib.colormaps["tab20"].with_extremes(under=(0, 0, 0, 0))
@@ -105,13 +112,29 @@ def dice_table(scores: dict[str, Any]) -> str:
 def verdict(scores: dict[str, Any]) -> str:
     """What came out, whichever way."""
     scratch, tuned = (scores[run]["all"]["dice_mean"] for run in RUNS)
-    gap = tuned - scratch
-    way = "higher" if gap > 0 else "lower"
+    if scratch is None or tuned is None:
+        told = "the two cannot be compared"
+    elif f"{abs(tuned - scratch):.3f}" == "0.000":
+        told = "equal to three digits"
+    else:
+        told = f"{abs(tuned - scratch):.3f} {'higher' if tuned > scratch else 'lower'}"
     return (
-        f"Fine-tuning from the pretrained weights reached a mean Dice of {tuned:.3f}, training from scratch "
-        f"{scratch:.3f}: {abs(gap):.3f} {way}. One seed and a small budget: this shows that the path works, and "
-        "says little about how much pretraining helps."
+        f"Mean Dice of fine-tuning from the pretrained weights: {number(tuned)}; of training from scratch: "
+        f"{number(scratch)}: {told}. One seed and a small budget: this shows that the path works, and says little "
+        "about how much pretraining helps."
     )
+
+
+def steps_run(out: Path) -> dict[str, int]:
+    """Optimizer steps that each run made, from its resume point; the smoke layers step at every iteration."""
+    points = {name: out / name / "resume.pt" for name in ("pretrain", *RUNS)}
+    read_points = {k: torch.load(path, map_location="cpu", weights_only=True) for k, path in points.items()}
+    return {name: int(point["trainer"]["iteration"]) for name, point in read_points.items()}
+
+
+def idle_runs(scores: dict[str, Any]) -> list[str]:
+    """The runs that learned nothing; one whose Dice was not measured counts."""
+    return [run for run in RUNS if (scores[run]["all"]["dice_mean"] or 0) < LEARNED]
 
 
 def write_report(
@@ -120,10 +143,17 @@ def write_report(
     dataset_dir: Path,
     case: dict[str, Any],
     seed: int,
-    steps: dict[str, int],
     seconds: dict[str, float],
 ) -> Path:
     """Draw the pictures and write ``report.html``.
+
+    Args:
+        out: where the steps left their files.
+        name: of the data.
+        dataset_dir: folder that the paths of the list are relative to.
+        case: the item that was segmented; not segmented, and said so, where its image is several files.
+        seed: of all runs.
+        seconds: by step.
 
     Raises:
         SystemExit: when a run learned nothing; the report is written all the same.
@@ -131,19 +161,24 @@ def write_report(
     scores = {run: read(out / run / "summary.json") for run in RUNS}
     transfer, pretext = read(out / "finetuned" / "transfer.json"), read(out / "pretrain" / "pretext_metrics.json")
     draw_curves(out)
-    prediction = next((out / "segmentation").glob("*_seg.nii.gz"))
-    draw_overlay(out, dataset_dir / case["image"], dataset_dir / case["label"], prediction)
+    segmented = f"<p>{html.escape(NOT_SEGMENTED)}</p>"
+    if isinstance(case["image"], str):
+        prediction = next((out / "segmentation").glob("*_seg.nii.gz"))
+        draw_overlay(out, dataset_dir / case["image"], dataset_dir / case["label"], prediction)
+        segmented = "<img src='overlay.png' alt='label and prediction'>"
+        segmented += f"<p>{html.escape(str(prediction.relative_to(out)))}</p>"
     counts = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in transfer["counts"].items())
     share = f"{transfer['encoder_share']:.0%} of the encoder"
-    sections = read(dataset_dir / "datalist.json")
+    sections, _ = read_sections(dataset_dir)
     names = ("unlabelled", "training", "validation", "test")
     cases = ", ".join(f"{len(sections.get(section, []))} {section}" for section in names)
+    machine = pretext["machine"]
     facts = [
         ["data", f"{name}: {cases}"],
         ["seed", str(seed)],
-        ["optimizer steps", ", ".join(f"{k}: {v}" for k, v in steps.items())],
+        ["optimizer steps", ", ".join(f"{k}: {v}" for k, v in steps_run(out).items())],
         ["seconds", ", ".join(f"{k}: {v:.0f}" for k, v in seconds.items())],
-        ["machine", f"{platform.processor() or platform.machine()}, {platform.system()}"],
+        ["machine", f"{machine['system']}, {machine['cpus']} CPUs, {machine['gpu'] or 'no GPU'}"],
         ["versions", ", ".join(f"{k} {v}" for k, v in pretext["versions"].items())],
         ["commit", str(pretext["commit"])],
     ]
@@ -154,23 +189,23 @@ def write_report(
         f"<p>Tensors carried over from pretraining: {html.escape(counts)}; {share}.</p>",
         "<h2>Held-out volumes</h2>",
         dice_table(scores),
-        "<p>Same seed, same steps; on each label's own grid. HD95: over cases where the class was found.</p>",
+        "<p>Same seed, same schedule; on each label's own grid. HD95: over cases where the class was found.</p>",
         "<img src='dice_curves.png' alt='Dice curves'>",
         "<h2>What pretraining paints</h2>",
         "<p>A validation volume under its fixed mask. Only hidden voxels are trained; where the image was visible "
         "the reconstruction means nothing.</p><img src='pretrain/reconstruction.png' alt='reconstruction'>",
         table(["pretext score", "value"], [[k, number(v, 4)] for k, v in pretext["metrics"].items()]),
-        "<h2>A new volume, segmented</h2><img src='overlay.png' alt='label and prediction'>",
-        f"<p>{html.escape(str(prediction.relative_to(out)))}</p>",
+        "<h2>A new volume, segmented</h2>",
+        segmented,
         "<h2>Of this run</h2>",
         table(["", ""], facts),
     ]
     report = out / "report.html"
     report.write_text("\n".join(page), encoding="utf-8")
-    idle = [RUNS[run] for run in RUNS if (scores[run]["all"]["dice_mean"] or 0) < LEARNED]
+    idle = [RUNS[run] for run in idle_runs(scores)]
     if idle:
         raise SystemExit(
             f"error: segmentation {' and '.join(idle)} learned nothing: its Dice is that of a background-only "
-            f"prediction; see {report}"
+            f"prediction, or was not measured; see {report}"
         )
     return report

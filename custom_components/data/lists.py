@@ -35,8 +35,9 @@ def load_datalist(
 
     The list comes from the first of these: ``datalist``; ``split`` applied to the folder's cases;
     ``datalist.json`` in the folder; ``dataset.json`` of a decathlon task (``training``, ``test``); the folder
-    itself, all of whose images are ``unlabelled``. Where a list does not name ``unlabelled``, every image of
-    the folder is, except those of ``validation`` and ``test`` (and a decathlon's ``imagesTs``).
+    itself. Where ``unlabelled`` is not named, it is the images of a list file's ``training``, and else of every
+    case found in the folder (with a ``dataset.json``: its ``training``; never ``imagesTs``); those of
+    ``validation`` and ``test`` are left out in any case.
 
     Args:
         dataset_dir: folder that the list's paths are relative to.

@@ -31,7 +31,9 @@ def read_sections(
         raise ValueError(f"both datalist ({datalist}) and split ({split}) are given: give one of them")
     if datalist or (not split and (folder / DATALIST_NAME).is_file()):
         path = _find(datalist, folder) if datalist else folder / DATALIST_NAME
-        return _lists_in(read_json(path), path), str(path)
+        sections = _lists_in(read_json(path), path)
+        _offer_unlabelled(sections, sections.get("training", []))
+        return sections, str(path)
     layout = scan(folder)
     cases = [*layout.labelled, *layout.unlabelled]
     if split:
@@ -43,9 +45,7 @@ def read_sections(
             sections["test"] = layout.test_images
     else:
         sections, source = {}, str(folder)
-    held = {first_image(item) for name in ("validation", "test") for item in sections.get(name, [])}
-    rest = [{"image": item["image"]} for item in cases if first_image(item) not in held]
-    sections.setdefault("unlabelled", rest)
+    _offer_unlabelled(sections, cases)
     return sections, source
 
 
@@ -113,6 +113,14 @@ def share(wanted: float | int | None, of: int, name: str) -> int:
             f"{name} is {wanted!r}; a share lies in [0, 1], a number of cases is written without a dot"
         )
     return max(1, round(wanted * of)) if wanted > 0 and of else 0
+
+
+def _offer_unlabelled(sections: Sections, cases: Sequence[Item]) -> None:
+    """Where ``unlabelled`` is not listed, it is the images of ``cases`` but those of validation and test."""
+    held = {first_image(item) for name in ("validation", "test") for item in sections.get(name, [])}
+    # By image: one that is listed twice is reported where it is listed.
+    images = {first_image(item): {"image": item["image"]} for item in cases if first_image(item) not in held}
+    sections.setdefault("unlabelled", list(images.values()))
 
 
 def _lists_in(content: Mapping[str, Any], path: Path) -> Sections:

@@ -33,6 +33,8 @@ from custom_components.engine.geometry import (
     check_seg_channels,
 )
 from custom_components.engine.overrides import check_overrides
+from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule
+from custom_components.engine.weights import check_weights_complete
 from custom_components.losses import active_terms
 from custom_components.transfer import check_pretrained
 
@@ -61,10 +63,15 @@ def guard_pretraining(
     cache_rate: float = 0.0,
     cache_copies: int = 1,
     dataset_dir: str = "",
-    output_dir: str | None = None,
+    ckpt_dir: str | None = None,
     pretrained: str | None = None,
     input_layer: str = "repeat_mean",
-    pretext: Callable[[], nn.Module] | None = None,
+    builds: Sequence[Callable[[], Any]] = (),
+    epochs: int | None = None,
+    val_interval: int = 1,
+    key_metric: str | None = None,
+    resume: str | None = None,
+    pretext_weights: str | None = None,
 ) -> None:
     """Check a pretraining run before it starts, and print what was checked.
 
@@ -87,10 +94,15 @@ def guard_pretraining(
         cache_rate: cached share of the training cases.
         cache_copies: ranks that each cache the whole list; 1 where it is partitioned.
         dataset_dir: folder that the printed list hash is relative to.
-        output_dir: folder that weights and logs go to; None: not checked.
+        ckpt_dir: folder that weights go to; None: not checked.
         pretrained: weights to start from; None: none.
         input_layer: how weights of other channels are fitted, see ``custom_components.transfer``.
-        pretext: builds the pretext network, whose own errors then come as one line; None: not tried.
+        builds: what builds the pretext network and the loss; their own errors then come as one line.
+        epochs: length of the run; None: an evaluation.
+        val_interval: epochs between validations.
+        key_metric: what picks the best weights; None: not checked.
+        resume: resume file to continue from; None: a fresh run.
+        pretext_weights: ``pretext.pt`` to be evaluated, which must fit the first of ``builds``; None: none.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -102,8 +114,15 @@ def guard_pretraining(
         check_input(network, roi_size, in_channels)
         terms = active_terms(loss_weights) if loss_weights is not None else ()
         check_regions(network, roi_size, region_size, window_size)
-        if pretext is not None:
-            pretext()
+        built = [build() for build in builds]
+        if epochs is not None:
+            check_schedule(epochs, val_interval)
+        if key_metric is not None:
+            check_key_metric(key_metric, terms)
+        if resume is not None:
+            check_resume(resume, ("pretext", "optimizer", "lr_scheduler", "best"), epochs or 1)
+        if pretext_weights is not None:
+            check_weights_complete(built[0], pretext_weights, pretext=True)
         train, validation = _items(items), _items(validation_items)
         _check_not_empty(train, dataset_dir)
         if "contrast" in terms:
@@ -111,7 +130,7 @@ def guard_pretraining(
         if terms:  # an evaluation gives no weights, and takes its cases one by one
             check_batches(batch_size, _world_size(), len(train))
         told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
-        _check_weights_and_disk(network, pretrained, input_layer, output_dir)
+        _check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
         return told
 
     run_checks(checks)
@@ -128,10 +147,13 @@ def guard_segmentation(
     cache_rate: float = 0.0,
     cache_copies: int = 1,
     dataset_dir: str = "",
-    output_dir: str | None = None,
+    ckpt_dir: str | None = None,
     pretrained: str | None = None,
     input_layer: str = "repeat_mean",
     check_label_values: bool = True,
+    epochs: int | None = None,
+    val_interval: int = 1,
+    resume: str | None = None,
 ) -> None:
     """Check a segmentation run (training, or evaluation with the cases as ``items``) before it starts.
 
@@ -146,10 +168,13 @@ def guard_segmentation(
         cache_rate: cached share of the training cases.
         cache_copies: ranks that each cache the whole list; 1 where it is partitioned.
         dataset_dir: folder that the printed list hash is relative to.
-        output_dir: folder that weights and results go to; None: not checked.
+        ckpt_dir: folder that weights go to; None: not checked.
         pretrained: weights to start from; None: from scratch.
         input_layer: how weights of other channels are fitted, see ``custom_components.transfer``.
         check_label_values: read every label's voxels (about 0.1 s a CT, shared among ranks).
+        epochs: length of the run; None: an evaluation.
+        val_interval: epochs between validations.
+        resume: resume file to continue from; None: a fresh run.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -159,12 +184,16 @@ def guard_segmentation(
         check_overrides()
         check_input(network, roi_size, in_channels)
         check_seg_channels(network, num_classes)
+        if epochs is not None:
+            check_schedule(epochs, val_interval)
+        if resume is not None:
+            check_resume(resume, ("network", "optimizer", "lr_scheduler", "best"), epochs or 1)
         train, validation = _items(items), _items(validation_items)
         told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
         # Headers are read on every rank, voxels once: each rank takes its share of the labels.
         own = [*train, *validation][_rank() :: _world_size()]
         check_labels(own, num_classes, check_label_values, progress=_rank() == 0)
-        _check_weights_and_disk(network, pretrained, input_layer, output_dir)
+        _check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
         return f"{told}; labels 0 to {num_classes - 1}"
 
     run_checks(checks)
@@ -185,7 +214,7 @@ def _check_files(
     if both:
         raise ValueError(f"{sorted(both)[0]} is in both training and validation ({len(both)} such cases)")
     headers = check_images([*train, *validation], channels, progress=_rank() == 0)
-    cache = estimate_cache_bytes(train, spacing, channels, cache_rate, cache_copies, headers)
+    cache = estimate_cache_bytes([*train, *validation], spacing, channels, cache_rate, cache_copies, headers)
     check_memory(cache)
     return (
         f"checked: {len(train)} images, {len(validation)} for validation, {channels} channel(s);"
@@ -200,13 +229,13 @@ def _check_not_empty(train: Sequence[Item], dataset_dir: str) -> None:
 
 
 def _check_weights_and_disk(
-    network: nn.Module, pretrained: str | None, input_layer: str, output_dir: str | None
+    network: nn.Module, pretrained: str | None, input_layer: str, ckpt_dir: str | None
 ) -> None:
     if pretrained:
         check_pretrained(network, pretrained, input_layer=input_layer)
-    if output_dir is not None:
+    if ckpt_dir is not None:
         size = sum(p.numel() * p.element_size() for p in network.parameters())
-        check_disk(output_dir, size * _WEIGHT_COPIES_ON_DISK)
+        check_disk(ckpt_dir, size * _WEIGHT_COPIES_ON_DISK)
 
 
 def _items(items: Items | None) -> list[Item]:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from custom_components.data.checks import check_images
-from custom_components.engine.geometry import check_input
+from custom_components.engine.geometry import check_input, check_masks
 from custom_components.engine.guard import run_checks
 from custom_components.engine.overrides import check_overrides
-from custom_components.transfer import read_card, read_weights
-
-
-def check_weights_complete(network: nn.Module, weights: str) -> None:
-    """Check that a weights file holds every tensor of the network, in its shape, and that its card is its own.
-
-    Raises:
-        ValueError: naming the file and the first tensors that differ.
-    """
-    state, own = read_weights(weights), network.state_dict()
-    read_card(weights)
-    wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]
-    if wrong:
-        raise ValueError(
-            f"weights {weights} do not fit this {type(network).__name__}: {len(wrong)} of {len(own)} tensors are "
-            f"missing or of another shape ({', '.join(wrong[:3])}); was it trained with the same layers?"
-        )
+from custom_components.engine.weights import check_weights_complete
 
 
 def guard_inference(
@@ -36,6 +21,7 @@ def guard_inference(
     roi_size: int | Sequence[int],
     weights: str,
     dataset_dir: str = "",
+    masking: Mapping[str, Any] | None = None,
 ) -> None:
     """Check an inference run before it starts.
 
@@ -46,6 +32,8 @@ def guard_inference(
         roi_size: voxels of a sliding window.
         weights: weights file of exactly this network.
         dataset_dir: where the images were looked for, for the message.
+        masking: ``patch_size``, ``region_size``, ``mask_ratio``, ``region_ratio``, ``mask_mode`` and ``fill`` of a
+            reconstruction; None: nothing is masked.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -55,6 +43,10 @@ def guard_inference(
         check_overrides()
         if not images:
             raise ValueError(f"dataset_dir is {dataset_dir!r}: no .nii or .nii.gz file there")
+        if masking is not None:
+            check_masks(roi_size, **masking)
+        if masking is not None and masking["fill"] == "learned":
+            raise ValueError("fill is 'learned', which lives in the pretext network; allowed: zero, mean, noise")
         check_input(network, roi_size, in_channels)
         check_images([{"image": image} for image in images], in_channels)
         check_weights_complete(network, weights)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import logging
 import os
-import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.data.meta_tensor import MetaTensor
@@ -86,25 +84,23 @@ class EvaluationReport:
             pred, label = item[self.pred_key], item[self.label_key]
             if not isinstance(label, MetaTensor):
                 raise ValueError(f"{self.label_key!r} is a {type(label).__name__}; a MetaTensor knows its spacing")
-            name = self._name(item)
+            path = self._path(item)
             try:
                 scored = score_case(pred, label, label.pixdim.tolist(), self.class_names, self.percentile)
             except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-            self.rows += [{"case": name, **row} for row in scored]
+                raise ValueError(f"{case_id(PurePath(path).name)}: {error}") from None
+            self.rows += [{"path": path, **row} for row in scored]
         self._bar.update()
 
-    def _name(self, item: Mapping[str, Any]) -> str:
-        """The file's name, with its folder where another case has the same."""
-        path = Path(str(item[self.label_key].meta.get("filename_or_obj", "case")))
-        pred_meta = getattr(item[self.pred_key], "meta", {})
-        path = Path(str(pred_meta.get("filename_or_obj", path)))
-        name = case_id(path.name)
-        return name if all(row["case"] != name for row in self.rows) else f"{path.parent.name}/{name}"
+    def _path(self, item: Mapping[str, Any]) -> str:
+        """The image's file, else the label's, else a name that no other case has."""
+        metas = [getattr(item[key], "meta", {}) for key in (self.pred_key, self.label_key)]
+        found = [meta["filename_or_obj"] for meta in metas if "filename_or_obj" in meta]
+        return str(found[0]) if found else f"rank_{_rank()}/case_{len(self.rows)}"
 
     def _finish(self, engine: Engine) -> None:
         self._bar.close()
-        rows = _from_all_ranks(self.rows)
+        rows = _named(_from_all_ranks(self.rows))
         if _rank() != 0 or not rows:
             return
         summary = summarise(rows, self.class_names, f"hd{self.percentile:g}_mm")
@@ -118,13 +114,11 @@ class EvaluationReport:
 
     def _origin(self) -> Row:
         """What the scores belong to."""
-        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
         origin: Row = {
             **self.facts,
             "grid": "the label files' own; spacing in mm",
             "dice": "absent from the label: not counted",
             **provenance(),
-            "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "gpu": gpu},
         }
         if self.weights is not None:
             origin["weights"] = {"sha256": file_sha256(self.weights), "card": read_card(self.weights)}
@@ -153,7 +147,18 @@ def _from_all_ranks(rows: list[Row]) -> list[Row]:
         return rows
     parts: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(parts, rows)
-    return list({(row["case"], row["value"]): row for part in parts for row in part}.values())
+    return list({(row["path"], row["value"]): row for part in parts for row in part}.values())
+
+
+def _named(rows: Sequence[Row]) -> list[Row]:
+    """Rows with ``case`` for ``path``: the file's name, with as many of its folders as tell it from the others."""
+    parts = {row["path"]: (*PurePath(row["path"]).parts[:-1], case_id(row["path"])) for row in rows}
+    names: dict[str, str] = {}
+    for path, own in parts.items():
+        lengths = range(1, len(own) + 1)
+        unique = (n for n in lengths if sum(other[-n:] == own[-n:] for other in parts.values()) == 1)
+        names[path] = "/".join(own[-next(unique, len(own)) :])
+    return [{"case": names[row["path"]], **{k: v for k, v in row.items() if k != "path"}} for row in rows]
 
 
 def _rank() -> int:

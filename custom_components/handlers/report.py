@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class MetricsReport:
-    """Write an evaluator's metrics as JSON, with the weights' sha256, versions, commit and given facts.
+    """Write an evaluator's metrics as JSON, with the weights' sha256, versions, commit, machine and given facts.
 
     Args:
         path: the JSON file.
@@ -33,7 +33,9 @@ class MetricsReport:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Write the file."""
+        """Write the file (rank 0)."""
+        if int(getattr(engine.state, "rank", 0)) != 0:
+            return
         sha = None if self.weights is None else file_sha256(self.weights)
         metrics = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
         items = int(engine.state.epoch_length or 0)

@@ -60,10 +60,19 @@ class BestWeights:
 
     def state_dict(self) -> dict[str, Any]:
         """For resume."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        return {"best": self.best, "best_epoch": self.best_epoch, "key_metric": self.key_metric, "mode": self.mode}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """For resume."""
+        """For resume; the best of another metric, or in the other direction, is forgotten with a warning."""
+        # Files written before the metric was recorded are taken to be of this one.
+        saved = (state.get("key_metric", self.key_metric), state.get("mode", self.mode))
+        if saved != (self.key_metric, self.mode):
+            logger.warning(
+                "the best %s (%s) so far, %s, is no %s (%s): it is forgotten, the next validation replaces %s",
+                *(*saved, state["best"], self.key_metric, self.mode, list(self.files)),
+            )
+            self.best, self.best_epoch = None, 0
+            return
         self.best, self.best_epoch = state["best"], state["best_epoch"]
 
     def __call__(self, engine: Engine) -> None:

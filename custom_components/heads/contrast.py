@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .pool import masked_mean
+
 
 class ContrastHead(nn.Module):
-    """Mean of the bottleneck over space, then one linear layer (HybridMIM, arXiv 2303.10333: 384 outputs).
+    """Mean of the valid bottleneck cells, then one linear layer (HybridMIM, arXiv 2303.10333: 384 outputs).
 
     Args:
         in_features: features F of the bottleneck.
@@ -17,6 +19,6 @@ class ContrastHead(nn.Module):
         super().__init__()
         self.linear = nn.Linear(in_features, out_features)
 
-    def forward(self, bottleneck: Tensor) -> Tensor:
-        """Map ``(B, F, d, h, w)`` to ``(B, P)``."""
-        return self.linear(bottleneck.mean(dim=(2, 3, 4)))
+    def forward(self, bottleneck: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map ``(B, F, d, h, w)`` to ``(B, P)``, from the cells that ``valid``, bool ``(B, 1, d, h, w)``, marks."""
+        return self.linear(masked_mean(bottleneck, valid, (2, 3, 4)))

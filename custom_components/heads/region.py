@@ -6,16 +6,19 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .pool import masked_mean
 
-def region_pool(bottleneck: Tensor, cells_per_region: Sequence[int]) -> Tensor:
-    """Average the bottleneck cells that lie under each region's cube.
+
+def region_pool(bottleneck: Tensor, cells_per_region: Sequence[int], valid: Tensor | None = None) -> Tensor:
+    """Average the valid bottleneck cells that lie under each region's cube.
 
     Args:
         bottleneck: ``(B, F, d, h, w)``.
         cells_per_region: cells along each axis of a region, region size over the backbone's stride.
+        valid: bool ``(B, 1, d, h, w)``, False for cells over padding alone; ``None``: all count.
 
     Returns:
-        ``(B, R, F)``, regions in C order.
+        ``(B, R, F)``, regions in C order; 0 for a region without a valid cell.
 
     Raises:
         ValueError: when the bottleneck is not a multiple of the region's cells; names both.
@@ -31,8 +34,10 @@ def region_pool(bottleneck: Tensor, cells_per_region: Sequence[int]) -> Tensor:
         raise ValueError(f"a bottleneck of {shape} cells is not a multiple of a region of {cells} cells.")
     (d, h, w), (cd, ch, cw) = shape, cells
     # axes: B, F, region d, cell d, region h, cell h, region w, cell w -> mean over the cells of a region
-    split = bottleneck.reshape(*bottleneck.shape[:2], d // cd, cd, h // ch, ch, w // cw, cw)
-    return split.mean(dim=(3, 5, 7)).flatten(2).transpose(1, 2)
+    blocks = (d // cd, cd, h // ch, ch, w // cw, cw)
+    split = bottleneck.reshape(*bottleneck.shape[:2], *blocks)
+    where = None if valid is None else valid.reshape(valid.shape[0], 1, *blocks)
+    return masked_mean(split, where, (3, 5, 7)).flatten(2).transpose(1, 2)
 
 
 class MaskCountHead(nn.Module):

@@ -168,10 +168,11 @@ class HybridMIM(nn.Module):
         outputs: dict[str, Tensor] = {}
         if "reconstruction" in self.terms:
             outputs |= self._reconstruct(image, mask, valid, encoded)
+        cells = valid_patches(valid, self.backbone.stride)
         if self.region_terms:
-            outputs |= self._regions(mask, valid, encoded.bottleneck)
+            outputs |= self._regions(mask, valid, encoded.bottleneck, cells)
         if "contrast" in self.terms and self.training:
-            outputs |= self._views(encoded)
+            outputs |= self._views(encoded, cells)
         return outputs
 
     def _reconstruct(self, image: Tensor, mask: Tensor, valid: Tensor, encoded: Encoded) -> dict[str, Tensor]:
@@ -192,9 +193,9 @@ class HybridMIM(nn.Module):
             "reconstruction_mask": to_voxels(mask, self.patch_size) & valid,
         }
 
-    def _regions(self, mask: Tensor, valid: Tensor, bottleneck: Tensor) -> dict[str, Tensor]:
+    def _regions(self, mask: Tensor, valid: Tensor, bottleneck: Tensor, cells: Tensor) -> dict[str, Tensor]:
         targets = region_targets(mask, valid_patches(valid, self.patch_size), self.patches_per_region)
-        regions = region_pool(bottleneck, self.cells_per_region)
+        regions = region_pool(bottleneck, self.cells_per_region, cells)
         outputs = {
             "count_target": targets.count,
             "position_target": targets.position,
@@ -207,7 +208,8 @@ class HybridMIM(nn.Module):
             outputs["position_logits"] = self.position_head(regions)
         return outputs
 
-    def _views(self, encoded: Encoded) -> dict[str, Tensor]:
+    def _views(self, encoded: Encoded, cells: Tensor) -> dict[str, Tensor]:
         with torch.set_grad_enabled(self.second_view_grad and torch.is_grad_enabled()):
-            second = self.contrast_head(self.backbone.encode_again(encoded, self.drop, self.drop.stages[0]))
-        return {"view_1": self.contrast_head(encoded.bottleneck), "view_2": second}
+            again = self.backbone.encode_again(encoded, self.drop, self.drop.stages[0])
+            second = self.contrast_head(again, cells)
+        return {"view_1": self.contrast_head(encoded.bottleneck, cells), "view_2": second}

@@ -3,6 +3,7 @@
 from .cards import (
     CARD_SUFFIX,
     card_path,
+    compare_networks,
     compare_views,
     file_sha256,
     provenance,
@@ -20,6 +21,7 @@ __all__ = [
     "TransferReport",
     "card_path",
     "check_pretrained",
+    "compare_networks",
     "compare_views",
     "file_sha256",
     "load_pretrained",

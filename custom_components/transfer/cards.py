@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import torch
 import custom_components
 
 CARD_SUFFIX = ".card.json"
+# Arguments that differ on purpose: the output layer is never transferred, and recomputing saves memory alone.
+FREE_ARGUMENTS = ("out_channels", "use_checkpoint")
 
 
 def card_path(weights: str | os.PathLike[str]) -> Path:
@@ -34,16 +37,25 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def _commit() -> str | None:
-    """Commit of the source tree this package runs from; ``None`` for an installed or unpacked copy."""
-    command = ["git", "-C", str(Path(custom_components.__file__).parent), "rev-parse", "HEAD"]
-    try:
+    """Commit of the source tree this package runs from; ``None`` for an installed or unpacked copy.
+
+    ``+changes`` is added where the package's files are not those of the commit.
+    """
+
+    def git(*arguments: str) -> str:
+        # No optional locks: several runs, or the user's own git, may be at work in this tree.
+        command = ["git", "--no-optional-locks", "-C", str(Path(custom_components.__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, commit and time, for every file that states a result."""
+    """Versions, commit, machine and time, for every file that states a result."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "versions": {
             "custom_components": custom_components.__version__,
@@ -51,6 +63,7 @@ def provenance() -> dict[str, Any]:
             "torch": torch.__version__,
         },
         "commit": _commit(),
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "gpu": gpu},
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -101,11 +114,56 @@ def read_card(weights: str | os.PathLike[str]) -> dict[str, Any] | None:
     return card
 
 
+def _plain(content: object) -> Any:
+    """As a card would hold it: tuples become lists, what JSON lacks becomes text."""
+    return json.loads(json.dumps(content, default=str))
+
+
 def compare_views(card_view: Mapping[str, Any], config_view: Mapping[str, Any]) -> list[str]:
     """What differs between the view the weights were trained on and the view they shall see, one line each."""
-    plain = json.loads(json.dumps(config_view, default=str))
+    plain = _plain(config_view)
     return [
         f"{key}: pretrained with {card_view[key]}, this config has {plain[key]}"
         for key in plain
         if key in card_view and card_view[key] != plain[key]
     ]
+
+
+def compare_networks(
+    card_network: Mapping[str, Any] | None, config_network: Mapping[str, Any], ignored: Sequence[str] = ()
+) -> list[str]:
+    """What differs between the network the weights were trained in and the one they shall go into.
+
+    An argument stated by one side alone is named too: whether the other's default equals it is not known here.
+
+    Args:
+        card_network: ``{"class": name, "arguments": {...}}``; anything else counts as not stated.
+        config_network: the same, of the config.
+        ignored: arguments left aside besides `FREE_ARGUMENTS`.
+
+    Returns:
+        one line per difference: the class first, then the arguments in the order of the config.
+    """
+    ours, theirs = _flat_network(_plain(config_network)), _flat_network(_plain(card_network))
+    if not theirs:
+        return ["network: not stated in the weights card"]
+    lines = []
+    for key in dict.fromkeys([*ours, *theirs]):
+        if key in (*FREE_ARGUMENTS, *ignored):
+            continue
+        if key not in theirs:
+            lines.append(f"{key}: not stated in the weights card, this config has {ours[key]}")
+        elif key not in ours:
+            lines.append(f"{key}: pretrained with {theirs[key]}, not stated in this config")
+        elif ours[key] != theirs[key]:
+            lines.append(f"{key}: pretrained with {theirs[key]}, this config has {ours[key]}")
+    return lines
+
+
+def _flat_network(network: object) -> dict[str, Any]:
+    """Class and arguments in one dictionary; ``class`` is a keyword, so no argument has that name."""
+    if not isinstance(network, dict):
+        return {}
+    arguments = network.get("arguments")
+    named = {"class": network["class"]} if "class" in network else {}
+    return {**named, **(arguments if isinstance(arguments, dict) else {})}

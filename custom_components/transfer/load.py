@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .cards import compare_views, read_card, write_json
+from custom_components.backbones import adapt
+
+from .cards import compare_networks, compare_views, read_card, write_json
 from .match import TransferReport, match
 from .read import read_weights
 
@@ -23,6 +25,7 @@ def check_pretrained(
     input_layer: str = "repeat_mean",
     min_share: float = 1.0,
     view: Mapping[str, Any] | None = None,
+    architecture: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Tensor], TransferReport]:
     """Read, verify and match a weights file without changing the network.
 
@@ -32,6 +35,8 @@ def check_pretrained(
         input_layer: ``repeat_mean``, ``first`` or ``reinit``, for another number of input channels.
         min_share: least share of the encoder's keys, in (0, 1], that the file must provide.
         view: the config's view of the image (channels, roi, spacing, orientation, intensity).
+        architecture: the config's network, ``{"class": name, "arguments": {...}}``, as the card has it: the
+            tensors of another activation or norm fit as well as the right ones.
 
     Returns:
         the complete state dict to load, and the report.
@@ -53,9 +58,17 @@ def check_pretrained(
         )
     if card is not None and view is not None:
         report.view_differences = compare_views(card.get("view", {}), view)
+    if card is not None and architecture is not None:
+        ignored = ("in_channels",) if _stem_was_adapted(network, report) else ()
+        report.network_differences = compare_networks(card.get("network"), architecture, ignored)
     if card is None:
         logger.warning("%s has no weights card beside it: how it was trained cannot be checked", path)
     return state, report
+
+
+def _stem_was_adapted(network: nn.Module, report: TransferReport) -> bool:
+    """Whether ``input_layer`` has dealt with another number of input channels, which the report then lists."""
+    return bool(report.adapted or set(adapt(network).stems) & set(report.expected_missing))
 
 
 def load_pretrained(
@@ -65,17 +78,20 @@ def load_pretrained(
     min_share: float = 1.0,
     view: Mapping[str, Any] | None = None,
     report_path: str | os.PathLike[str] | None = None,
+    architecture: Mapping[str, Any] | None = None,
 ) -> TransferReport:
     """Load pretrained weights into ``network`` and report what was and what was not.
 
     Arguments and errors are those of `check_pretrained`; ``report_path`` is where the report goes as JSON.
     Call it before the network is wrapped or its optimizer built.
     """
-    state, report = check_pretrained(network, path, input_layer, min_share, view)
+    state, report = check_pretrained(network, path, input_layer, min_share, view, architecture)
     network.load_state_dict(state, strict=True)
     logger.info(report.summary())
     for difference in report.view_differences:
         logger.warning("the pretrained weights saw the image differently: %s", difference)
+    for difference in report.network_differences:
+        logger.warning("the pretrained network was built differently: %s", difference)
     if report_path is not None:
         write_json(Path(report_path), report.to_dict())
     return report

@@ -24,6 +24,8 @@ class TransferReport:
         wrong_shape: in the file with another shape, as ``key: file shape -> network shape``.
         unexpected: in the file, not in the network (the pretext heads of a ``pretext.pt``, say).
         encoder_share: share of the encoder's keys that were loaded, expected-missing ones left aside.
+        view_differences: where the card and the config state another view of the image, one line each.
+        network_differences: where they state another network class or argument, one line each.
     """
 
     path: str = ""
@@ -36,6 +38,7 @@ class TransferReport:
     unexpected: list[str] = field(default_factory=list)
     encoder_share: float = 0.0
     view_differences: list[str] = field(default_factory=list)
+    network_differences: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Number of keys per list."""

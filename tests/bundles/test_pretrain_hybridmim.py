@@ -18,6 +18,8 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import set_determinism
 
+from custom_components.transfer import compare_networks
+
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "bundles" / "pretrain_hybridmim"
 SEGMENT = ROOT / "bundles" / "seg_btcv"
@@ -39,7 +41,7 @@ TINY: dict[str, Any] = {
     "num_samples": 1,
     "num_workers": 0,
     "epochs": 1,
-    "warmup_steps": 0,
+    "warmup_share": 0.0,
     "holdout": 1,
 }
 
@@ -172,6 +174,16 @@ def test_network_is_that_of_seg_btcv_but_for_its_last_layer(name: str | None) ->
     free = ("out_channels", "use_checkpoint")
     ours, theirs = ({k: v for k, v in made.keywords.items() if k not in free} for made in both)
     assert ours == theirs
+
+
+@pytest.mark.parametrize("name", [None, "smoke.yaml", "swin_unetr.yaml", "segresnet.yaml", "hippocampus.yaml"])
+def test_weights_card_states_the_network_that_both_bundles_compare_it_with(name: str | None) -> None:
+    layers = [name] if name else []
+    card = parse(*layers).get_parsed_content("card#network")
+    for bundle in (BUNDLE, SEGMENT):
+        stated = parse(*layers, bundle=bundle).get_parsed_content("load_pretrained#architecture")
+        assert stated["class"] == card["class"]
+        assert compare_networks(card, stated) == []
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ window_size: [16, 32, 32]
 architecture#features: [4, 4, 8, 8, 16, 4]
 contrast_features: 8
 num_samples: 1
-warmup_steps: 1
+warmup_share: 0.1
 val_interval: 1
 """
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "lr_scheduler#total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule

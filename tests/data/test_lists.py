@@ -87,6 +87,30 @@ def test_a_given_list_file_wins_over_the_one_in_the_folder(listed: Path, tmp_pat
     assert names(load_datalist(listed, "training", datalist="mine.json")) == ["c.nii"]
 
 
+def test_a_list_without_unlabelled_offers_the_images_of_training_alone(listed: Path) -> None:
+    content = json.loads((listed / "datalist.json").read_text())
+    del content["unlabelled"]
+    content["training"].append({"image": "c.nii", "label": "lb.nii"})
+    write_json(listed / "datalist.json", content)
+    items = load_datalist(listed, "unlabelled")
+    assert names(items) == ["a.nii", "c.nii"]
+    assert all("label" not in item for item in items)
+    assert [i["volume_id"] for i in items] == [i["volume_id"] for i in load_datalist(listed, "training")]
+
+
+def test_a_list_whose_unlabelled_is_empty_offers_none(listed: Path) -> None:
+    content = json.loads((listed / "datalist.json").read_text())
+    write_json(listed / "datalist.json", {**content, "unlabelled": []})
+    with pytest.raises(ValueError, match="no cases in section 'unlabelled'"):
+        load_datalist(listed, "unlabelled")
+
+
+def test_a_case_that_a_list_holds_twice_is_refused_where_it_is_listed(listed: Path) -> None:
+    write_json(listed / "mine.json", {"training": [{"image": "a.nii"}, {"image": "a.nii"}]})
+    with pytest.raises(ValueError, match="a.nii is twice in section 'training'"):
+        load_datalist(listed, "training", datalist="mine.json")
+
+
 def test_decathlon_json_gives_training_and_test_without_hidden_files(decathlon: Path) -> None:
     training = load_datalist(decathlon, "training", require_label=True)
     assert names(training) == [f"case_{k}.nii.gz" for k in range(4)]

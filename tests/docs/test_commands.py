@@ -46,7 +46,7 @@ architecture#features: [4, 4, 8, 8, 16, 4]
 contrast_features: 8
 num_samples: 1
 num_workers: 0
-warmup_steps: 0
+warmup_share: 0.0
 epochs: 1
 val_interval: 1
 """

@@ -94,7 +94,7 @@ def refusal(guard: object, *arguments: object, **changes: object) -> str:
 
 
 def test_good_runs_pass_and_say_what_was_checked(folder: Path, capsys: pytest.CaptureFixture) -> None:
-    pretraining(folder, output_dir=str(folder / "out"))
+    pretraining(folder, ckpt_dir=str(folder / "out"))
     told = capsys.readouterr().out
     assert "checked: 3 images, 1 for validation, 1 channel(s); cache " in told
     segmentation(folder, items=lists(folder, "training")())  # a plain list will do

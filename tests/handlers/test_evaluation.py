@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
@@ -49,6 +51,7 @@ def test_files_hold_every_case_and_class_and_the_mean(tmp_path: Path) -> None:
     assert summary["seed"] == 3
     assert summary["classes"]["a"]["hd95_mm_cases"] == 1
     assert {"commit", "versions", "machine"} <= set(summary)
+    assert set(summary["machine"]) == {"system", "cpus", "gpu"}
     with open(tmp_path / "summary.csv", encoding="utf-8") as file:
         assert [row["class"] for row in csv.DictReader(file)] == ["a", "b", "all"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.csv", "summary.csv", "summary.json"]
@@ -67,7 +70,31 @@ def test_weights_are_named_by_sha_and_card(tmp_path: Path) -> None:
 def test_two_cases_of_one_file_name_stay_apart(tmp_path: Path) -> None:
     report = EvaluationReport(str(tmp_path), NAMES, progress=False)
     evaluate(report, [[item("one/ct", 1)], [item("two/ct", 1)]])
-    assert {row["case"] for row in report.rows} == {"ct", "two/ct"}
+    with open(tmp_path / "cases.csv", encoding="utf-8") as file:
+        assert [row["case"] for row in csv.DictReader(file)] == ["one/ct", "one/ct", "two/ct", "two/ct"]
+
+
+def test_two_ranks_cases_of_one_file_name_stay_apart_and_a_shared_case_comes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+    for names in (("one/ct", "shared/mr"), ("two/ct", "shared/mr")):
+        report = EvaluationReport(str(tmp_path), NAMES, progress=False)
+        evaluate(report, [[item(name, 1)] for name in names])
+        parts.append(report.rows)
+
+    def gather(into: list[Any], _: Any) -> None:
+        into[:] = parts
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    report._bar = SimpleNamespace(close=lambda: None)
+    report._finish(Engine(lambda *_: None))
+    with open(tmp_path / "cases.csv", encoding="utf-8") as file:
+        assert [row["case"] for row in csv.DictReader(file) if row["class"] == "a"] == ["one/ct", "mr", "two/ct"]
+    assert json.loads((tmp_path / "summary.json").read_text())["all"]["cases"] == 3
 
 
 def test_a_second_run_starts_afresh(tmp_path: Path) -> None:

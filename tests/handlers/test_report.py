@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 from ignite.engine import Engine, Events
 
 from custom_components.handlers import MetricsReport
-from custom_components.transfer import file_sha256
+from custom_components.transfer import cards, file_sha256
 
 
 def run(handler):
@@ -28,7 +30,39 @@ def test_metrics_facts_and_provenance_are_written(tmp_path):
     assert found["batches"] == 3
     assert found["seed"] == 3
     assert found["weights_sha256"] == file_sha256(weights)
-    assert {"versions", "commit", "written"} <= found.keys()
+    assert {"versions", "commit", "machine", "written"} <= found.keys()
+    assert set(found["machine"]) == {"system", "cpus", "gpu"}
+
+
+def test_only_rank_zero_writes(tmp_path):
+    engine = Engine(lambda engine, batch: None)
+    engine.state.rank = 1
+    handler = MetricsReport(str(tmp_path / "metrics.json"))
+    handler(engine)
+    assert not handler.path.exists()
+
+
+def test_commit_says_whether_the_package_differs_from_it(tmp_path, monkeypatch):
+    package = tmp_path / "custom_components" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text("")
+    monkeypatch.setattr(cards.custom_components, "__file__", str(package))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path(tmp_path).parent))
+    assert cards._commit() is None
+
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    head = git("rev-parse", "HEAD")
+    (tmp_path / "notes.txt").write_text("outside the package")
+    assert cards._commit() == head
+    package.write_text("changed = True\n")
+    assert cards._commit() == f"{head}+changes"
 
 
 def test_without_weights_their_sha_is_not_recorded(tmp_path):

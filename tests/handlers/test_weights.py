@@ -90,6 +90,25 @@ def test_the_best_value_survives_a_resume(tmp_path):
     assert evaluate(second, [0.6, 0.7, 0.8], name="val_dice") == [3]
 
 
+@pytest.mark.parametrize(("metric", "mode"), [("val_loss", "min"), ("val_dice", "min")])
+def test_the_best_of_another_metric_is_forgotten_with_a_warning(tmp_path, caplog, metric, mode):
+    files = {"model.pt": torch.nn.Linear(2, 2)}
+    first = BestWeights(str(tmp_path), files, "val_dice", "max")
+    evaluate(first, [0.1], name="val_dice")
+    second = BestWeights(str(tmp_path), files, metric, mode)
+    second.load_state_dict(first.state_dict())
+    assert f"the best val_dice (max) so far, 0.1, is no {metric} ({mode})" in caplog.text
+    assert (second.best, second.best_epoch) == (None, 0)
+    assert evaluate(second, [5.0], name=metric) == [1]
+
+
+def test_a_state_without_its_metric_is_taken_to_be_of_this_one(tmp_path, caplog):
+    handler = BestWeights(str(tmp_path), {"model.pt": torch.nn.Linear(2, 2)}, "val_dice")
+    handler.load_state_dict({"best": 0.5, "best_epoch": 3})
+    assert (handler.best, handler.best_epoch) == (0.5, 3)
+    assert not caplog.records
+
+
 def test_rank_one_remembers_and_does_not_write(tmp_path):
     handler = BestWeights(str(tmp_path), {"model.pt": torch.nn.Linear(2, 2)}, "val_loss", "min")
     assert evaluate(handler, [1.0], rank=1) == []

@@ -17,3 +17,14 @@ def test_every_cell_counts_alike():
     head(bottleneck).sum().backward()
     assert (bottleneck.grad == bottleneck.grad[:, :, :1, :1, :1]).all()
     assert bottleneck.grad.abs().sum() > 0
+
+
+def test_padded_cells_do_not_count():
+    torch.manual_seed(0)
+    head, bottleneck = ContrastHead(6, 4), torch.randn(2, 6, 2, 3, 2)
+    valid = torch.ones(2, 1, 2, 3, 2, dtype=torch.bool)
+    valid[0, :, 1] = False
+    spoiled = torch.where(valid, bottleneck, torch.full_like(bottleneck, 1e3))
+    torch.testing.assert_close(head(bottleneck, valid), head(spoiled, valid))
+    torch.testing.assert_close(head(bottleneck, valid)[:1], head(bottleneck[:1, :, :1]))
+    torch.testing.assert_close(head(bottleneck, torch.ones_like(valid)), head(bottleneck))

@@ -53,3 +53,25 @@ def test_each_region_is_read_on_its_own(head):
     changed[1, 3] += 1
     differs = (module(regions) != module(changed)).any(dim=-1)
     assert differs.nonzero().tolist() == [[1, 3]]
+
+
+def test_region_pool_leaves_padded_cells_out_as_a_slow_loop_does():
+    torch.manual_seed(0)
+    cells, bottleneck = (2, 1, 3), torch.randn(2, 5, 4, 3, 6)
+    valid = torch.rand(2, 1, 4, 3, 6) < 0.5
+    valid[0, :, :2, 0, :3] = False
+    pooled = region_pool(bottleneck, cells, valid)
+    number = 0
+    for d in range(0, 4, 2):
+        for h in range(3):
+            for w in range(0, 6, 3):
+                for sample in range(2):
+                    found = [
+                        bottleneck[sample, :, i, h, k]
+                        for i in range(d, d + 2)
+                        for k in range(w, w + 3)
+                        if valid[sample, 0, i, h, k]
+                    ]
+                    expected = torch.stack(found).mean(0) if found else torch.zeros(5)
+                    torch.testing.assert_close(pooled[sample, number], expected)
+                number += 1

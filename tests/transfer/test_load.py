@@ -17,6 +17,8 @@ from custom_components.transfer import (
 )
 
 VIEW = {"channels": ["CT"], "roi": [96, 96, 96], "spacing": [1.5, 1.5, 2.0], "orientation": "RAS"}
+ARGUMENTS = {"spatial_dims": 3, "in_channels": 1, "out_channels": 1, "features": (4, 4, 8, 8, 16, 4)}
+NETWORK = {"class": "BasicUNet", "arguments": ARGUMENTS}
 
 
 @pytest.fixture
@@ -127,6 +129,67 @@ def test_differences_of_the_view_are_named_with_both_values(weights, target, cap
     assert content["view_differences"] == [difference]
     assert content["matched"] == report.matched
     assert content["counts"]["expected_missing"] == 2
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "differences"),
+    [
+        ({}, {}, []),
+        ({}, {"out_channels": 14, "use_checkpoint": True}, []),
+        ({"act": "PRELU"}, {"act": "RELU"}, ["act: pretrained with PRELU, this config has RELU"]),
+        ({"norm": ("group", {"num_groups": 4})}, {"norm": ["group", {"num_groups": 4}]}, []),
+        ({"act": "PRELU"}, {}, ["act: pretrained with PRELU, not stated in this config"]),
+        ({}, {"normalize": False}, ["normalize: not stated in the weights card, this config has False"]),
+        ({}, {"in_channels": 2}, ["in_channels: pretrained with 1, this config has 2"]),
+        (
+            {"norm": "instance", "act": "PRELU"},
+            {"act": "RELU", "norm": "batch"},
+            [
+                "act: pretrained with PRELU, this config has RELU",
+                "norm: pretrained with instance, this config has batch",
+            ],
+        ),
+    ],
+)
+def test_differing_arguments_of_the_network_are_named_and_logged(
+    weights, target, caplog, tmp_path, theirs, ours, differences
+):
+    write_card(weights, {"network": {**NETWORK, "arguments": {**ARGUMENTS, **theirs}}})
+    mine = {**NETWORK, "arguments": {**ARGUMENTS, **ours}}
+    with caplog.at_level(logging.WARNING):
+        report = load_pretrained(target, weights, architecture=mine, report_path=tmp_path / "transfer.json")
+    assert report.network_differences == differences
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the pretrained network was built differently: {line}" for line in differences
+    ]
+    assert json.loads((tmp_path / "transfer.json").read_text())["network_differences"] == differences
+
+
+def test_another_class_of_the_network_is_named(weights, target):
+    write_card(weights, {"network": {**NETWORK, "class": "OtherUNet"}})
+    _, report = check_pretrained(target, weights, architecture=NETWORK)
+    assert report.network_differences == ["class: pretrained with OtherUNet, this config has BasicUNet"]
+
+
+@pytest.mark.parametrize("input_layer", ["repeat_mean", "first", "reinit"])
+def test_another_number_of_input_channels_is_no_difference_where_the_stem_was_adapted(
+    make_network, network_name, input_layer, tmp_path
+):
+    path = tmp_path / "stem.pt"
+    torch.save(make_network(network_name, 1, 1).state_dict(), path)
+    write_card(path, {"network": {"class": network_name, "arguments": {"in_channels": 1}}})
+    mine = {"class": network_name, "arguments": {"in_channels": 2, "out_channels": 3}}
+    network = make_network(network_name, 2, 3)
+    _, report = check_pretrained(network, path, input_layer, architecture=mine)
+    assert report.network_differences == []
+
+
+@pytest.mark.parametrize("content", [{}, {"network": None}, {"network": "BasicUNet"}, {"network": {}}])
+def test_a_card_without_a_network_is_named_where_one_is_to_be_compared(weights, target, content):
+    write_card(weights, content)
+    _, report = check_pretrained(target, weights, architecture=NETWORK)
+    assert report.network_differences == ["network: not stated in the weights card"]
+    assert check_pretrained(target, weights)[1].network_differences == []
 
 
 def test_the_card_of_a_file_says_what_it_was_given_and_where_it_comes_from(weights):

@@ -1,0 +1,53 @@
+"""Does a run's schedule leave something behind, and can it be resumed? Each check raises ValueError."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from custom_components.engine.metrics import validation_names
+from custom_components.handlers.resume import read_resume_point
+
+
+def check_schedule(epochs: int, val_interval: int) -> None:
+    """Check that at least one validation runs: it is what keeps weights.
+
+    Raises:
+        ValueError: naming both numbers.
+    """
+    if epochs < 1 or val_interval < 1:
+        raise ValueError(f"epochs is {epochs} and val_interval {val_interval}; allowed: whole numbers from 1")
+    if val_interval > epochs:
+        raise ValueError(
+            f"val_interval is {val_interval} and epochs {epochs}: no validation would run and no weights be kept; "
+            f"set --val_interval to at most {epochs}"
+        )
+
+
+def check_key_metric(key_metric: str, terms: Sequence[str]) -> None:
+    """Check that the metric which picks the best weights is measured, and says something.
+
+    Raises:
+        ValueError: listing what can be chosen.
+    """
+    if set(terms) == {"contrast"}:
+        raise ValueError(
+            "contrast is the only loss part: a validation, which has no second view, could not tell good weights "
+            "from bad; give another part a weight above 0"
+        )
+    allowed = [f"val_{name}" for name in validation_names(terms)]
+    if key_metric not in allowed:
+        raise ValueError(f"key_metric is {key_metric!r}; with these loss parts it can be {', '.join(allowed)}")
+
+
+def check_resume(path: str | os.PathLike[str], names: Sequence[str], epochs: int) -> None:
+    """Check that a resume file can be read, holds what is restored, and has epochs left.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    content = read_resume_point(Path(path), [*names, "trainer"])
+    done = content["trainer"]["epoch"]
+    if done >= epochs:
+        raise ValueError(f"{path} is at epoch {done} and epochs is {epochs}; ask for more to train on")

@@ -1,0 +1,101 @@
+"""The quick start's report: what it says of equal or missing scores, of steps, and of what was skipped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+CI = Path(__file__).resolve().parents[2] / "ci"
+
+
+@pytest.fixture(scope="module")
+def report():
+    sys.path.insert(0, str(CI))
+    try:
+        import report
+
+        yield report
+    finally:
+        sys.path.remove(str(CI))
+        sys.modules.pop("report", None)
+
+
+def dice(scratch, finetuned):
+    scores = {}
+    for run, value in (("scratch", scratch), ("finetuned", finetuned)):
+        measured = {"dice_mean": value, "dice_sd": None, "hd95_mm_mean": None}
+        scores[run] = {"all": measured, "classes": {"a": measured}}
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("scratch", "finetuned", "told"),
+    [
+        (0.5, 0.5, "0.500; of training from scratch: 0.500: equal"),
+        (0.5, 0.75, "0.750; of training from scratch: 0.500: 0.250 higher"),
+        (0.75, 0.5, "0.500; of training from scratch: 0.750: 0.250 lower"),
+        (0.5, None, "not measured; of training from scratch: 0.500: the two cannot be compared"),
+        (None, None, "not measured; of training from scratch: not measured: the two cannot be compared"),
+    ],
+)
+def test_verdict_says_what_came_out(report, scratch, finetuned, told):
+    assert told in report.verdict(dice(scratch, finetuned))
+
+
+def test_a_dice_of_zero_or_none_is_nothing_learned(report):
+    assert report.idle_runs(dice(0.0, None)) == ["scratch", "finetuned"]
+    assert report.idle_runs(dice(0.5, None)) == ["finetuned"]
+
+
+@pytest.fixture
+def left(report, tmp_path, write_nifti):
+    """What the steps leave in ``out``, and a data folder with a list of one test case."""
+    out, data = tmp_path / "out", tmp_path / "data"
+    for steps, name in enumerate(("pretrain", "scratch", "finetuned"), start=7):
+        (out / name).mkdir(parents=True)
+        torch.save({"trainer": {"epoch": 1, "iteration": steps}}, out / name / "resume.pt")
+    for run, summary in dice(0.5, 0.6).items():
+        (out / run / "summary.json").write_text(json.dumps(summary))
+    machine = {"system": "Some-System", "cpus": 2, "gpu": None}
+    pretext = {"metrics": {"val_loss": 1.0}, "versions": {"torch": "2"}, "commit": "abc", "machine": machine}
+    (out / "pretrain" / "pretext_metrics.json").write_text(json.dumps(pretext))
+    (out / "finetuned" / "transfer.json").write_text(json.dumps({"counts": {"matched": 3}, "encoder_share": 1.0}))
+    data.mkdir()
+    (data / "datalist.json").write_text(json.dumps({"training": [{"image": "x.nii", "label": "y.nii"}]}))
+    write_nifti(data / "image.nii.gz", (8, 7, 6, 2))
+    write_nifti(data / "label.nii.gz", (8, 7, 6), label_classes=2)
+    write_nifti(out / "segmentation" / "image_seg.nii.gz", (8, 7, 6), label_classes=2)
+    return out, data
+
+
+def test_report_states_the_steps_that_ran_and_the_machine(report, left):
+    out, data = left
+    case = {"image": "image.nii.gz", "label": "label.nii.gz"}
+    page = report.write_report(out, "own", data, case, 0, {"all": 1.0}).read_text()
+    assert "pretrain: 7, scratch: 8, finetuned: 9" in page
+    assert "Some-System, 2 CPUs, no GPU" in page
+    assert "own: 1 unlabelled, 1 training, 0 validation, 0 test" in page
+    assert "overlay.png" in page
+    assert (out / "overlay.png").is_file()
+
+
+def test_report_says_that_an_image_of_several_files_was_not_segmented(report, left):
+    out, data = left
+    case = {"image": ["t1.nii.gz", "t2.nii.gz"], "label": "label.nii.gz"}
+    page = report.write_report(out, "own", data, case, 0, {"all": 1.0}).read_text()
+    assert "Not done: this volume is one file per channel" in page
+    assert "overlay.png" not in page
+    assert not (out / "overlay.png").exists()
+
+
+def test_report_is_written_also_where_nothing_was_learned(report, left):
+    out, data = left
+    (out / "scratch" / "summary.json").write_text(json.dumps(dice(None, 0.6)["scratch"]))
+    case = {"image": "image.nii.gz", "label": "label.nii.gz"}
+    with pytest.raises(SystemExit, match="segmentation from scratch learned nothing"):
+        report.write_report(out, "own", data, case, 0, {"all": 1.0})
+    assert "not measured" in (out / "report.html").read_text()
