@@ -28,5 +28,5 @@ def check_weights_complete(network: nn.Module, weights: str, pretext: bool = Fal
     if wrong:
         raise ValueError(
             f"weights {weights} do not fit this {type(network).__name__}: {len(wrong)} tensors are missing, "
-            f"too many or of another shape ({', '.join(wrong[:3])}); was it trained with the same layers and loss parts?"
+            f"extra or of another shape ({', '.join(wrong[:3])}); were its layers and loss parts the same?"
         )

@@ -20,5 +20,5 @@ class ContrastHead(nn.Module):
         self.linear = nn.Linear(in_features, out_features)
 
     def forward(self, bottleneck: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Map ``(B, F, d, h, w)`` to ``(B, P)``, from the cells that ``valid``, bool ``(B, 1, d, h, w)``, marks."""
+        """Map ``(B, F, d, h, w)`` to ``(B, P)``, from the cells marked in ``valid``, bool ``(B, 1, d, h, w)``."""
         return self.linear(masked_mean(bottleneck, valid, (2, 3, 4)))
