@@ -297,7 +297,7 @@ def test_bad_input_ends_in_one_line_before_anything_is_written(
 
 
 def test_unknown_command_names_the_known_ones() -> None:
-    with pytest.raises(SystemExit, match="'phantom'; allowed: phantoms"):
+    with pytest.raises(SystemExit, match="'phantom'; allowed: datalist, phantoms"):
         main(["phantom"])
 
 
