@@ -24,8 +24,8 @@ from custom_components.data.sections import read_sections
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAIN, SEGMENT = ROOT / "bundles" / "pretrain_hybridmim", ROOT / "bundles" / "seg_btcv"
-#: Optimizer steps of pretraining and of each of the two segmentation runs.
-STEPS = {"phantoms": (160, 240), "hippocampus": (160, 240), "own": (160, 240)}
+#: Optimizer steps, at least, of pretraining and of each of the two segmentation runs.
+STEPS = (160, 240)
 VALIDATIONS = 6  # points on a Dice curve
 #: Lies in every folder this script made; --overwrite deletes no other.
 MARKER = ".quickstart"
@@ -94,7 +94,7 @@ def prepare(arguments: argparse.Namespace, out: Path) -> Task:
 
 
 def hippocampus_folder(arguments: argparse.Namespace, out: Path) -> Path:
-    """The given folder of MSD Task04, or a download of it (27 MB)."""
+    """The given folder of MSD Task04, or a download of it."""
     if arguments.dataset_dir is not None:
         return Path(arguments.dataset_dir)
     from monai.apps import DecathlonDataset
@@ -200,7 +200,7 @@ def main() -> None:
     task = prepare(arguments, out)
     held_out = held_out_section(task)
     seconds["data"] = time.perf_counter() - start
-    steps = [max(1, int(number * arguments.budget)) for number in STEPS[task.name]]
+    steps = [max(1, int(number * arguments.budget)) for number in STEPS]
     common = {"dataset_dir": task.dataset_dir, "seed": arguments.seed}
 
     # Validation volumes are never trained on, so pretraining may be validated on their images too.
