@@ -22,6 +22,6 @@ if [ ! -f "$stamp" ]; then
 fi
 PATH="$(cd "$VENV" && pwd)/bin:$PATH"
 export PATH
-# torch's own switch: big tensors on huge pages. A training step on a CPU spends much of its time on page faults
-# otherwise (benchmarks/); no effect where the system has none.
+# torch's own switch: big tensors on huge pages, which spares a training step on a CPU page faults (benchmarks/
+# has results with and without); no effect where the system has none.
 export THP_MEM_ALLOC_ENABLE="${THP_MEM_ALLOC_ENABLE:-1}"
