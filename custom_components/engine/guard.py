@@ -7,11 +7,9 @@ callables (``_mode_: callable``), so that a wrong folder is their error too. A f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch.distributed as dist
 from torch import nn
 
 from custom_components.data.budget import (
@@ -33,6 +31,7 @@ from custom_components.engine.geometry import (
     check_seg_channels,
 )
 from custom_components.engine.overrides import check_overrides
+from custom_components.engine.ranks import rank, run_checks, world_size
 from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule
 from custom_components.engine.weights import check_weights_complete
 from custom_components.losses import active_terms
@@ -126,9 +125,9 @@ def guard_pretraining(
         train, validation = _items(items), _items(validation_items)
         _check_not_empty(train, dataset_dir)
         if "contrast" in terms:
-            check_contrast(batch_size, _world_size(), len(train))
+            check_contrast(batch_size, world_size(), len(train))
         if terms:  # an evaluation gives no weights, and takes its cases one by one
-            check_batches(batch_size, _world_size(), len(train))
+            check_batches(batch_size, world_size(), len(train))
         told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
         _check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
         return told
@@ -191,8 +190,8 @@ def guard_segmentation(
         train, validation = _items(items), _items(validation_items)
         told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
         # Headers are read on every rank, voxels once: each rank takes its share of the labels.
-        own = [*train, *validation][_rank() :: _world_size()]
-        check_labels(own, num_classes, check_label_values, progress=_rank() == 0)
+        own = [*train, *validation][rank() :: world_size()]
+        check_labels(own, num_classes, check_label_values, progress=rank() == 0)
         _check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
         return f"{told}; labels 0 to {num_classes - 1}"
 
@@ -213,7 +212,7 @@ def _check_files(
     both = {str(first_image(item)) for item in train} & {str(first_image(item)) for item in validation}
     if both:
         raise ValueError(f"{sorted(both)[0]} is in both training and validation ({len(both)} such cases)")
-    headers = check_images([*train, *validation], channels, progress=_rank() == 0)
+    headers = check_images([*train, *validation], channels, progress=rank() == 0)
     cache = estimate_cache_bytes([*train, *validation], spacing, channels, cache_rate, cache_copies, headers)
     check_memory(cache)
     return (
@@ -240,43 +239,3 @@ def _check_weights_and_disk(
 
 def _items(items: Items | None) -> list[Item]:
     return list(items() if callable(items) else items or [])
-
-
-def run_checks(checks: Callable[[], str]) -> None:
-    """Run the checks; on a finding on any rank, end all ranks, rank 0 with the message."""
-    told = ""
-    failure: Exception | None = None
-    try:
-        told = checks()
-    except Exception as error:  # whatever it is: this rank must reach the exchange, or the others wait for it
-        failure = error
-    found = next(filter(None, _from_all_ranks(_one_line(failure))), None)
-    if failure is not None and not isinstance(failure, (ValueError, OSError)):
-        raise failure  # a fault of the guard's own: its traceback is wanted
-    if found:
-        raise SystemExit(f"error: {found}" if _rank() == 0 else 1)
-    if _rank() == 0:
-        print(told, flush=True)
-
-
-def _one_line(failure: Exception | None) -> str | None:
-    return None if failure is None else " ".join(str(failure).split()) or type(failure).__name__
-
-
-def _from_all_ranks(message: str | None) -> list[str | None]:
-    if not (dist.is_available() and dist.is_initialized()):
-        return [message]
-    messages: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(messages, message)
-    return messages
-
-
-def _rank() -> int:
-    if dist.is_available() and dist.is_initialized():
-        return int(dist.get_rank())
-    return int(os.environ.get("RANK", 0))
-
-
-def _world_size() -> int:
-    """Ranks that exchange messages: before ``init_process_group``, each checks for itself."""
-    return int(dist.get_world_size()) if dist.is_available() and dist.is_initialized() else 1

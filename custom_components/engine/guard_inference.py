@@ -9,8 +9,8 @@ from torch import nn
 
 from custom_components.data.checks import check_images
 from custom_components.engine.geometry import check_input, check_masks
-from custom_components.engine.guard import run_checks
 from custom_components.engine.overrides import check_overrides
+from custom_components.engine.ranks import run_checks
 from custom_components.engine.weights import check_weights_complete
 
 

@@ -162,10 +162,10 @@ def test_fewer_volumes_than_ranks_are_refused_without_contrast_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = {"reconstruction": 1.0}
-    monkeypatch.setattr("custom_components.engine.guard._world_size", lambda: 4)
+    monkeypatch.setattr("custom_components.engine.guard.world_size", lambda: 4)
     message = refusal(pretraining, folder, batch_size=1, loss_weights=weights)
     assert "3 training case(s) cannot be shared among 4 ranks" in message
-    monkeypatch.setattr("custom_components.engine.guard._world_size", lambda: 2)
+    monkeypatch.setattr("custom_components.engine.guard.world_size", lambda: 2)
     pretraining(folder, batch_size=2, loss_weights=weights)  # the first volume comes twice: 2 on each rank
     pretraining(folder, batch_size=9, loss_weights=None)  # an evaluation
 
