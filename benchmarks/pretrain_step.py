@@ -3,7 +3,7 @@
 A step is forward, all five losses, backward and AdamW, on noise of the default crop; see README.md beside.
 
     python benchmarks/pretrain_step.py --network basic_unet
-    python benchmarks/pretrain_step.py --show benchmarks/results/*.json
+    python benchmarks/pretrain_step.py --show benchmarks/results/pretrain_step_*.json
 """
 
 from __future__ import annotations

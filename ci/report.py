@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom_components.data.sections import read_sections
+from custom_components.transfer import write_json
 
 RUNS = {"scratch": "from scratch", "finetuned": "from pretrained weights"}
 NOT_SEGMENTED = (
@@ -145,7 +146,7 @@ def write_report(
     seed: int,
     seconds: dict[str, float],
 ) -> Path:
-    """Draw the pictures and write ``report.html``.
+    """Draw the pictures and write ``report.html``, and its numbers as ``report.json``.
 
     Args:
         out: where the steps left their files.
@@ -200,6 +201,21 @@ def write_report(
         "<h2>Of this run</h2>",
         table(["", ""], facts),
     ]
+    write_json(
+        out / "report.json",
+        {
+            "data": name,
+            "cases": {section: len(sections.get(section, [])) for section in names},
+            "datalist_hash": scores["scratch"].get("datalist_hash"),
+            "seed": seed,
+            "steps": steps_run(out),
+            "seconds": seconds,
+            "transfer": {"counts": transfer["counts"], "encoder_share": transfer["encoder_share"]},
+            "scores": {run: {key: scores[run][key] for key in ("all", "classes")} for run in RUNS},
+            "pretext": pretext["metrics"],
+            **{key: pretext[key] for key in ("machine", "versions", "commit", "written")},
+        },
+    )
     report = out / "report.html"
     report.write_text("\n".join(page), encoding="utf-8")
     idle = [RUNS[run] for run in idle_runs(scores)]

@@ -63,7 +63,7 @@ def provenance() -> dict[str, Any]:
             "torch": torch.__version__,
         },
         "commit": _commit(),
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "gpu": gpu},
+        "machine": {"system": f"{platform.system()} {platform.machine()}", "cpus": os.cpu_count(), "gpu": gpu},
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

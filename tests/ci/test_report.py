@@ -62,6 +62,7 @@ def left(report, tmp_path, write_nifti):
         (out / run / "summary.json").write_text(json.dumps(summary))
     machine = {"system": "Some-System", "cpus": 2, "gpu": None}
     pretext = {"metrics": {"val_loss": 1.0}, "versions": {"torch": "2"}, "commit": "abc", "machine": machine}
+    pretext["written"] = "2026-01-01T00:00:00+00:00"
     (out / "pretrain" / "pretext_metrics.json").write_text(json.dumps(pretext))
     (out / "finetuned" / "transfer.json").write_text(json.dumps({"counts": {"matched": 3}, "encoder_share": 1.0}))
     data.mkdir()
@@ -76,6 +77,9 @@ def test_report_states_the_steps_that_ran_and_the_machine(report, left):
     out, data = left
     case = {"image": "image.nii.gz", "label": "label.nii.gz"}
     page = report.write_report(out, "own", data, case, 0, {"all": 1.0}).read_text()
+    numbers = json.loads((out / "report.json").read_text())
+    assert numbers["seconds"] == {"all": 1.0}
+    assert numbers["scores"].keys() == {"scratch", "finetuned"}
     assert "pretrain: 7, scratch: 8, finetuned: 9" in page
     assert "Some-System, 2 CPUs, no GPU" in page
     assert "own: 1 unlabelled, 1 training, 0 validation, 0 test" in page
