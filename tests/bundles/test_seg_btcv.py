@@ -303,6 +303,34 @@ def test_segmentations_lie_on_the_inputs_grid(data: Path, trained: Path, tmp_pat
     assert [path.name for path in one.iterdir()] == [image.name.replace(".nii.gz", "_seg.nii.gz")]
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_every_axis_order_gives_the_same_segmentation_on_its_own_grid(tmp_path: Path, channels: int) -> None:
+    rng, affine = np.random.default_rng(0), np.diag([4.0, 5.0, 6.0, 1.0])
+    shape = (20, 18, 16) if channels == 1 else (20, 18, 16, channels)
+    image = nib.Nifti1Image(rng.integers(-150, 200, shape, dtype=np.int16), affine)
+    (tmp_path / "in").mkdir()
+    for code in ("RAS", "PIR", "ASL", "IRA", "LPI"):
+        order = nib.orientations.axcodes2ornt(code)
+        turned = nib.orientations.ornt_transform(nib.io_orientation(affine), order)
+        nib.save(image.as_reoriented(turned), tmp_path / "in" / f"{code}.nii.gz")
+    override = {**TINY, "label_names": LABELS, "channels": [f"c{k}" for k in range(channels)]}
+    made = workflow(["inference.yaml", "smoke.yaml"], "infer", **override)
+    made.initialize()
+    weights = tmp_path / "model.pt"
+    torch.save(made.parser.get_parsed_content("network_def").state_dict(), weights)
+    places = {"dataset_dir": str(tmp_path / "in"), "output_dir": str(tmp_path / "out"), "weights": str(weights)}
+    run(["inference.yaml", "smoke.yaml"], "infer", **override, **places)
+    found = []
+    for source in sorted((tmp_path / "in").iterdir()):
+        written = nib.load(tmp_path / "out" / source.name.replace(".nii.gz", "_seg.nii.gz"))
+        assert written.shape == nib.load(source).shape[:3]
+        np.testing.assert_allclose(written.affine, nib.load(source).affine, atol=1e-4)
+        found.append(np.asanyarray(nib.as_closest_canonical(written).dataobj))
+    assert len(np.unique(found[0])) > 1
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
 def test_inversion_puts_labels_back_where_they_were(data: Path) -> None:
     """The pre- and postprocessing of inference, with the label as if the network had found it."""
     made = workflow(["inference.yaml", "smoke.yaml"], "infer", spacing=[3.0, 3.0, 3.0], roi_size=[32, 32, 32])
