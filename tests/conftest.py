@@ -10,27 +10,34 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.networks.nets import BasicUNet, SegResNet, SwinUNETR
+from monai.networks.nets import UNETR, BasicUNet, SegResNet, SwinUNETR
 from torch import nn
 
 # Tensors here are too small to gain from threads, and the suite often shares its machine.
 torch.set_num_threads(1)
 
+Size = Sequence[int]
 
-def _basic_unet(in_channels: int, out_channels: int) -> nn.Module:
+
+def _basic_unet(in_channels: int, out_channels: int, size: Size) -> nn.Module:
     return BasicUNet(3, in_channels, out_channels, features=(4, 4, 8, 8, 16, 4))
 
 
-def _segresnet(in_channels: int, out_channels: int) -> nn.Module:
+def _segresnet(in_channels: int, out_channels: int, size: Size) -> nn.Module:
     return SegResNet(3, 8, in_channels, out_channels, blocks_down=(1, 1, 2, 1))
 
 
-def _swin_unetr(in_channels: int, out_channels: int) -> nn.Module:
+def _swin_unetr(in_channels: int, out_channels: int, size: Size) -> nn.Module:
     # Two blocks in the first stage, so that a shifted window is among what is tested; windows of 4 are cheap.
     return SwinUNETR(in_channels, out_channels, feature_size=12, depths=(2, 1, 1, 1), window_size=4)
 
 
-NETWORKS = {"BasicUNet": _basic_unet, "SegResNet": _segresnet, "SwinUNETR": _swin_unetr}
+def _unetr(in_channels: int, out_channels: int, size: Size) -> nn.Module:
+    # Other features than channels, for then encoder1 has both of its convolutions on the image.
+    return UNETR(in_channels, out_channels, size, feature_size=6, hidden_size=24, mlp_dim=48, num_heads=2)
+
+
+NETWORKS = {"BasicUNet": _basic_unet, "SegResNet": _segresnet, "SwinUNETR": _swin_unetr, "UNETR": _unetr}
 MakeNetwork = Callable[..., nn.Module]
 
 
@@ -42,11 +49,20 @@ def network_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def make_network() -> MakeNetwork:
-    """``make_network(name, in_channels=1, out_channels=in_channels, seed=0)``: a tiny seeded network."""
+    """``make_network(name, in_channels=1, out_channels=in_channels, seed=0, size=(64, 32, 32))``: tiny and seeded.
 
-    def make(name: str, in_channels: int = 1, out_channels: int | None = None, seed: int = 0) -> nn.Module:
+    ``size`` is the crop that UNETR will be given; the other networks take any.
+    """
+
+    def make(
+        name: str,
+        in_channels: int = 1,
+        out_channels: int | None = None,
+        seed: int = 0,
+        size: Size = (64, 32, 32),
+    ) -> nn.Module:
         torch.manual_seed(seed)
-        return NETWORKS[name](in_channels, in_channels if out_channels is None else out_channels)
+        return NETWORKS[name](in_channels, in_channels if out_channels is None else out_channels, size)
 
     return make
 

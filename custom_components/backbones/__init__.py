@@ -4,6 +4,7 @@ from .adapt import BACKBONES, adapt, register
 from .base import Backbone, Drop, Encoded, Window
 from .convolutional import BasicUNetBackbone, SegResNetBackbone
 from .swin import SwinUNETRBackbone
+from .unetr import UNETRBackbone
 
 __all__ = [
     "BACKBONES",
@@ -13,6 +14,7 @@ __all__ = [
     "Encoded",
     "SegResNetBackbone",
     "SwinUNETRBackbone",
+    "UNETRBackbone",
     "Window",
     "adapt",
     "register",

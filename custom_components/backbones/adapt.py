@@ -8,17 +8,20 @@ from typing import Any
 from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.segresnet import SegResNet
 from monai.networks.nets.swin_unetr import SwinUNETR
+from monai.networks.nets.unetr import UNETR
 from torch import nn
 
 from .base import Backbone
 from .convolutional import BasicUNetBackbone, SegResNetBackbone
 from .swin import SwinUNETRBackbone
+from .unetr import UNETRBackbone
 
 #: Network class -> what builds its adapter.
 BACKBONES: dict[type[nn.Module], Callable[[Any], Backbone]] = {
     BasicUNet: BasicUNetBackbone,
     SegResNet: SegResNetBackbone,
     SwinUNETR: SwinUNETRBackbone,
+    UNETR: UNETRBackbone,
 }
 
 

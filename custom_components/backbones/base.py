@@ -40,6 +40,9 @@ class Backbone(ABC):
         encoder_prefixes: state-dict prefixes of everything that ``encode`` runs.
         output_layer: state-dict name of the last layer, which a change of task replaces.
         stems: state-dict names of the convolution weights whose second axis is the input channels.
+        crop_size: the only crop the network takes; ``None``: any multiple of the stride.
+        position_keys: state-dict names of what the network learns about each cell of such a crop.
+        idle: names of parameters that the network holds and never reads.
     """
 
     net: nn.Module
@@ -48,6 +51,9 @@ class Backbone(ABC):
     encoder_prefixes: tuple[str, ...]
     output_layer: str
     stems: tuple[str, ...]
+    crop_size: tuple[int, int, int] | None = None
+    position_keys: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
     #: Bottleneck cells a window must hold at least: a norm over a single cell has no spread.
     min_cells: int = 1
 
@@ -122,9 +128,20 @@ class Backbone(ABC):
                 f"each side must be a positive multiple of {self.stride}"
             )
 
+    def check_crop(self, name: str, size: Sequence[int]) -> None:
+        """Raise ``ValueError`` unless the network takes crops of ``size``; regions and windows may be smaller."""
+        if self.crop_size is None:
+            self.check_size(name, size)
+        elif tuple(size) != self.crop_size:
+            raise ValueError(
+                f"{name} {tuple(size)} does not fit {type(self.net).__name__}: "
+                f"its position embeddings take crops of {self.crop_size} only (img_size)"
+            )
+
     def encoder_keys(self) -> list[str]:
-        """State-dict keys of the encoder."""
-        return [key for key in self.net.state_dict() if key.startswith(self.encoder_prefixes)]
+        """State-dict keys of the encoder, less `idle` ones."""
+        keys = self.net.state_dict()
+        return [key for key in keys if key.startswith(self.encoder_prefixes) and key not in self.idle]
 
 
 def crop(features: Tensor, window: Window | None, stride: int) -> Tensor:

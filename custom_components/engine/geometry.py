@@ -60,7 +60,7 @@ def check_input(network: nn.Module, roi_size: Size, in_channels: int) -> None:
         ValueError: naming what does not fit; also for a network that ``backbones`` does not know.
     """
     backbone = adapt(network)
-    backbone.check_size("roi_size", triple(roi_size, "roi_size"))
+    backbone.check_crop("roi_size", triple(roi_size, "roi_size"))
     if backbone.in_channels != in_channels:
         raise ValueError(f"the network takes {backbone.in_channels} channels, in_channels is {in_channels}")
 

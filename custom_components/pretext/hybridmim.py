@@ -29,12 +29,12 @@ class HybridMIM(nn.Module):
     """The pretext network: the MONAI network that segmentation will use, and one head per active term.
 
     Only what the active terms need is built and computed. Parameters of ``network`` that no active term
-    reaches (its decoder, without ``reconstruction``) are frozen, as DistributedDataParallel asks, and saved
-    all the same.
+    reaches (its decoder, without ``reconstruction``; UNETR's idle norms) are frozen, as
+    DistributedDataParallel asks, and saved all the same.
 
     Args:
-        network: BasicUNet, SegResNet or SwinUNETR with ``out_channels == in_channels``; its last layer is the
-            reconstruction head. ``state_dict`` keys of it stay unchanged.
+        network: BasicUNet, SegResNet, SwinUNETR or UNETR with ``out_channels == in_channels``; its last layer is
+            the reconstruction head. ``state_dict`` keys of it stay unchanged.
         patch_size: voxels per side of a masked patch.
         region_size: voxels per side of a region; a multiple of ``patch_size`` and of the backbone's stride.
         terms: active loss terms, out of `TERMS`.
@@ -123,9 +123,10 @@ class HybridMIM(nn.Module):
             self.contrast_head = ContrastHead(features, contrast_features)
         if self.fill == "learned":
             self.token = nn.Parameter(torch.zeros(1, self.backbone.in_channels, *self.patch_size))
-        if "reconstruction" not in self.terms:
-            for name, parameter in self.network.named_parameters():
-                parameter.requires_grad_(name.startswith(self.backbone.encoder_prefixes))
+        needed = ("",) if "reconstruction" in self.terms else self.backbone.encoder_prefixes
+        for name, parameter in self.network.named_parameters():
+            if not name.startswith(needed) or name in self.backbone.idle:
+                parameter.requires_grad_(False)
 
     @property
     def region_terms(self) -> bool:

@@ -54,7 +54,7 @@ def check_pretrained(
         examples = "; ".join((report.wrong_shape + report.missing)[:3])
         raise ValueError(
             f"weights {path} do not fit {type(network).__name__}: {report.encoder_share:.0%} of its encoder "
-            f"found, {min_share:.0%} needed ({examples})"
+            f"found, {min_share:.0%} needed ({examples}){_crop_hint(network, report)}"
         )
     if card is not None and view is not None:
         report.view_differences = compare_views(card.get("view", {}), view)
@@ -69,6 +69,17 @@ def check_pretrained(
 def _stem_was_adapted(network: nn.Module, report: TransferReport) -> bool:
     """Whether ``input_layer`` has dealt with another number of input channels, which the report then lists."""
     return bool(report.adapted or set(adapt(network).stems) & set(report.expected_missing))
+
+
+def _crop_hint(network: nn.Module, report: TransferReport) -> str:
+    """What to do about position embeddings that were learned on another crop; empty where there are none."""
+    backbone = adapt(network)
+    if not {line.split(":")[0] for line in report.wrong_shape} & set(backbone.position_keys):
+        return ""
+    return (
+        "; position embeddings hold one entry per cell of the crop: allowed are weights that were pretrained with "
+        f"this network's roi_size and img_size {backbone.crop_size}"
+    )
 
 
 def load_pretrained(

@@ -12,7 +12,7 @@ from custom_components.backbones.convolutional import BasicUNetBackbone
 
 def test_a_network_without_adapter_raises_and_names_the_known_ones():
     unet = UNet(3, 1, 1, channels=(4, 8), strides=(2,))
-    with pytest.raises(ValueError, match="UNet; known networks: BasicUNet, SegResNet, SwinUNETR"):
+    with pytest.raises(ValueError, match="UNet; known networks: BasicUNet, SegResNet, SwinUNETR, UNETR"):
         adapt(unet)
 
 
@@ -39,7 +39,7 @@ def test_networks_that_cannot_be_cut_into_stages_raise():
 
 @pytest.mark.parametrize("channels", [(1, 1), (4, 3)])
 def test_channels_and_strides_are_those_of_the_network(make_network, network_name, channels):
-    backbone = adapt(make_network(network_name, *channels).eval())
+    backbone = adapt(make_network(network_name, *channels, size=(32, 32, 64)).eval())
     assert (backbone.in_channels, backbone.out_channels) == channels
     encoded = backbone.encode(torch.randn(1, channels[0], 32, 32, 64))
     assert list(encoded.stages) == list(backbone.stages)
@@ -77,3 +77,13 @@ def test_check_size_names_the_size_and_the_stride(make_network, network_name):
     for size in ((backbone.stride, backbone.stride, backbone.stride + 4), (0, backbone.stride, backbone.stride)):
         with pytest.raises(ValueError, match=rf"roi .* {network_name}: .* multiple of {backbone.stride}"):
             backbone.check_size("roi", size)
+
+
+@pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "SwinUNETR"])
+def test_networks_that_learn_no_positions_take_crops_of_any_multiple_of_the_stride(make_network, name):
+    backbone = adapt(make_network(name))
+    assert (backbone.crop_size, backbone.position_keys, backbone.idle) == (None, (), ())
+    for sides in ((1, 2, 3), (2, 2, 2)):
+        backbone.check_crop("roi", [backbone.stride * side for side in sides])
+    with pytest.raises(ValueError, match=rf"roi \(7, 7, 7\) does not fit {name}: .* multiple of"):
+        backbone.check_crop("roi", (7, 7, 7))

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import pytest
 import torch
-from monai.networks.nets import BasicUNet, SegResNet, SwinUNETR
+from monai.networks.nets import UNETR, BasicUNet, SegResNet, SwinUNETR
 from torch import Tensor
 
 from custom_components.backbones import adapt
@@ -26,11 +26,16 @@ class HashedDropout:
         return x * (torch.rand(x.shape, generator=generator) >= self.rate) / (1 - self.rate)
 
 
+def unetr(**kwargs):
+    kwargs = {"feature_size": 4, "hidden_size": 12, "mlp_dim": 12, "num_heads": 2, **kwargs}
+    return UNETR(1, 2, (64, 32, 32), **kwargs)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize(("batch", "spatial"), [(1, (64, 32, 32)), (2, (32, 32, 64))])
 def test_decode_of_encode_is_forward_bit_for_bit(make_network, network_name, channels, batch, spatial, training):
-    network = make_network(network_name, channels, 3).train(training)
+    network = make_network(network_name, channels, 3, size=spatial).train(training)
     image = torch.randn(batch, channels, *spatial, generator=torch.Generator().manual_seed(1))
     backbone = adapt(network)
     with torch.no_grad():
@@ -55,6 +60,10 @@ def test_decode_of_encode_is_forward_bit_for_bit(make_network, network_name, cha
             lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), downsample="mergingv2", patch_norm=True),
             id="merging v2",
         ),
+        pytest.param(lambda: unetr(qkv_bias=True, save_attn=True, norm_name="batch"), id="batch norm"),
+        pytest.param(lambda: unetr(conv_block=False, dropout_rate=0.1), id="dropout in the blocks"),
+        pytest.param(lambda: unetr(res_block=False), id="no residuals"),
+        pytest.param(lambda: unetr(feature_size=1), id="as many features as channels"),
     ],
 )
 def test_identity_holds_for_other_arguments(network):
@@ -68,13 +77,22 @@ def test_identity_holds_for_other_arguments(network):
         assert torch.equal(backbone.decode(backbone.encode(image)), expected)
 
 
+# UNETR's stages are named after the last of their blocks.
+MODULES = {
+    "vit.blocks.3": [f"vit.blocks.{i}" for i in (0, 1, 2, 3)],
+    "vit.blocks.6": [f"vit.blocks.{i}" for i in (4, 5, 6)],
+    "vit.blocks.9": [f"vit.blocks.{i}" for i in (7, 8, 9)],
+    "vit.blocks.11": [f"vit.blocks.{i}" for i in (10, 11)],
+}
+
+
 def subsets(stages):
     return chain.from_iterable(combinations(stages, size) for size in range(1, len(stages) + 1))
 
 
 def test_second_view_is_a_second_pass_for_every_choice_of_stages(make_network, network_name):
     backbone = adapt(make_network(network_name).eval())
-    image = torch.randn(1, 1, 32, 32, 64, generator=torch.Generator().manual_seed(1))
+    image = torch.randn(1, 1, 64, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         for stages in subsets(backbone.stages):
             first = backbone.encode(image, HashedDropout(stages, seed=1))
@@ -86,7 +104,7 @@ def test_second_view_is_a_second_pass_for_every_choice_of_stages(make_network, n
 
 def test_skips_are_taken_before_dropout(make_network, network_name):
     backbone = adapt(make_network(network_name).eval())
-    image = torch.randn(1, 1, 32, 32, 64)
+    image = torch.randn(1, 1, 64, 32, 32)
     with torch.no_grad():
         plain = backbone.encode(image)
         last = backbone.stages[-1]
@@ -98,7 +116,7 @@ def test_skips_are_taken_before_dropout(make_network, network_name):
 def test_second_view_runs_no_stage_before_the_first_dropped_one_and_no_decoder(make_network, network_name):
     network = make_network(network_name)
     backbone = adapt(network)
-    image = torch.randn(1, 1, 32, 32, 64)
+    image = torch.randn(1, 1, 64, 32, 32)
     for place, first in enumerate(backbone.stages):
         encoded = backbone.encode(image, HashedDropout((first,), seed=1))
         ran: list[str] = []
@@ -111,8 +129,8 @@ def test_second_view_runs_no_stage_before_the_first_dropped_one_and_no_decoder(m
         for hook in hooks:
             hook.remove()
         assert not [name for name in ran if not name.startswith(backbone.encoder_prefixes)]
-        earlier = tuple(
-            name + "." if network_name != "SwinUNETR" else f"swinViT.{name}."
-            for name in backbone.stages[: place + 1]
-        )
-        assert not [name for name in ran if name.startswith(earlier)]
+        prefix = "swinViT." if network_name == "SwinUNETR" else ""
+        earlier = [
+            f"{prefix}{name}." for stage in backbone.stages[: place + 1] for name in MODULES.get(stage, [stage])
+        ]
+        assert not [name for name in ran if name.startswith(tuple(earlier))]

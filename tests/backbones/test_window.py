@@ -19,7 +19,8 @@ from custom_components.backbones import Encoded, adapt
 # BasicUNet:  two convolutions at strides 8, 4, 2, 1:           ((2 * 2 + 2) * 2 + 2) * 2 + 2 = 30
 # SegResNet:  upsampling and two convolutions at 4, 2, 1:       1 + 2 = 3, 2 * 3 + 3 = 9, 2 * 9 + 3 = 21
 # SwinUNETR:  two convolutions at 32, 16, 8, 4, 2, 1:           2 -> 6 -> 14 -> 30 -> 62 -> 126
-REACH = {"BasicUNet": 30, "SegResNet": 21, "SwinUNETR": 126}
+# UNETR:      two convolutions at 8, 4, 2, 1, as BasicUNet; the skips' own blocks reach less (18 by encoder2):  30
+REACH = {"BasicUNet": 30, "SegResNet": 21, "SwinUNETR": 126, "UNETR": 30}
 
 FULL = slice(None)
 CASES = {
@@ -35,6 +36,10 @@ CASES = {
         ((192, 32, 32), (slice(0, 160), slice(0, 32), slice(0, 32))),
         ((32, 192, 32), (slice(0, 32), slice(32, 192), slice(0, 32))),
         ((32, 32, 320), (slice(0, 32), slice(0, 32), slice(32, 288))),
+    ],
+    "UNETR": [
+        ((96, 48, 64), (slice(16, 80), slice(0, 48), slice(0, 48))),
+        ((32, 16, 96), (slice(0, 32), slice(0, 16), slice(32, 96))),
     ],
 }
 
@@ -63,7 +68,7 @@ def interior(window, spatial, reach):
     [pytest.param(name, *case, id=f"{name}-{i}") for name, cases in CASES.items() for i, case in enumerate(cases)],
 )
 def test_window_equals_the_crop_of_everything_within_its_interior(make_network, name, spatial, window):
-    backbone = adapt(without_spatial_statistics(make_network(name)))
+    backbone = adapt(without_spatial_statistics(make_network(name, size=spatial)))
     image = torch.randn(1, 1, *spatial, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         encoded = backbone.encode(image)
@@ -82,11 +87,12 @@ def test_window_equals_the_crop_of_everything_within_its_interior(make_network, 
 
 def test_reach_is_what_the_decoder_really_reads(make_network, network_name):
     """NaN spreads to all that reads it: features spoiled behind a cut spoil the output up to the reach."""
-    backbone = adapt(without_spatial_statistics(make_network(network_name)))
-    length, side = 192, backbone.stride
-    cut = length - side
+    side = 32 if network_name == "SwinUNETR" else 16
+    spatial = (side, side, 192)
+    backbone = adapt(without_spatial_statistics(make_network(network_name, size=spatial)))
+    cut = 192 - side
     with torch.no_grad():
-        encoded = backbone.encode(torch.randn(1, 1, side, side, length))
+        encoded = backbone.encode(torch.randn(1, 1, *spatial))
 
         def spoil(features, stride):
             features = features.clone()
@@ -99,16 +105,16 @@ def test_reach_is_what_the_decoder_really_reads(make_network, network_name):
                 name: spoil(encoded.stages[name], stride)
                 for name, stride in zip(backbone.stages, backbone.strides, strict=True)
             },
-            spoil(encoded.bottleneck, side),
+            spoil(encoded.bottleneck, backbone.stride),
         )
         output = backbone.decode(spoilt)
     first = int(output.isnan().any(dim=1).flatten(0, 2).any(dim=0).nonzero()[0])
     assert first == cut - REACH[network_name]
 
 
-@pytest.mark.parametrize("name", ["BasicUNet", "SegResNet"])
+@pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "UNETR"])
 def test_instance_norm_sees_the_window_only(make_network, name):
-    backbone = adapt(make_network(name).eval())
+    backbone = adapt(make_network(name, size=(96, 32, 32)).eval())
     image = torch.randn(1, 1, 96, 32, 32, generator=torch.Generator().manual_seed(1)).cumsum(2)
     with torch.no_grad():
         encoded = backbone.encode(image)
@@ -124,7 +130,7 @@ def test_instance_norm_sees_the_window_only(make_network, name):
 
 def test_a_window_costs_no_more_than_a_crop_of_its_size(make_network, network_name):
     """Every tensor the decoder makes is of the window's size: nothing is computed and thrown away."""
-    network = make_network(network_name).eval()
+    network = make_network(network_name, size=(64, 64, 96)).eval()
     backbone, sizes = adapt(network), []
     with torch.no_grad():
         encoded = backbone.encode(torch.randn(1, 1, 64, 64, 96))

@@ -29,9 +29,9 @@ def half_masked(batch, patch=16, shape=SHAPE, seed=0):
     return (order < order.shape[1] // 2).reshape(batch, 1, *grid)
 
 
-def build(make_network, name="BasicUNet", channels=1, **kwargs):
+def build(make_network, name="BasicUNet", channels=1, shape=SHAPE, **kwargs):
     kwargs = {"patch_size": 16, "region_size": 32, "contrast_features": 8, **kwargs}
-    return HybridMIM(make_network(name, channels), **kwargs)
+    return HybridMIM(make_network(name, channels, size=shape), **kwargs)
 
 
 def reached(pretext):
@@ -47,8 +47,9 @@ def test_each_term_reaches_exactly_the_encoder_and_its_own_heads(make_network, n
     CombinedLoss({term: 1.0})(outputs, torch.tensor([3, 8]))["loss"].backward()
     parameters = dict(pretext.named_parameters())
     backbone = pretext.backbone
-    network = tuple(f"network.{prefix}" for prefix in (backbone.encoder_prefixes if HEADS[term] else ("",)))
-    assert reached(pretext) == {name for name in parameters if name.startswith((*network, *HEADS[term]))}
+    names = backbone.encoder_keys() if HEADS[term] else set(backbone.net.state_dict()) - set(backbone.idle)
+    wanted = {f"network.{name}" for name in names}
+    assert reached(pretext) == {n for n in parameters if n in wanted or n.startswith(HEADS[term])}
     # A gradient that is there but zero trains nothing: every convolution's and linear layer's weight moves.
     # (A bias ahead of a norm over space has none, in exact arithmetic.)
     weights = [name for name in reached(pretext) if parameters[name].ndim >= 2]
@@ -77,7 +78,7 @@ def test_without_reconstruction_the_decoder_is_frozen_and_still_saved(make_netwo
     pretext = HybridMIM(network, terms=("position",))
     backbone = pretext.backbone
     for name, parameter in network.named_parameters():
-        assert parameter.requires_grad == name.startswith(backbone.encoder_prefixes)
+        assert parameter.requires_grad == (name in backbone.encoder_keys())
     assert any(not parameter.requires_grad for parameter in network.parameters())
     assert list(pretext.network.state_dict()) == keys
     assert {f"network.{key}" for key in keys} <= set(pretext.state_dict())
@@ -119,7 +120,7 @@ def test_outputs_have_the_documented_shapes(make_network, network_name, channels
 def test_evaluation_is_deterministic_decodes_everything_and_has_no_views(make_network, network_name):
     size = 64 if network_name == "SwinUNETR" else 32
     shape = (64, 64, 32) if network_name != "SwinUNETR" else (128, 64, 64)
-    pretext = build(make_network, network_name, window_size=size).eval()
+    pretext = build(make_network, network_name, shape=shape, window_size=size).eval()
     image, mask = torch.randn(1, 1, *shape), half_masked(1, shape=shape)
     with torch.no_grad():
         one, two = pretext(image, mask), pretext(image, mask)

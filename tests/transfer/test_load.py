@@ -52,7 +52,7 @@ def test_zero_overlap_raises_whatever_share_is_asked_for(make_network, target, t
     assert unchanged(target, make_network)
 
 
-@pytest.mark.parametrize("other", ["BasicUNet", "SegResNet", "SwinUNETR"])
+@pytest.mark.parametrize("other", ["BasicUNet", "SegResNet", "SwinUNETR", "UNETR"])
 def test_the_weights_of_another_network_raise(make_network, network_name, other, tmp_path):
     if other == network_name:
         pytest.skip("its own weights")
@@ -82,6 +82,31 @@ def test_a_missing_decoder_is_reported_and_does_not_raise(source, target, tmp_pa
     report = load_pretrained(target, tmp_path / "encoder.pt")
     assert set(report.matched) == set(state)
     assert all(key.startswith("upcat_") for key in report.missing)
+
+
+def test_weights_of_another_crop_raise_and_name_the_position_embeddings(make_network, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(make_network("UNETR", size=(64, 32, 32)).state_dict(), path)
+    target = make_network("UNETR", 1, 3, size=(64, 48, 32))
+    before = {key: value.clone() for key, value in target.state_dict().items()}
+    with pytest.raises(ValueError, match="do not fit UNETR: 99% of its encoder") as error:
+        load_pretrained(target, path)
+    for part in (
+        "position_embeddings: (1, 16, 24) -> (1, 24, 24)",
+        "pretrained with this network's roi_size and img_size (64, 48, 32)",
+    ):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
+
+
+def test_unetr_weights_need_not_hold_the_norms_that_it_never_reads(make_network, tmp_path):
+    state = make_network("UNETR", seed=1).state_dict()
+    torch.save({key: value for key, value in state.items() if "norm_cross_attn" not in key}, tmp_path / "model.pt")
+    report = load_pretrained(make_network("UNETR", 1, 3, seed=2), tmp_path / "model.pt")
+    assert report.encoder_share == 1.0
+    assert len(report.missing) == 24
+    assert all(".norm_cross_attn." in key for key in report.missing)
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])

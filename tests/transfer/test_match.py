@@ -13,12 +13,18 @@ OUTPUT_LAYERS = {
     "BasicUNet": {"final_conv.weight", "final_conv.bias"},
     "SegResNet": {"conv_final.2.conv.weight", "conv_final.2.conv.bias"},
     "SwinUNETR": {"out.conv.conv.weight", "out.conv.conv.bias"},
+    "UNETR": {"out.conv.conv.weight", "out.conv.conv.bias"},
 }
 STEMS = {
     "BasicUNet": {"conv_0.conv_0.conv.weight"},
     "SegResNet": {"convInit.conv.weight"},
     "SwinUNETR": {
         "swinViT.patch_embed.proj.weight",
+        "encoder1.layer.conv1.conv.weight",
+        "encoder1.layer.conv3.conv.weight",
+    },
+    "UNETR": {
+        "vit.patch_embedding.patch_embeddings.weight",
         "encoder1.layer.conv1.conv.weight",
         "encoder1.layer.conv3.conv.weight",
     },
