@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import fire
@@ -64,7 +65,7 @@ def datalist(
     """Split a folder of volumes by subject and write its datalist.json.
 
     Args:
-        dataset_dir: a decathlon task, a folder of images beside labels, or any folder of NIfTI files.
+        dataset_dir: a decathlon task, BraTS cases, images beside labels, or any folder of NIfTI files.
         out: the file to write (default: datalist.json in the folder).
         training: share (0.8) or number (24) of the labelled subjects to train on; default: all that remain.
         validation: the same for validation.
@@ -90,8 +91,43 @@ def datalist(
     print(f"data list: {path}")
 
 
+def stack(
+    dataset_dir: str | None = None,
+    out: str | None = None,
+    images: str | Sequence[str] | None = None,
+    labels: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Make one 4D file per case out of one file per sequence, as MONAI Label and its viewers want it.
+
+    Args:
+        dataset_dir: a folder of BraTS cases; each becomes OUT/<case>.nii.gz, channels FLAIR, T1, T1ce, T2.
+        out: the folder to write to; with --images the file.
+        images: instead of a folder, one case's files in the order of the channels: "[flair.nii.gz,t1.nii.gz]".
+        labels: copy label files too, as they are, to OUT/labels/final/<case>.nii.gz.
+        overwrite: replace files that exist.
+    """
+    from custom_components.data.stack import stack_folder, stack_images
+
+    if out is None:
+        raise ValueError("out is missing: the folder to write to, or with --images the file")
+    if (dataset_dir is None) == (images is None):
+        raise ValueError("give a folder of cases, or --images with the files of one case")
+    if images is not None:
+        if labels:
+            raise ValueError("--labels goes with a folder of cases, not with --images")
+        files = images.strip().strip("[]()").split(",") if isinstance(images, str) else images
+        files = [str(file).strip().strip("'\"") for file in files]
+        print(f"image: {stack_images(files, str(out), overwrite)}")
+        channels = [Path(file).name for file in files]
+    else:
+        written, channels = stack_folder(str(dataset_dir), str(out), labels, overwrite)
+        print(f"images: {len(written)} in {out}")
+    print("channels: " + ", ".join(f"{number} {name}" for number, name in enumerate(channels)))
+
+
 #: Command name -> function. Add a command here; a ValueError or OSError that it raises ends as one line.
-COMMANDS: dict[str, Callable[..., Any]] = {"datalist": datalist, "phantoms": phantoms}
+COMMANDS: dict[str, Callable[..., Any]] = {"datalist": datalist, "phantoms": phantoms, "stack": stack}
 
 
 def check_flags(argv: list[str]) -> None:

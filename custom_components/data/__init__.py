@@ -1,12 +1,14 @@
 """Data lists, the layouts of real data sets, and checks on their files."""
 
 from custom_components.data.budget import check_disk, check_memory, estimate_cache_bytes
+from custom_components.data.channels import check_channel_names
 from custom_components.data.checks import check_images, check_labels
-from custom_components.data.lists import datalist_hash, load_datalist
+from custom_components.data.lists import datalist_hash, listed_channels, load_datalist
 from custom_components.data.prepare import prepare_datalist
 from custom_components.data.sections import check_no_leak
 
 __all__ = [
+    "check_channel_names",
     "check_disk",
     "check_images",
     "check_labels",
@@ -14,6 +16,7 @@ __all__ = [
     "check_no_leak",
     "datalist_hash",
     "estimate_cache_bytes",
+    "listed_channels",
     "load_datalist",
     "prepare_datalist",
 ]

@@ -16,6 +16,7 @@ T = TypeVar("T")
 # Affines of one case, written by different programs, agree to float32 and to a rounded header.
 AFFINE_TOLERANCE_MM = 1e-2
 _LISTED_VALUES = 10
+_TABLE_SIZE = 1 << 16
 
 
 def check_images(
@@ -42,7 +43,7 @@ def check_images(
         paths = _paths(item, image_key)
         headers = [read_header(path) for path in paths]
         for path, header in zip(paths[1:], headers[1:], strict=True):
-            _same_grid(path, header, paths[0], headers[0])
+            check_same_grid(path, header, paths[0], headers[0])
         found = sum(header.channels for header in headers)
         if found != channels:
             of = f"{paths[0]} has" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more files have"
@@ -60,54 +61,81 @@ def check_labels(
     image_key: str = "image",
     progress: bool = True,
     workers: int = 4,
+    label_values: Sequence[int] | None = None,
+    label_source: str | None = None,
 ) -> None:
     """Check that every label map lies on its image's grid and holds class numbers only.
 
     Args:
         items: dictionaries with ``image_key`` and ``label_key``.
-        num_classes: number of classes with the background; values 0 to ``num_classes - 1`` are allowed.
+        num_classes: number of classes with the background; values 0 to ``num_classes - 1`` are allowed, unless
+            ``label_values`` are given.
         read_values: also read the voxels (about 0.1 s a CT); else headers only.
         label_key: key of the label's path.
         image_key: key of the image's path.
         progress: show a bar on stderr.
         workers: threads that read.
+        label_values: the values that label files may hold, where these are not the class numbers.
+        label_source: the config's name for whose values these are (``brats2021``), for the message.
 
     Raises:
         ValueError: naming the file, for one that is missing or truncated, of another shape or affine than its
-            image, or with values that are no class.
+            image, or with values that are no class; then the values found and allowed.
     """
+    allowed = range(num_classes) if label_values is None else sorted(label_values)
 
     def check(item: Item) -> None:
         image, label = _paths(item, image_key)[0], _paths(item, label_key)[0]
         header = read_header(label)
         if header.channels != 1:
             raise ValueError(f"{label} has {header.channels} channels; a label map has 1")
-        _same_grid(label, header, image, read_header(image))
+        check_same_grid(label, header, image, read_header(image))
         if read_values:
-            foreign = foreign_values(label, num_classes)
-            if foreign:
-                shown = ", ".join(f"{value:g}" for value in foreign[:_LISTED_VALUES])
-                more = f" and {len(foreign) - _LISTED_VALUES} more" if len(foreign) > _LISTED_VALUES else ""
-                raise ValueError(
-                    f"{label} holds the values {shown}{more}; allowed: whole numbers 0 to {num_classes - 1}"
-                )
+            _check_values(label, allowed, label_source)
 
     _each(check, items, "checking labels", progress, workers)
 
 
-def foreign_values(label: str, num_classes: int) -> list[float]:
-    """The values in a label file, sorted, that are not one of 0 to ``num_classes - 1``.
+def _check_values(label: str, allowed: Sequence[int], source: str | None) -> None:
+    found = distinct_values(label)
+    foreign = [value for value in found if value not in allowed]
+    if not foreign:
+        return
+    told = f"{label} holds the values {_shown(foreign)}"
+    if source is None and list(allowed) == list(range(len(allowed))):
+        raise ValueError(f"{told}; allowed: whole numbers 0 to {len(allowed) - 1}")
+    # All of them tell from which data set a file comes.
+    told += f" (in all {_shown(found)}); allowed"
+    told += f" with label_source {source!r}" if source else ""
+    raise ValueError(f"{told}: {', '.join(map(str, allowed))}")
+
+
+def _shown(values: Sequence[float]) -> str:
+    more = f" and {len(values) - _LISTED_VALUES} more" if len(values) > _LISTED_VALUES else ""
+    return ", ".join(f"{value:g}" for value in values[:_LISTED_VALUES]) + more
+
+
+def distinct_values(label: str) -> list[float]:
+    """The values in a label file, sorted, each once.
 
     Raises:
         ValueError: if the voxels cannot be read.
     """
     values = read_voxels(label)
-    if values.dtype.kind in "iu" and values.size and values.min() >= 0 and values.max() < num_classes:
-        return []  # the usual case, without the sort that np.unique does
-    return [float(v) for v in np.unique(values) if not (v == np.round(v) and 0 <= v < num_classes)]
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() < _TABLE_SIZE:
+        seen = np.zeros(_TABLE_SIZE, bool)  # the usual case, without the sort that np.unique does
+        for plane in np.moveaxis(values, -1, 0):  # by planes: an index takes 8 bytes a voxel
+            seen[plane] = True
+        return [float(value) for value in np.flatnonzero(seen)]
+    return [float(value) for value in np.unique(values)]
 
 
-def _same_grid(path: str, header: Header, other_path: str, other: Header) -> None:
+def check_same_grid(path: str, header: Header, other_path: str, other: Header) -> None:
+    """Check that two files have one shape and lie at one place.
+
+    Raises:
+        ValueError: naming both files and how they differ.
+    """
     if header.spatial_shape != other.spatial_shape:
         raise ValueError(
             f"{path} has shape {header.spatial_shape}, {other_path} has {other.spatial_shape}; they must agree"

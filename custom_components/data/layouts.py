@@ -1,4 +1,4 @@
-"""What lies in a folder of NIfTI files: decathlon layout, images beside labels, or images alone.
+"""What lies in a folder of NIfTI files: decathlon layout, BraTS cases, images beside labels, or images alone.
 
 Everything here works on names; no volume is opened. Paths in the results are relative to the folder, POSIX
 style, so that a list made on one machine fits another.
@@ -12,12 +12,17 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from custom_components.data.brats import brats_cases
+from custom_components.data.channels import BRATS_CHANNELS
+
 Item = dict[str, Any]
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 # Label files that lie beside their images ("case_seg.nii.gz", "case_labels.nii.gz", "label0001.nii.gz"): a
 # label map that slips into a pretraining list is learned from without a word, so such names are left out.
 _LABEL_NAME = re.compile(r"(^|[_.-])(labels?|seg|segmentation|masks?)$|^labels?[_-]?\d+$", re.IGNORECASE)
+# Where a description names its channels: our lists, the decathlon, nnU-Net.
+_CHANNEL_KEYS = ("channels", "modality", "channel_names")
 # (images folder, labels folder), the first pair found counts.
 _FOLDER_PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("img", "label"))
 # How a label may be named after its image: the same, as in BTCV (img0001, label0001), or with a suffix.
@@ -34,10 +39,11 @@ class Layout(NamedTuple):
     """The cases of a folder, each list sorted by path.
 
     Attributes:
-        labelled: items ``{"image": path, "label": path}``.
+        labelled: items ``{"image": path, "label": path}``; ``image`` is a list where channels are files.
         unlabelled: items ``{"image": path}`` of images without a label.
         test_images: items ``{"image": path}`` of a decathlon ``imagesTs``: a challenge's test images.
-        meta: what ``dataset.json`` says: ``name``, ``labels`` (number -> name), ``channels`` (names).
+        meta: ``name``, ``labels`` (number -> name) and ``channels`` (names in order) of ``dataset.json``; empty
+            where nothing says them. BraTS folders have their channels.
     """
 
     labelled: list[Item]
@@ -52,9 +58,17 @@ def is_nifti(name: str) -> bool:
 
 
 def case_id(image: str | list[str]) -> str:
-    """The name of a case: the file name without ``.nii``/``.nii.gz``; of several files, the first one's."""
-    name = PurePosixPath(image if isinstance(image, str) else image[0]).name
-    return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE)
+    """The name of a case: the file name without ``.nii``/``.nii.gz``.
+
+    Of several files it is what their names share up to a ``_``, ``-`` or dot (a BraTS case's files carry the name
+    of its folder), or the first one's name where they share nothing.
+    """
+    names = [image] if isinstance(image, str) else image
+    stems = [re.sub(r"\.nii(\.gz)?$", "", PurePosixPath(name).name, flags=re.IGNORECASE) for name in names]
+    if len(set(stems)) == 1:
+        return stems[0]
+    shared = re.sub(r"[^_.-]*$", "", os.path.commonprefix(stems)).rstrip("_.-")
+    return shared or stems[0]
 
 
 def first_image(item: Item) -> str:
@@ -131,13 +145,14 @@ def decathlon_item(entry: Any) -> Item:
 def scan(folder: Path) -> Layout:
     """Recognise the layout of ``folder`` and list its cases.
 
-    Tried in this order: ``dataset.json`` with a list ``training``; ``imagesTr``/``labelsTr`` or
-    ``images``/``labels`` (a label carries the image's name, or ``label0001`` for ``img0001``, or the name
-    with ``_seg``, ``_label``, ``_labels``), and images in any other subfolder as unlabelled; else every NIfTI
-    under the folder, as unlabelled.
+    Tried in this order: ``dataset.json`` with a list ``training``; BraTS cases at any depth (see
+    :func:`custom_components.data.brats.brats_cases`); ``imagesTr``/``labelsTr`` or ``images``/``labels`` (a
+    label carries the image's name, or ``label0001`` for ``img0001``, or the name with ``_seg``, ``_label``,
+    ``_labels``), and images in any other subfolder as unlabelled; else every NIfTI under the folder, as
+    unlabelled.
 
     Raises:
-        ValueError: if there is no NIfTI file, or ``dataset.json`` is not JSON.
+        ValueError: if there is no NIfTI file, ``dataset.json`` is not JSON, or a BraTS case lacks a sequence.
     """
     description = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
     meta = _meta(folder, description)
@@ -146,6 +161,11 @@ def scan(folder: Path) -> Layout:
         test = [decathlon_item(entry) for entry in description.get("test") or []]
         labelled = [item for item in listed if "label" in item]
         layout = Layout(labelled, [item for item in listed if "label" not in item], test, meta)
+    elif cases := brats_cases(nifti_files(folder, skip_labels=False), folder.name):
+        labelled = [item for item in cases if "label" in item]
+        unlabelled = [item for item in cases if "label" not in item]
+        meta["channels"] = list(BRATS_CHANNELS)
+        layout = Layout(labelled, unlabelled, [], meta)
     else:
         layout = _folders(folder, meta)
     shown = Layout(_visible(layout.labelled), _visible(layout.unlabelled), _visible(layout.test_images), meta)
@@ -196,7 +216,13 @@ def _meta(folder: Path, description: dict[str, Any]) -> dict[str, Any]:
     labels = description.get("labels") or {}
     if labels and all(isinstance(value, int) for value in labels.values()):  # nnU-Net writes {"spleen": 1}
         labels = {str(value): name for name, value in labels.items()}
-    modality = description.get("modality") or description.get("channel_names") or {}
-    if isinstance(modality, dict):
-        modality = [modality[key] for key in sorted(modality, key=int)]
-    return {"name": description.get("name") or folder.name, "labels": labels, "channels": list(modality)}
+    channels = channel_names(description)
+    return {"name": description.get("name") or folder.name, "labels": labels, "channels": channels}
+
+
+def channel_names(description: dict[str, Any]) -> list[str]:
+    """The channels that a data list or ``dataset.json`` names, in order; empty where it names none."""
+    found: Any = next((description[key] for key in _CHANNEL_KEYS if description.get(key)), [])
+    if isinstance(found, dict):
+        found = [found[key] for key in sorted(found, key=int)]
+    return [str(name) for name in found] if isinstance(found, list) else [str(found)]

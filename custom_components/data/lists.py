@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom_components.data.layouts import Item, existing_folder, first_image
-from custom_components.data.sections import Sections, check_no_leak, hold_out, ordered, read_sections
+from custom_components.data.layouts import Item, channel_names, existing_folder, first_image, read_json, scan
+from custom_components.data.sections import Sections, check_no_leak, find_list, hold_out, ordered, read_sections
 
 
 def load_datalist(
@@ -44,7 +44,7 @@ def load_datalist(
         section: a section's name, or several; an image in two of them comes once.
         datalist: path of a list file; relative to the current folder, or else to ``dataset_dir``.
         split: path of a JSON file ``{"training": [case ids], "validation": [case ids], ...}``. A case id is
-            an image's file name without ``.nii``/``.nii.gz``.
+            an image's file name without ``.nii``/``.nii.gz``; of several files, what their names share.
         require_label: True: an item without a label raises; False: labels are dropped (pretraining);
             None: items are returned as they are listed.
         holdout: where the list has no ``validation``, this share (float in [0, 1)) or number (int) of
@@ -81,6 +81,29 @@ def load_datalist(
         for item in sections[name]:
             items.setdefault(numbers[first_image(item)], item)
     return [_finish(item, folder, number, require_label, source) for number, item in items.items()]
+
+
+def listed_channels(
+    dataset_dir: str | os.PathLike[str], datalist: str | os.PathLike[str] | None = None
+) -> list[str]:
+    """The names of the image's channels, in order, as the list says that :func:`load_datalist` reads.
+
+    Args:
+        dataset_dir: the data folder; empty: nothing is known.
+        datalist: path of a list file, as in :func:`load_datalist`.
+
+    Returns:
+        Names, e.g. ``["FLAIR", "T1", "T1ce", "T2"]``; empty where the list (or, without one, ``dataset.json`` or
+        the folder's layout) does not say.
+
+    Raises:
+        ValueError: for a missing folder or file.
+    """
+    if not str(dataset_dir):
+        return []
+    folder = existing_folder(dataset_dir)
+    path = find_list(folder, datalist)
+    return channel_names(read_json(path)) if path else list(scan(folder).meta["channels"])
 
 
 def datalist_hash(items: Iterable[Item], dataset_dir: str | os.PathLike[str] = "") -> str:

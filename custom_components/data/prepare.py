@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from custom_components.data.brats import patient_of
 from custom_components.data.layouts import Item, case_id, existing_folder, first_image, scan
 from custom_components.data.sections import DATALIST_NAME, Sections, check_no_leak, share
 
@@ -30,7 +31,7 @@ def prepare_datalist(
     include_test_images: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write ``datalist.json`` for a folder in decathlon layout, of images beside labels, or of images alone.
+    """Write ``datalist.json`` for a decathlon task, BraTS cases, images beside labels, or images alone.
 
     The labelled subjects are sorted by name, shuffled by ``seed``, and handed out: first ``test``, then
     ``validation``, then ``training``. So a smaller ``training`` is a part of a larger one and is judged on
@@ -45,11 +46,12 @@ def prepare_datalist(
         seed: seed of the split.
         labels: class names in the order of their numbers, background first (or number -> name); default:
             those of ``dataset.json``.
-        channels: channel names in order; default: those of ``dataset.json``.
+        channels: channel names in order; default: those of ``dataset.json``, or of BraTS.
         unlabelled: which labelled cases' images are for pretraining too: ``"rest"`` (those in no section) or
             ``"training+rest"``. Images of validation and test never are.
         subject_pattern: regular expression whose first group, searched in the case's relative path, is the
-            subject; one subject's cases stay together. Default: every case is a subject.
+            subject; one subject's cases stay together. Default: every case is a subject, but scans of one
+            patient are told by the names that BraTS gives them since 2023 (``BraTS-GLI-00000-001``).
         include_test_images: take a decathlon's ``imagesTs`` (no labels) as unlabelled. Off, since pretraining
             on them spoils that challenge's test.
         overwrite: replace an existing list that says something else.
@@ -88,14 +90,16 @@ def prepare_datalist(
 
 
 def subject_id(item: Item, pattern: str | None) -> str:
-    """The subject of a case: ``pattern``'s first group in the image's path, or the path without its suffix.
+    """The subject of a case: ``pattern``'s first group in the (first) image's path.
+
+    Without a pattern: the patient that a BraTS name tells, else the path without its suffix.
 
     Raises:
         ValueError: if the pattern does not match, or has no group.
     """
     image = first_image(item)
     if pattern is None:
-        return f"{Path(image).parent.as_posix()}/{case_id(image)}"
+        return patient_of(case_id(item["image"])) or f"{Path(image).parent.as_posix()}/{case_id(image)}"
     match = re.search(pattern, image)
     if match is None or not match.groups():
         found = "does not match" if match is None else "has no group in"

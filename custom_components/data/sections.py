@@ -29,11 +29,11 @@ def read_sections(
     """
     if datalist and split:
         raise ValueError(f"both datalist ({datalist}) and split ({split}) are given: give one of them")
-    if datalist or (not split and (folder / DATALIST_NAME).is_file()):
-        path = _find(datalist, folder) if datalist else folder / DATALIST_NAME
-        sections = _lists_in(read_json(path), path)
+    listed = None if split else find_list(folder, datalist)
+    if listed:
+        sections = _lists_in(read_json(listed), listed)
         _offer_unlabelled(sections, sections.get("training", []))
-        return sections, str(path)
+        return sections, str(listed)
     layout = scan(folder)
     cases = [*layout.labelled, *layout.unlabelled]
     if split:
@@ -155,6 +155,17 @@ def _apply_split(cases: Sequence[Item], path: Path) -> Sections:
             )
         sections[name] = [by_id[str(identifier)] for identifier in ids]
     return sections
+
+
+def find_list(folder: Path, datalist: str | os.PathLike[str] | None = None) -> Path | None:
+    """The list file: ``datalist``, else ``datalist.json`` in the folder, else None.
+
+    Raises:
+        ValueError: if ``datalist`` is not there.
+    """
+    if datalist:
+        return _find(datalist, folder)
+    return folder / DATALIST_NAME if (folder / DATALIST_NAME).is_file() else None
 
 
 def _find(path: str | os.PathLike[str], folder: Path) -> Path:

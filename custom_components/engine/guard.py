@@ -12,16 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from custom_components.data.budget import (
-    check_disk,
-    check_memory,
-    estimate_cache_bytes,
-    free_memory,
-    readable,
-)
-from custom_components.data.checks import check_images, check_labels
-from custom_components.data.layouts import Item, first_image
-from custom_components.data.lists import datalist_hash
+from custom_components.data.checks import check_labels
 from custom_components.engine.geometry import (
     check_batches,
     check_contrast,
@@ -30,17 +21,21 @@ from custom_components.engine.geometry import (
     check_regions,
     check_seg_channels,
 )
+from custom_components.engine.guard_files import (
+    Items,
+    check_files,
+    check_listed_channels,
+    check_not_empty,
+    check_weights_and_disk,
+    read_items,
+)
 from custom_components.engine.overrides import check_overrides
 from custom_components.engine.ranks import rank, run_checks, world_size
 from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule
 from custom_components.engine.weights import check_weights_complete
 from custom_components.losses import active_terms
-from custom_components.transfer import check_pretrained
 
-Items = Sequence[Item] | Callable[[], Sequence[Item]]
 Size = int | Sequence[int]
-# Weights, the same with heads, best of each, and the training state with two moments per weight.
-_WEIGHT_COPIES_ON_DISK = 8
 
 
 def guard_pretraining(
@@ -71,6 +66,8 @@ def guard_pretraining(
     key_metric: str | None = None,
     resume: str | None = None,
     pretext_weights: str | None = None,
+    channels: Sequence[str] | None = None,
+    datalist: str | None = None,
 ) -> None:
     """Check a pretraining run before it starts, and print what was checked.
 
@@ -102,6 +99,8 @@ def guard_pretraining(
         key_metric: what picks the best weights; None: not checked.
         resume: resume file to continue from; None: a fresh run.
         pretext_weights: ``pretext.pt`` to be evaluated, which must fit the first of ``builds``; None: none.
+        channels: names of the image's channels in order, compared with those of the list; None: not compared.
+        datalist: list file that the items are read from, as in ``load_datalist``.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -122,14 +121,15 @@ def guard_pretraining(
             check_resume(resume, ("pretext", "optimizer", "lr_scheduler", "best"), epochs or 1)
         if pretext_weights is not None:
             check_weights_complete(built[0], pretext_weights, pretext=True)
-        train, validation = _items(items), _items(validation_items)
-        _check_not_empty(train, dataset_dir)
+        train, validation = read_items(items), read_items(validation_items)
+        check_listed_channels(channels, dataset_dir, datalist)
+        check_not_empty(train, dataset_dir)
         if "contrast" in terms:
             check_contrast(batch_size, world_size(), len(train))
         if terms:  # an evaluation gives no weights, and takes its cases one by one
             check_batches(batch_size, world_size(), len(train))
-        told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
-        _check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
+        told = check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
+        check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
         return told
 
     run_checks(checks)
@@ -153,6 +153,10 @@ def guard_segmentation(
     epochs: int | None = None,
     val_interval: int = 1,
     resume: str | None = None,
+    channels: Sequence[str] | None = None,
+    datalist: str | None = None,
+    label_values: Sequence[int] | None = None,
+    label_source: str | None = None,
 ) -> None:
     """Check a segmentation run (training, or evaluation with the cases as ``items``) before it starts.
 
@@ -161,7 +165,8 @@ def guard_segmentation(
         validation_items: the same for validation; None: none.
         network: the MONAI network, freshly built.
         in_channels: channels of an image.
-        num_classes: classes with the background; labels hold 0 to ``num_classes - 1``.
+        num_classes: output channels of the network. Without ``label_values`` these are the classes with the
+            background, and labels hold 0 to ``num_classes - 1``.
         roi_size: voxels of a crop, or of a sliding window.
         spacing: mm that volumes are resampled to; None: their own.
         cache_rate: cached share of the training cases.
@@ -174,10 +179,15 @@ def guard_segmentation(
         epochs: length of the run; None: an evaluation.
         val_interval: epochs between validations.
         resume: resume file to continue from; None: a fresh run.
+        channels: names of the image's channels in order, compared with those of the list; None: not compared.
+        datalist: list file that the items are read from, as in ``load_datalist``.
+        label_values: values that label files may hold, before any mapping; None: 0 to ``num_classes - 1``.
+        label_source: the config's name for whose values these are (``brats2021``), for messages.
 
     Raises:
         SystemExit: with one line that names what is wrong.
     """
+    allowed = list(range(num_classes)) if label_values is None else sorted(label_values)
 
     def checks() -> str:
         check_overrides()
@@ -187,55 +197,27 @@ def guard_segmentation(
             check_schedule(epochs, val_interval)
         if resume is not None:
             check_resume(resume, ("network", "optimizer", "lr_scheduler", "best"), epochs or 1)
-        train, validation = _items(items), _items(validation_items)
-        told = _check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
+        train, validation = read_items(items), read_items(validation_items)
+        check_listed_channels(channels, dataset_dir, datalist)
+        told = check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
         # Headers are read on every rank, voxels once: each rank takes its share of the labels.
         own = [*train, *validation][rank() :: world_size()]
-        check_labels(own, num_classes, check_label_values, progress=rank() == 0)
-        _check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
-        return f"{told}; labels 0 to {num_classes - 1}"
+        check_labels(
+            own,
+            num_classes,
+            check_label_values,
+            progress=rank() == 0,
+            label_values=allowed,
+            label_source=label_source,
+        )
+        check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
+        return f"{told}; labels {_told(allowed, label_source)}"
 
     run_checks(checks)
 
 
-def _check_files(
-    train: Sequence[Item],
-    validation: Sequence[Item],
-    channels: int,
-    spacing: Sequence[float] | None,
-    cache_rate: float,
-    cache_copies: int,
-    dataset_dir: str,
-) -> str:
-    """Images, overlap of the two lists, cache; returns the line to print."""
-    _check_not_empty(train, dataset_dir)
-    both = {str(first_image(item)) for item in train} & {str(first_image(item)) for item in validation}
-    if both:
-        raise ValueError(f"{sorted(both)[0]} is in both training and validation ({len(both)} such cases)")
-    headers = check_images([*train, *validation], channels, progress=rank() == 0)
-    cache = estimate_cache_bytes([*train, *validation], spacing, channels, cache_rate, cache_copies, headers)
-    check_memory(cache)
-    return (
-        f"checked: {len(train)} images, {len(validation)} for validation, {channels} channel(s);"
-        f" cache {readable(cache)} of {readable(free_memory())} free;"
-        f" data list {datalist_hash([*train, *validation], dataset_dir)[:12]}"
-    )
-
-
-def _check_not_empty(train: Sequence[Item], dataset_dir: str) -> None:
-    if not train:
-        raise ValueError(f"no images: dataset_dir is {dataset_dir!r}; name a folder of .nii or .nii.gz files")
-
-
-def _check_weights_and_disk(
-    network: nn.Module, pretrained: str | None, input_layer: str, ckpt_dir: str | None
-) -> None:
-    if pretrained:
-        check_pretrained(network, pretrained, input_layer=input_layer)
-    if ckpt_dir is not None:
-        size = sum(p.numel() * p.element_size() for p in network.parameters())
-        check_disk(ckpt_dir, size * _WEIGHT_COPIES_ON_DISK)
-
-
-def _items(items: Items | None) -> list[Item]:
-    return list(items() if callable(items) else items or [])
+def _told(values: Sequence[int], source: str | None) -> str:
+    """Label values in few words: ``0 to 13``, or ``0, 1, 2, 4 (brats2021)``."""
+    run = list(values) == list(range(len(values)))
+    told = f"0 to {len(values) - 1}" if run else ", ".join(map(str, values))
+    return f"{told} ({source})" if source else told

@@ -15,7 +15,7 @@ from custom_components.engine.weights import check_weights_complete
 
 
 def guard_inference(
-    images: Sequence[str],
+    images: Sequence[str | Sequence[str]],
     network: nn.Module,
     in_channels: int,
     roi_size: int | Sequence[int],
@@ -26,7 +26,7 @@ def guard_inference(
     """Check an inference run before it starts.
 
     Args:
-        images: NIfTI files.
+        images: one per case: a NIfTI file, or a list of files, one per channel.
         network: the MONAI network, freshly built.
         in_channels: channels of an image.
         roi_size: voxels of a sliding window.

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.data import check_disk, check_memory, estimate_cache_bytes
+from custom_components.data import check_disk, check_images, check_memory, estimate_cache_bytes
 
 
 @pytest.fixture
@@ -24,6 +24,14 @@ def test_cache_is_voxels_after_resampling_times_bytes_channels_rate_and_ranks(it
     assert estimate_cache_bytes(items, (1.0, 2.0, 2.0), 1, 0.5, ranks=2) == 4 * 6000 * 4 * 3
     assert estimate_cache_bytes(items[:1], None, 4, 1.0) == 6000 * 4 * 4
     assert estimate_cache_bytes(items, None, 1, 0.0) == 0
+
+
+def test_one_file_per_channel_counts_as_its_channels(items: list[dict]) -> None:
+    path = items[0]["image"]
+    several = [{"image": [path] * 4, "label": path}]
+    assert estimate_cache_bytes(several, None, 4, 1.0) == 6000 * 4 * (4 + 1)
+    headers = check_images(several, 4, progress=False)
+    assert estimate_cache_bytes(several, None, 4, 1.0, headers=headers) == 6000 * 4 * (4 + 1)
 
 
 def test_bad_rate_and_spacing_are_refused(items: list[dict]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from custom_components.data import check_images, check_labels
+from custom_components.data.checks import distinct_values
 
 SHAPE = (12, 10, 8)
 
@@ -145,6 +146,41 @@ def test_foreign_label_values_are_listed(tmp_path: Path, values: np.ndarray, sho
     with pytest.raises(ValueError, match=f"l.nii holds the {shown}"):
         check_labels([item], 4, progress=False)
     check_labels([item], 4, read_values=False, progress=False)
+
+
+BRATS = (labels() + (labels() == 3)).astype(np.int16)  # 0, 1, 2, 4
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_label_values_may_be_others_than_the_classes(tmp_path: Path, dtype: type) -> None:
+    label = save(tmp_path / "l.nii.gz", BRATS.astype(dtype))
+    item = {"image": [save(tmp_path / "i.nii.gz", noise())] * 4, "label": label}
+    check_labels([item], 3, progress=False, label_values=[0, 4, 1, 2])
+    assert distinct_values(label) == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            {"label_values": [0, 1, 2, 3], "label_source": "msd_task01"},
+            r"values 4 \(in all 0, 1, 2, 4\); allowed with label_source 'msd_task01': 0, 1, 2, 3$",
+        ),
+        ({"label_values": [0, 2, 4]}, r"values 1 \(in all 0, 1, 2, 4\); allowed: 0, 2, 4$"),
+        ({"label_values": [0, 1, 2, 3]}, "values 4; allowed: whole numbers 0 to 3$"),
+    ],
+)
+def test_foreign_values_are_told_with_those_found_and_allowed(tmp_path: Path, arguments: dict, words: str) -> None:
+    item = {"image": save(tmp_path / "i.nii", noise()), "label": save(tmp_path / "l.nii", BRATS)}
+    with pytest.raises(ValueError, match=f"l.nii holds the {words}"):
+        check_labels([item], 3, progress=False, **arguments)
+
+
+def test_large_and_negative_label_values_are_found(tmp_path: Path) -> None:
+    values = np.zeros(SHAPE, np.int32)
+    values[0, 0, :3] = (-7, 65535, 70000)
+    assert distinct_values(save(tmp_path / "l.nii", values)) == [-7, 0, 65535, 70000]
+    assert distinct_values(save(tmp_path / "m.nii", np.maximum(values, 0) % 70000)) == [0, 65535]
 
 
 def test_label_missing_truncated_or_with_channels_is_named(tmp_path: Path) -> None:

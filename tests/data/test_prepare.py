@@ -95,6 +95,59 @@ def test_decathlon_names_come_along_and_official_test_images_stay_out(tmp_path: 
     assert "imagesTs/z.nii.gz" in images(wide, "unlabelled")
 
 
+# Task -> modality, labels, name of a case: as in the decathlon's own dataset.json.
+DECATHLON = {
+    "Task01_BrainTumour": (
+        ["FLAIR", "T1w", "t1gd", "T2w"],
+        ["background", "edema", "non-enhancing tumor", "enhancing tumour"],
+        "BRATS_{:03d}",
+    ),
+    "Task03_Liver": (["CT"], ["background", "liver", "cancer"], "liver_{}"),
+    "Task09_Spleen": (["CT"], ["background", "spleen"], "spleen_{}"),
+}
+
+
+def write_task(folder: Path, task: str, cases: int = 12, test: int = 3) -> list[str]:
+    """A task's files (empty ones), with those that macOS leaves beside each, and its dataset.json."""
+    modality, labels, name = DECATHLON[task]
+    names = [f"{name.format(k)}.nii.gz" for k in range(cases + test)]
+    for number, file in enumerate(names):
+        where = ("imagesTr", "labelsTr") if number < cases else ("imagesTs",)
+        touch(folder, *(f"{w}/{file}" for w in where), *(f"{w}/._{file}" for w in where))
+    pairs = [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in names[:cases]]
+    description = {
+        "name": task.split("_")[1],
+        "tensorImageSize": "4D" if len(modality) > 1 else "3D",
+        "modality": {str(k): sequence for k, sequence in enumerate(modality)},
+        "labels": {str(k): label for k, label in enumerate(labels)},
+        "numTraining": cases,
+        "numTest": test,
+        "training": pairs[::-1],
+        "test": [f"./imagesTs/{n}" for n in names[cases:]],
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return names
+
+
+@pytest.mark.parametrize("task", list(DECATHLON))
+def test_decathlon_tasks_as_distributed_become_lists(tmp_path: Path, task: str) -> None:
+    names = write_task(tmp_path, task)
+    path = prepare_datalist(tmp_path, validation=0.25, test=2)
+    written = content(path)
+    assert written["channels"] == DECATHLON[task][0]
+    assert list(written["labels"].values()) == DECATHLON[task][1]
+    parts = {name: images(path, name) for name in ("training", "validation", "test")}
+    assert {name: len(part) for name, part in parts.items()} == {"training": 7, "validation": 3, "test": 2}
+    assert sorted(sum(parts.values(), [])) == sorted(f"imagesTr/{n}" for n in names[:12])
+    assert all(
+        item["label"] == item["image"].replace("imagesTr", "labelsTr") for name in parts for item in written[name]
+    )
+    assert images(path, "unlabelled") == parts["training"]
+    assert len(load_datalist(tmp_path, ["training", "validation", "test"], require_label=True)) == 12
+    wide = prepare_datalist(tmp_path, test=2, include_test_images=True, out=tmp_path / "wide.json")
+    assert {f"imagesTs/{n}" for n in names[12:]} < set(images(wide, "unlabelled"))
+
+
 def test_a_plain_folder_becomes_an_unlabelled_list(tmp_path: Path) -> None:
     touch(tmp_path, "p1/scan.nii.gz", "p2/scan.nii.gz", "p2/scan_label.nii.gz")
     path = prepare_datalist(tmp_path, labels=["background", "x"], channels=["CT"])

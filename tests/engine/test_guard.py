@@ -15,8 +15,9 @@ import torch
 import torch.multiprocessing as mp
 from monai.networks.nets import BasicUNet
 
-from custom_components.data import load_datalist
+from custom_components.data import load_datalist, prepare_datalist
 from custom_components.engine.guard import guard_pretraining, guard_segmentation
+from custom_components.engine.guard_inference import guard_inference
 
 FEATURES = (4, 4, 4, 4, 4, 4)
 
@@ -202,6 +203,93 @@ def test_label_faults_are_refused(folder: Path) -> None:
     nib.save(nib.Nifti1Image(np.full((20, 18, 16), 7, np.uint8), np.eye(4)), label)
     assert "c3.nii.gz holds the values 7; allowed: whole numbers 0 to 2" in refusal(segmentation, folder)
     segmentation(folder, check_label_values=False)
+
+
+BRATS_FILES = ("flair", "t1", "t1ce", "t2")
+
+
+@pytest.fixture
+def brats(tmp_path: Path) -> Path:
+    """Three cases of one file per sequence, label values 0, 1, 2 and 4, and their list."""
+    shape, rng = (20, 18, 16), np.random.RandomState(0)
+    for number in range(3):
+        case = tmp_path / "brats" / f"BraTS2021_{number:05d}"
+        case.mkdir(parents=True)
+        values = {name: rng.randint(0, 900, shape).astype(np.int16) for name in BRATS_FILES}
+        values["seg"] = rng.choice([0, 1, 2, 4], shape).astype(np.int16)
+        for name, volume in values.items():
+            nib.save(nib.Nifti1Image(volume, np.eye(4)), case / f"{case.name}_{name}.nii.gz")
+    prepare_datalist(tmp_path / "brats", validation=1)
+    return tmp_path / "brats"
+
+
+def brats_changes(**changes: object) -> dict:
+    """What a four-channel config with three overlapping regions gives the guard."""
+    values = {
+        "network": network(4, 3),
+        "in_channels": 4,
+        "channels": ["FLAIR", "T1", "T1ce", "T2"],
+        "label_values": [0, 1, 2, 4],
+        "label_source": "brats2021",
+        "spacing": [1.0, 1.0, 1.0],
+        "cache_rate": 1.0,
+    }
+    return {**values, **changes}
+
+
+def test_cases_of_several_files_pass_with_their_own_label_values(
+    brats: Path, capsys: pytest.CaptureFixture
+) -> None:
+    segmentation(brats, **brats_changes())
+    told = capsys.readouterr().out
+    assert "checked: 2 images, 1 for validation, 4 channel(s); cache " in told
+    assert "; labels 0, 1, 2, 4 (brats2021)" in told
+    channels = ["t2f", "t1n", "t1c", "t2w"]  # the same sequences
+    pretraining(brats, network=network(4, 4), in_channels=4, channels=channels, batch_size=2)
+
+
+def test_labels_of_another_source_are_refused(brats: Path) -> None:
+    message = refusal(segmentation, brats, **brats_changes(label_values=[0, 1, 2, 3], label_source="msd_task01"))
+    assert "_seg.nii.gz holds the values 4 (in all 0, 1, 2, 4)" in message
+    assert "allowed with label_source 'msd_task01': 0, 1, 2, 3" in message
+
+
+@pytest.mark.parametrize("guard", [pretraining, segmentation])
+def test_channels_in_another_order_than_the_lists_are_refused(brats: Path, guard: object) -> None:
+    changes = brats_changes(channels=["T1", "T1ce", "T2", "FLAIR"])
+    if guard is pretraining:
+        changes = {name: changes[name] for name in ("in_channels", "channels")} | {"network": network(4, 4)}
+    message = refusal(guard, brats, **changes)
+    assert f"{brats} lists the channels FLAIR, T1, T1ce, T2: in another order than T1, T1ce, T2, FLAIR" in message
+    content = json.loads((brats / "datalist.json").read_text())
+    (brats / "mine.json").write_text(json.dumps({**content, "channels": ["T1", "T1ce", "T2", "FLAIR"]}))
+    items = {"items": lists(brats, "training", datalist="mine.json"), "validation_items": None}
+    guard(brats, **{**changes, **items, "datalist": "mine.json"})  # type: ignore[operator]
+    del content["channels"]
+    (brats / "datalist.json").write_text(json.dumps(content))
+    guard(brats, **changes)  # type: ignore[operator]
+
+
+def test_a_sequence_on_another_grid_is_refused(brats: Path) -> None:
+    path = brats / "BraTS2021_00001" / "BraTS2021_00001_t1ce.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((20, 18, 15), np.int16), np.eye(4)), path)
+    assert f"{path} has shape (20, 18, 15)" in refusal(segmentation, brats, **brats_changes())
+    path.unlink()
+    assert f"{path} does not exist" in refusal(segmentation, brats, **brats_changes())
+
+
+def test_inference_takes_several_files_per_image(
+    brats: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    weights = tmp_path / "model.pt"
+    torch.save(network(4, 3).state_dict(), weights)
+    images = [item["image"] for item in load_datalist(brats, ["training", "validation"])]
+    guard_inference(images, network(4, 3), 4, 32, str(weights))
+    assert "checked: 3 images, 4 channel(s)" in capsys.readouterr().out
+    message = refusal(guard_inference, [image[:3] for image in images], network(4, 3), 4, 32, str(weights))
+    assert "and 2 more files have 3 channels; expected 4" in message
+    Path(images[1][2]).unlink()
+    assert f"{images[1][2]} does not exist" in refusal(guard_inference, images, network(4, 3), 4, 32, str(weights))
 
 
 def test_classes_must_be_the_networks(folder: Path) -> None:
