@@ -4,6 +4,7 @@ from .guard import guard_pretraining, guard_segmentation
 from .guard_inference import guard_inference
 from .metrics import loss_parts, part_metrics, pretext_accuracies, validation_names
 from .pretraining import PretrainEvaluator, PretrainTrainer, prepare_pretrain_batch
+from .rehearsal import rehearse_validation
 
 __all__ = [
     "PretrainEvaluator",
@@ -15,5 +16,6 @@ __all__ = [
     "part_metrics",
     "prepare_pretrain_batch",
     "pretext_accuracies",
+    "rehearse_validation",
     "validation_names",
 ]

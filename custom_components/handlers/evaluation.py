@@ -1,4 +1,4 @@
-"""Scores per case and class on the label files' own grids, written so that a result says where it came from."""
+"""Scores per case and class (or region) on the label files' own grids, written with what a result came from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from custom_components.data.layouts import case_id
 from custom_components.transfer import file_sha256, provenance, read_card, write_json
 
-from .scores import Row, score_case, summarise
+from .scores import Regions, Row, check_score_regions, score_case, summarise
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,12 @@ class EvaluationReport:
         pred_key: key of the prediction.
         label_key: key of the label.
         progress: show a bar over the cases.
+        regions: name -> class numbers whose union is scored under that name, instead of each class; they may
+            overlap (``tumour core: [1, 3]``, ``whole tumour: [1, 2, 3]``). None: each class.
 
     Raises:
-        ValueError: without a class but the background; in the run, for a prediction that is not on the label's
-            grid, or a label that does not know its spacing.
+        ValueError: without a class but the background, or for a region that is no union of classes; in the run,
+            for a prediction that is not on the label's grid, or a label that does not know its spacing.
     """
 
     def __init__(
@@ -53,11 +55,15 @@ class EvaluationReport:
         pred_key: str = "pred",
         label_key: str = "label",
         progress: bool = True,
+        regions: Regions | None = None,
     ) -> None:
         if len(class_names) < 2:
             raise ValueError(f"class_names is {list(class_names)}; it needs the background and a class")
         self.output_dir = Path(output_dir)
+        if regions is not None:
+            check_score_regions(regions, class_names)
         self.class_names = list(class_names)
+        self.regions = regions
         self.weights = weights
         self.facts = dict(facts or {})
         self.percentile = percentile
@@ -86,7 +92,8 @@ class EvaluationReport:
                 raise ValueError(f"{self.label_key!r} is a {type(label).__name__}; a MetaTensor knows its spacing")
             path = self._path(item)
             try:
-                scored = score_case(pred, label, label.pixdim.tolist(), self.class_names, self.percentile)
+                spacing = label.pixdim.tolist()
+                scored = score_case(pred, label, spacing, self.class_names, self.percentile, self.regions)
             except ValueError as error:
                 raise ValueError(f"{case_id(PurePath(path).name)}: {error}") from None
             self.rows += [{"path": path, **row} for row in scored]
@@ -103,7 +110,8 @@ class EvaluationReport:
         rows = _named(_from_all_ranks(self.rows))
         if _rank() != 0 or not rows:
             return
-        summary = summarise(rows, self.class_names, f"hd{self.percentile:g}_mm")
+        scored = self.class_names if self.regions is None else [self.class_names[0], *self.regions]
+        summary = summarise(rows, scored, f"hd{self.percentile:g}_mm")
         self.output_dir.mkdir(parents=True, exist_ok=True)
         _write_csv(self.output_dir / "cases.csv", rows)
         total: Row = {"class": "all", **summary["all"]}
@@ -120,6 +128,8 @@ class EvaluationReport:
             "dice": "absent from the label: not counted",
             **provenance(),
         }
+        if self.regions is not None:
+            origin["regions"] = {name: list(values) for name, values in self.regions.items()}
         if self.weights is not None:
             origin["weights"] = {"sha256": file_sha256(self.weights), "card": read_card(self.weights)}
         return origin
@@ -147,7 +157,7 @@ def _from_all_ranks(rows: list[Row]) -> list[Row]:
         return rows
     parts: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(parts, rows)
-    return list({(row["path"], row["value"]): row for part in parts for row in part}.values())
+    return list({(row["path"], row["class"], row["value"]): row for part in parts for row in part}.values())
 
 
 def _named(rows: Sequence[Row]) -> list[Row]:

@@ -1,10 +1,11 @@
-"""How a segmentation is scored: Dice and Hausdorff distance per case and class, and their spread."""
+"""How a segmentation is scored: Dice and Hausdorff distance per case and class or region, and their spread."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from statistics import mean, stdev
 from typing import Any
 
@@ -16,12 +17,38 @@ from torch import Tensor
 
 Row = dict[str, Any]
 Slices = tuple[slice, ...]
+Regions = Mapping[str, Sequence[int]]
+
+
+def check_score_regions(regions: Regions, class_names: Sequence[str]) -> None:
+    """Refuse regions that are no unions of classes.
+
+    Args:
+        regions: name -> class numbers; they may overlap.
+        class_names: in the order of their numbers, background first.
+
+    Raises:
+        ValueError: when there is no region, a region has no class, or a number is not that of a class.
+    """
+    if not regions:
+        raise ValueError("regions is empty; name a region, or give null to score each class")
+    for name, values in regions.items():
+        if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+            raise ValueError(f"region {name!r} is {values!r}; allowed: a list of one or more class numbers")
+        for value in values:
+            if value not in range(1, len(class_names)):
+                raise ValueError(f"region {name!r} has class {value!r}; allowed: 1 to {len(class_names) - 1}")
 
 
 def score_case(
-    pred: Tensor, label: Tensor, spacing: Sequence[float], class_names: Sequence[str], percentile: float = 95
+    pred: Tensor,
+    label: Tensor,
+    spacing: Sequence[float],
+    class_names: Sequence[str],
+    percentile: float = 95,
+    regions: Regions | None = None,
 ) -> list[Row]:
-    """Dice and Hausdorff distance of each class but the background.
+    """Dice and Hausdorff distance of each class but the background, or of each region instead.
 
     Dice counts voxels. The distance is the larger of the two directed ``percentile``-th percentiles of surface
     distances, as `monai.metrics.compute_hausdorff_distance` takes them. Dice is nan where the label has no such
@@ -33,29 +60,30 @@ def score_case(
         spacing: mm per voxel along the three axes.
         class_names: in the order of their numbers, background first.
         percentile: in (0, 100].
+        regions: name -> class numbers whose union is scored under that name; they may overlap. None: each class.
 
     Returns:
-        One row per class: ``value``, ``class``, ``dice`` in [0, 1], ``hd95_mm`` (or ``hd<percentile>_mm``),
-        ``label_voxels``, ``predicted_voxels``, and ``false_positive_ml``: what was painted of a class that the
-        label does not have, None where it has it.
+        One row per class or region: ``value`` (of a region ``"1+3"``), ``class`` (its name), ``dice`` in [0, 1],
+        ``hd95_mm`` (or ``hd<percentile>_mm``), ``label_voxels``, ``predicted_voxels``, and ``false_positive_ml``:
+        what was painted of a class that the label does not have, None where it has it.
 
     Raises:
-        ValueError: when the two grids differ.
+        ValueError: when the two grids differ, or for regions that `check_score_regions` refuses.
     """
     if pred.shape != label.shape:
         raise ValueError(f"prediction of shape {tuple(pred.shape)}, label of shape {tuple(label.shape)}")
     found, true = (t[0].cpu().numpy().astype(np.uint8) for t in (pred, label))
     number = len(class_names) - 1
-    boxes = zip(find_objects(found, number), find_objects(true, number), strict=True)
+    boxes = [_union(*pair) for pair in zip(find_objects(found, number), find_objects(true, number), strict=True)]
     voxel_ml = float(np.prod(spacing)) / 1000
     rows = []
-    for value, (found_box, true_box) in enumerate(boxes, 1):
-        box = _union(found_box, true_box)
-        a, b = (found[box] == value, true[box] == value) if box else (np.zeros(0, bool), np.zeros(0, bool))
+    for value, name, values in _parts(class_names, regions):
+        box = reduce(_union, [boxes[v - 1] for v in values])
+        a, b = (np.isin(t[box], values) if box else np.zeros(0, bool) for t in (found, true))
         painted, there = int(a.sum()), int(b.sum())
         rows.append({
             "value": value,
-            "class": class_names[value],
+            "class": name,
             "dice": 2 * int((a & b).sum()) / (painted + there) if there else math.nan,
             f"hd{percentile:g}_mm": _distance(a, b, spacing, percentile) if painted and there else math.nan,
             "label_voxels": there,
@@ -63,6 +91,14 @@ def score_case(
             "false_positive_ml": None if there else painted * voxel_ml,
         })  # fmt: skip
     return rows
+
+
+def _parts(class_names: Sequence[str], regions: Regions | None) -> list[tuple[int | str, str, list[int]]]:
+    """What is scored: the value and name that a row shows, and the class numbers behind them."""
+    if regions is None:
+        return [(value, name, [value]) for value, name in enumerate(class_names[1:], 1)]
+    check_score_regions(regions, class_names)
+    return [("+".join(map(str, values)), name, list(values)) for name, values in regions.items()]
 
 
 def _distance(a: np.ndarray, b: np.ndarray, spacing: Sequence[float], percentile: float) -> float:
@@ -85,8 +121,9 @@ def _union(a: Slices | None, b: Slices | None) -> Slices | None:
 def summarise(rows: Sequence[Row], class_names: Sequence[str], distance: str = "hd95_mm") -> dict[str, Any]:
     """Mean and standard deviation (n - 1) over cases, per class and in all; None where nothing was measured.
 
-    A class counts in the cases whose label has it; a distance also needs a prediction, and says over how many
-    cases it is. ``all`` is over cases, of each case's mean over its classes.
+    ``class_names`` are the background and the names in the rows: regions, where these were scored. A class counts
+    in the cases whose label has it; a distance also needs a prediction, and says over how many cases it is.
+    ``all`` is over cases, of each case's mean over its classes.
     """
     classes: dict[str, Row] = {}
     for name in class_names[1:]:

@@ -13,6 +13,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from custom_components.handlers import EvaluationReport
+from custom_components.handlers.evaluation import _from_all_ranks
 from custom_components.transfer import file_sha256, write_card
 
 NAMES = ["background", "a", "b"]
@@ -55,6 +56,44 @@ def test_files_hold_every_case_and_class_and_the_mean(tmp_path: Path) -> None:
     with open(tmp_path / "summary.csv", encoding="utf-8") as file:
         assert [row["class"] for row in csv.DictReader(file)] == ["a", "b", "all"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.csv", "summary.csv", "summary.json"]
+
+
+def test_regions_are_reported_instead_of_classes(tmp_path: Path) -> None:
+    regions = {"whole": [1, 2], "b alone": [2], "b again": [2]}
+    report = EvaluationReport(str(tmp_path), NAMES, progress=False, regions=regions)
+    evaluate(report, [[item("x", 1)], [item("y", 2)]])
+    with open(tmp_path / "cases.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["value"], row["class"], row["dice"]) for row in rows] == [
+        ("x", "1+2", "whole", "1.0"),
+        ("x", "2", "b alone", "nan"),
+        ("x", "2", "b again", "nan"),
+        ("y", "1+2", "whole", "1.0"),
+        ("y", "2", "b alone", "nan"),
+        ("y", "2", "b again", "nan"),
+    ]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert list(summary["classes"]) == list(regions)
+    assert summary["classes"]["b alone"]["false_positive_cases"] == 1
+    assert summary["regions"] == regions
+    assert summary["all"]["dice_mean"] == 1.0
+
+
+def test_two_regions_of_one_class_both_come_from_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"path": "x", "value": "2", "class": name} for name in ("one", "two")]
+
+    def gather(into: list[Any], own: Any) -> None:
+        into[:] = [own, own]
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    assert _from_all_ranks(rows) == rows
+
+
+def test_a_region_of_no_class_is_refused_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="region 'core' has class 3; allowed: 1 to 2"):
+        EvaluationReport(str(tmp_path), NAMES, regions={"core": [1, 3]})
 
 
 def test_weights_are_named_by_sha_and_card(tmp_path: Path) -> None:
