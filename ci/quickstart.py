@@ -23,7 +23,8 @@ from report import write_report
 from custom_components.data.sections import read_sections
 
 ROOT = Path(__file__).resolve().parent.parent
-PRETRAIN, SEGMENT = ROOT / "bundles" / "pretrain_hybridmim", ROOT / "bundles" / "seg_btcv"
+BUNDLES = ROOT / "bundles"
+PRETRAIN = BUNDLES / "pretrain_hybridmim"
 #: Optimizer steps, at least, of pretraining and of each of the two segmentation runs.
 STEPS = (160, 240)
 VALIDATIONS = 6  # points on a Dice curve
@@ -33,11 +34,12 @@ MARKER = ".quickstart"
 
 @dataclass
 class Task:
-    """What is run on: a folder with a data list, and the layers that fit it."""
+    """What is run on: a folder with a data list, its segmentation bundle, and the layers that fit it."""
 
     name: str
     dataset_dir: Path
-    layers: list[str] = field(default_factory=list)
+    segment: Path = BUNDLES / "seg_btcv"
+    pretraining_layers: list[str] = field(default_factory=list)
     own_layer: Path | None = None
 
     def items(self, section: str) -> list[dict[str, Any]]:
@@ -47,7 +49,7 @@ class Task:
 
 def config_files(bundle: Path, task: Task, first: str = "train.yaml", *last: str) -> str:
     """The ``--config_file`` of a bundle: train.yaml, its smoke layer, the task's layers, further ones."""
-    names = [first, "smoke.yaml", *task.layers]
+    names = [first, "smoke.yaml", *(task.pretraining_layers if bundle == PRETRAIN else [])]
     files = [str(bundle / "configs" / name) for name in names]
     files += [str(task.own_layer)] if task.own_layer else []
     return str(files + [str(bundle / "configs" / name) for name in last])
@@ -85,7 +87,7 @@ def prepare(arguments: argparse.Namespace, out: Path) -> Task:
         if not (folder / "datalist.json").exists():
             sections = ("--training", 12, "--validation", 8, "--test", 40)
             command_line("datalist", folder, *sections, "--seed", arguments.seed)
-        return Task("hippocampus", folder, ["hippocampus.yaml"])
+        return Task("hippocampus", folder, BUNDLES / "seg_msd_hippocampus", ["task_msd_hippocampus.yaml"])
     folder = linked(Path(arguments.dataset_dir), out / "data")
     if not (folder / "datalist.json").exists():
         split = ("--validation", 0.2, "--test", 0.2, "--unlabelled", "training+rest")
@@ -215,12 +217,12 @@ def main() -> None:
     epochs = epochs_for(steps[1], len(task.items("training")), 2)
     schedule = {"epochs": epochs, "val_interval": max(1, epochs // VALIDATIONS)}
     for run, pretrained in (("scratch", None), ("finetuned", out / "pretrain" / "model.pt")):
-        place = {"bundle_root": SEGMENT, "ckpt_dir": out / run, "output_dir": out / run}
+        place = {"bundle_root": task.segment, "ckpt_dir": out / run, "output_dir": out / run}
         weights = {} if pretrained is None else {"pretrained": pretrained}
         seconds[run] = run_bundle(
-            f"segmentation, {run}", config_files(SEGMENT, task), **common, **place, **weights, **schedule
+            f"segmentation, {run}", config_files(task.segment, task), **common, **place, **weights, **schedule
         )
-        files = config_files(SEGMENT, task, "train.yaml", "evaluate.yaml")
+        files = config_files(task.segment, task, "train.yaml", "evaluate.yaml")
         run_bundle(f"evaluation, {run}", files, **common, **place, evaluate_section=held_out)
     case = task.items(held_out)[0]
     if isinstance(case["image"], str):  # inference.yaml reads one file per volume
@@ -234,8 +236,8 @@ def segment(task: Task, case: dict[str, Any], out: Path) -> None:
     """Segment one volume that no run has trained on, with the fine-tuned weights."""
     run_bundle(
         "inference on a new volume",
-        config_files(SEGMENT, task, "inference.yaml"),
-        bundle_root=SEGMENT,
+        config_files(task.segment, task, "inference.yaml"),
+        bundle_root=task.segment,
         dataset_dir=task.dataset_dir / case["image"],
         weights=out / "finetuned" / "model.pt",
         output_dir=out / "segmentation",
