@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from monai.data.meta_tensor import MetaTensor
 from tqdm import tqdm
 
-from custom_components.data.layouts import case_id
+from custom_components.data.layouts import Item, case_id, first_image
 from custom_components.transfer import file_sha256, provenance, read_card, write_json
 
 from .scores import Regions, Row, check_score_regions, score_case, summarise
@@ -39,6 +39,7 @@ class EvaluationReport:
         progress: show a bar over the cases.
         regions: name -> class numbers whose union is scored under that name, instead of each class; they may
             overlap (``tumour core: [1, 3]``, ``whole tumour: [1, 2, 3]``). None: each class.
+        items: the list's items; a case of several files is then called after all of them, as the list calls it.
 
     Raises:
         ValueError: without a class but the background, or for a region that is no union of classes; in the run,
@@ -56,6 +57,7 @@ class EvaluationReport:
         label_key: str = "label",
         progress: bool = True,
         regions: Regions | None = None,
+        items: Sequence[Item] | None = None,
     ) -> None:
         if len(class_names) < 2:
             raise ValueError(f"class_names is {list(class_names)}; it needs the background and a class")
@@ -66,6 +68,11 @@ class EvaluationReport:
         self.regions = regions
         self.weights = weights
         self.facts = dict(facts or {})
+        # MONAI keeps the name of the first of a case's files only; the case is called after all of them.
+        self._cases = {
+            first_image(item): str(PurePath(first_image(item)).with_name(case_id(item["image"])))
+            for item in items or ()
+        }
         self.percentile = percentile
         self.pred_key, self.label_key = pred_key, label_key
         self.progress = progress
@@ -103,7 +110,7 @@ class EvaluationReport:
         """The image's file, else the label's, else a name that no other case has."""
         metas = [getattr(item[key], "meta", {}) for key in (self.pred_key, self.label_key)]
         found = [meta["filename_or_obj"] for meta in metas if "filename_or_obj" in meta]
-        return str(found[0]) if found else f"rank_{_rank()}/case_{len(self.rows)}"
+        return self._cases.get(str(found[0]), str(found[0])) if found else f"rank_{_rank()}/case_{len(self.rows)}"
 
     def _finish(self, engine: Engine) -> None:
         self._bar.close()

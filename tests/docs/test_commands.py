@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from monai.bundle import ConfigParser
 from monai.bundle import run as monai_run
 from monai.bundle.workflows import ConfigWorkflow
@@ -50,6 +51,13 @@ warmup_share: 0.0
 epochs: 1
 val_interval: 1
 """
+#: What a bundle's document is tried on where that is not the abdomen, and the small form's own keys.
+PHANTOMS = {
+    "seg_brats": ("brain_mri", "label_source: msd_task01\n"),
+    "seg_msd_liver": ("liver_ct", ""),
+    "seg_msd_spleen": ("spleen_ct", ""),
+    "seg_msd_hippocampus": ("hippocampus_mri", "spacing: [2.0, 2.0, 2.0]\n"),
+}
 BENCHMARK = {
     "basic_unet": "--features 4 4 8 8 16 4 --size 32 --window 32",
     "swin_unetr": "--features 12 --size 64 32 32 --window 64 32 32",
@@ -140,7 +148,7 @@ def script_flags(*scripts: str) -> set[str]:
 class Sandbox:
     """A copy of the bundles in which a document's commands run, on phantoms of 5 mm and with a tiny network."""
 
-    def __init__(self, folder: Path, data: Path, pretrained: Path) -> None:
+    def __init__(self, folder: Path, data: Path, pretrained: Path, own_keys: str = "") -> None:
         self.root = folder / "repository"
         self.data = data
         self.number = 0
@@ -150,7 +158,8 @@ class Sandbox:
             shutil.copytree(ROOT / name, self.root / name, ignore=left_out)
         for name in ("pyproject.toml", "requirements.txt"):
             shutil.copy(ROOT / name, self.root / name)
-        (self.root / "tiny.yaml").write_text(TINY, encoding="utf-8")
+        tiny = {**yaml.safe_load(TINY), **(yaml.safe_load(own_keys) or {})}
+        (self.root / "tiny.yaml").write_text(yaml.safe_dump(tiny), encoding="utf-8")
         for file in pretrained.iterdir():  # what one document takes from another's commands
             shutil.copy(file, self.root / "bundles" / "pretrain_hybridmim" / "models")
 
@@ -201,12 +210,14 @@ def check_bundle_keys(words: list[str]) -> None:
 
 
 def run_bundle(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
-    """The command itself, with the tiny layer behind its first config and few epochs."""
-    first, *layers = config_files(words)
+    """The command itself, with the tiny layer behind its view (first config, task layer) and few epochs."""
+    files = config_files(words)
+    tasks = [file for file in files if Path(file).name.startswith("task_")]
+    first, *layers = (file for file in files if file not in tasks)
     small = list(words)
     if words[0] == "torchrun":
         small = ["python", "-m", "torch.distributed.run", *words[1:]]
-    small[small.index("--config_file") + 1] = str([first, "tiny.yaml", *layers])
+    small[small.index("--config_file") + 1] = str([first, *tasks, "tiny.yaml", *layers])
     if "--epochs" in small:  # a later number is a higher one: --epochs may extend a run that is resumed
         sandbox.epochs += 1
         small[small.index("--epochs") + 1] = str(sandbox.epochs)
@@ -260,6 +271,52 @@ def run_tensorboard(words: list[str], sandbox: Sandbox, environment: dict[str, s
     assert "scalars" in told
 
 
+def check_package_flags(words: list[str]) -> None:
+    assert set(flags(words)) <= script_flags("ci/package.py")
+
+
+def run_package(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
+    """Without weights, which only training would make."""
+    at = words.index("--weights") if "--weights" in words else len(words)
+    sandbox.execute(words[:at] + words[at + 2 :], environment=environment)
+
+
+def check_verify_flags(words: list[str]) -> None:
+    """Not run, minutes a bundle: tests/ci/test_verify_bundles.py does."""
+    assert set(flags(words)) <= script_flags("ci/verify_bundles.py")
+
+
+def check_label_environment(words: list[str]) -> None:
+    """Not run, 4 GB: what is installed for MONAI Label by hand is what ci/label_roundtrip.sh installs."""
+    script = shlex.split((ROOT / "ci" / "label_roundtrip.sh").read_text(encoding="utf-8"), comments=True)
+    assert [word for word in words[2:] if word not in script] == []
+
+
+def check_label_roundtrip(words: list[str]) -> None:
+    """Not run, it needs MONAI Label: its syntax, the bundles and options it is given."""
+    subprocess.run(["bash", "-n", str(ROOT / words[1])], check=True)
+    assert set(flags(words)) <= script_flags("ci/label_roundtrip.py")
+    assert [word for word in words[2:] if word.startswith("seg_") and not (ROOT / "bundles" / word).is_dir()] == []
+
+
+def check_label_server(words: list[str]) -> None:
+    """Not run: the options, and the server's settings, are those that ci/label_roundtrip.sh tries."""
+    tried = "".join((ROOT / "ci" / name).read_text(encoding="utf-8") for name in LABEL_SCRIPTS)
+    settings = [words[k + 1] for k, word in enumerate(words) if word == "--conf"]
+    assert [word for word in [words[1], *(f"--{key}" for key in flags(words))] if f'"{word}"' not in tried] == []
+    assert [key for key in settings if f'"{key}": ' not in tried] == []
+
+
+def check_label_request(words: list[str]) -> None:
+    """Not run: method and path are among those that ci/label_roundtrip.sh sends."""
+    tried = "".join((ROOT / "ci" / name).read_text(encoding="utf-8") for name in LABEL_SCRIPTS)
+    path = words[3].removeprefix("http://127.0.0.1:8000")
+    for pattern, name in ((r"(?<=/)seg_\w+", "{model}"), (r"(?<=image=)(?!\{)\w+(?=&|$)", "{image}")):
+        path = re.sub(pattern, name, path, count=1)
+    assert f'"{words[2]}", "{path}"' in tried or f'"{words[2]}", f"{path}"' in tried, path
+
+
+LABEL_SCRIPTS = ("label_roundtrip.py", "label_server.py")
 Check = Callable[[list[str]], None]
 Runner = Callable[[list[str], Sandbox, dict[str, str]], None]
 #: How a command begins -> what is checked of it, and how its small form runs (None: its check says why not).
@@ -269,7 +326,15 @@ CHECKS: dict[str, tuple[Check, Runner | None]] = {
     "python -m custom_components ": (check_tool_flags, run_tool),
     "python benchmarks/pretrain_step.py": (check_benchmark_flags, run_benchmark),
     "tensorboard --logdir ": (lambda words: None, run_tensorboard),
+    "python ci/package.py ": (check_package_flags, run_package),
+    "python ci/verify_bundles.py": (check_verify_flags, None),
+    "bash ci/label_roundtrip.sh": (check_label_roundtrip, None),
     "bash ci/": (check_shell_script, None),
+    "pip install torch==": (check_label_environment, None),
+    "pip install -r requirements.txt": (check_label_environment, None),
+    "source .venv-label/bin/activate": (lambda words: None, None),
+    "monailabel ": (check_label_server, None),
+    "curl -X ": (check_label_request, None),
     "pip install ": (check_pip, None),
 }
 
@@ -289,7 +354,8 @@ def kind(words: list[str]) -> tuple[Check, Runner | None]:
 
 
 def test_documents_are_found() -> None:
-    bundles = {f"bundles/{name}/docs/README.md" for name in ("pretrain_hybridmim", "seg_btcv")}
+    names = [path.parents[1].name for path in ROOT.glob("bundles/*/configs/train.yaml")]
+    bundles = {f"bundles/{name}/docs/README.md" for name in names}
     assert {"README.md", *bundles} <= set(DOCUMENTS)
     assert len(ALL) > 10
 
@@ -337,28 +403,38 @@ def test_an_unknown_command_and_a_misspelled_key_fail() -> None:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantoms") / "data"
-    write_phantoms(folder, size="tiny", training=4, validation=2, test=1, unlabelled=4, progress=False)
-    return folder
+def make_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder of phantoms of a kind, written when it is first asked for."""
+    parent = tmp_path_factory.mktemp("phantoms")
+
+    def make(kind: str = "abdomen_ct") -> Path:
+        sections = {"training": 4, "validation": 2, "test": 1, "unlabelled": 4}
+        if not (parent / kind).exists():
+            write_phantoms(parent / kind, kind, size="tiny", progress=False, **sections)
+        return parent / kind
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def pretrained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pretrained(make_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pretrained weights, for documents that start from those of another document."""
     folder = tmp_path_factory.mktemp("pretrained")
     (folder / "none").mkdir()
     bundle = "bundles/pretrain_hybridmim"
     words = ["python", "-m", "monai.bundle", "run", "--bundle_root", bundle, "--dataset_dir", "DATA"]
     words += ["--config_file", f"{bundle}/configs/train.yaml", "--ckpt_dir", str(folder / "models")]
-    run_bundle(words, Sandbox(folder, data, folder / "none"), {})
+    run_bundle(words, Sandbox(folder, make_data("abdomen_ct"), folder / "none"), {})
     return folder / "models"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if commands(document)])
-def test_commands_run_in_small_form(document: str, data: Path, pretrained: Path, tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path, data, pretrained)
+def test_commands_run_in_small_form(
+    document: str, make_data: Callable[[str], Path], pretrained: Path, tmp_path: Path
+) -> None:
+    kind_of_data, own_keys = PHANTOMS.get(Path(document).parts[1] if "/" in document else "", ("abdomen_ct", ""))
+    sandbox = Sandbox(tmp_path, make_data(kind_of_data), pretrained, own_keys)
     for words in commands(document):
         environment, command = split_environment(words)
         _, runner = kind(command)
