@@ -1,0 +1,154 @@
+"""A MONAI Label server on loopback, and the requests that a viewer would send to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import requests
+
+START_SECONDS, INFER_SECONDS, TRAIN_SECONDS = 300, 1800, 3600
+TAIL = 40  # lines of the log shown when something failed
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def brief(content: Any, length: int = 300) -> str:
+    """One line of an answer."""
+    text = content if isinstance(content, str) else json.dumps(content)
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+class LabelServer:
+    """``monailabel start_server`` with the monaibundle app; use it as a context manager.
+
+    It runs in the log's folder and with an environment that names no other: what it imports is what is installed
+    beside MONAI Label, and the bundles.
+
+    Args:
+        app: folder of the monaibundle app, the bundles in its ``model``.
+        studies: folder of the images.
+        models: names of the bundles to serve.
+        log: file for what the server prints.
+    """
+
+    def __init__(self, app: Path, studies: Path, models: list[str], log: Path) -> None:
+        self.app, self.studies, self.models, self.log = app, studies, models, log
+        self.port = free_port()
+
+    def __enter__(self) -> LabelServer:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        arguments = ["start_server", "--app", self.app, "--studies", self.studies]
+        for key, value in {"models": ",".join(self.models), "zoo_source": "ngc", "sam2": "false"}.items():
+            arguments += ["--conf", key, value]
+        arguments += ["--host", "127.0.0.1", "--port", self.port]
+        shown = [os.path.relpath(a) if isinstance(a, Path) else str(a) for a in arguments]
+        print(f"$ monailabel {' '.join(shown)}", flush=True)
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        env["MONAI_LABEL_SESSION_PATH"] = str(self.log.parent / "sessions")
+        with open(self.log, "w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "monailabel.main", *map(str, arguments)],
+                cwd=self.log.parent,
+                env=env,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that what it starts can be stopped with it
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self._stop()
+            self._show_log()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        if kind is not None:
+            self._show_log()
+
+    def _wait(self) -> None:
+        start = time.monotonic()
+        while time.monotonic() - start < START_SECONDS:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended with exit status {self.process.returncode}; see {self.log}")
+            try:
+                if requests.get(self.url("/info/"), timeout=60).ok:
+                    print(f"  up after {time.monotonic() - start:.0f} s", flush=True)
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.5)
+        raise RuntimeError(f"the server did not answer within {START_SECONDS} s; see {self.log}")
+
+    def _stop(self) -> None:
+        """End the server and every process that it started."""
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, sent)
+                self.process.wait(20)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+
+    def _show_log(self) -> None:
+        lines = self.log.read_text(errors="replace").splitlines()[-TAIL:]
+        print(f"--- the last lines of {self.log}", *lines, "---", sep="\n", file=sys.stderr, flush=True)
+
+    def url(self, path: str) -> str:
+        """Address of a path on this server."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def ask(self, method: str, path: str, timeout: float = 60, **content: Any) -> requests.Response:
+        """One request; RuntimeError with the server's answer where it is no success."""
+        answer = requests.request(method, self.url(path), timeout=timeout, **content)
+        if not answer.ok:
+            raise RuntimeError(f"{method} {path} -> {answer.status_code}: {brief(answer.text)}")
+        return answer
+
+    def infer(self, model: str, image: str, out: Path) -> None:
+        """Segment a study and keep the mask."""
+        answer = self.ask("POST", f"/infer/{model}?image={image}&output=image", timeout=INFER_SECONDS)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(answer.content)
+
+    def put_label(self, image: str, label: Path) -> Any:
+        """Hand in a finished label of a study."""
+        with open(label, "rb") as file:
+            files = {"label": (label.name, file, "application/octet-stream")}
+            return self.ask("PUT", f"/datastore/label?image={image}", files=files).json()
+
+    def train(self, model: str, parameters: dict[str, Any]) -> float:
+        """Train on the finished labels and wait for the end; returns seconds."""
+        start = time.monotonic()
+        task = self.ask("POST", f"/train/{model}", json=parameters).json()
+        print(f"POST /train/{model} {json.dumps(parameters)} -> {task['status']}", flush=True)
+        while time.monotonic() - start < TRAIN_SECONDS:
+            now = self.ask("GET", "/train/").json()
+            if now["id"] == task["id"] and now["status"] not in ("SUBMITTED", "RUNNING"):
+                seconds = time.monotonic() - start
+                print(f"GET  /train/ -> {now['status']} after {seconds:.0f} s", flush=True)
+                if now["status"] != "DONE":
+                    said = [line for line in now.get("details", []) if line.strip()]
+                    raise RuntimeError(
+                        f"training {model} ended as {now['status']}: {brief(said[-1] if said else '')}"
+                    )
+                return seconds
+            time.sleep(1)
+        raise RuntimeError(f"training {model} did not end within {TRAIN_SECONDS} s")
