@@ -154,7 +154,7 @@ class Sandbox:
         self.number = 0
         self.epochs = 1
         left_out = shutil.ignore_patterns("eval", "*.pt", "*.card.json", "__pycache__", "runs")
-        for name in ("bundles", "benchmarks", "ci"):
+        for name in ("bundles", "benchmarks", "ci", "custom_components"):
             shutil.copytree(ROOT / name, self.root / name, ignore=left_out)
         for name in ("pyproject.toml", "requirements.txt"):
             shutil.copy(ROOT / name, self.root / name)

@@ -1,0 +1,339 @@
+"""Every bundle holds what ci/verify_bundles.py checks, and every check can fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = sorted(path.parent.name for path in (ROOT / "bundles").glob("*/configs"))
+#: The bundle that is broken in one way at a time.
+SAMPLE = "seg_btcv"
+TRAIN, INFERENCE, META = "configs/train.json", "configs/inference.json", "configs/metadata.json"
+#: Checks that ask for a process of their own, and those that run the network: slow tests below.
+ISOLATED = ("multi_gpu_train properties", "own copy of custom_components", "ends in one line without data")
+
+
+@pytest.fixture(scope="module")
+def ci():
+    """The modules of ci/."""
+    sys.path.insert(0, str(ROOT / "ci"))
+    try:
+        import bundle_checks
+        import checks_metadata
+        import package
+        import verify_bundles
+
+        verify_bundles.load_checks()
+        yield SimpleNamespace(
+            checks=bundle_checks, metadata=checks_metadata, package=package, verify=verify_bundles
+        )
+    finally:
+        sys.path.remove(str(ROOT / "ci"))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """A bundle's logging.conf is applied when its workflow is made."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture(scope="module")
+def schema(ci, tmp_path_factory):
+    """A schema file, so that no test asks the internet."""
+    file = tmp_path_factory.mktemp("schema") / "schema.json"
+    file.write_text(json.dumps(ci.metadata.own_schema()))
+    return file
+
+
+@pytest.fixture(scope="module")
+def packages(ci, tmp_path_factory):
+    """``packages(name)``: the folder of a packed bundle; made once."""
+    out = tmp_path_factory.mktemp("packed")
+
+    def packed(name):
+        if not (out / name).is_dir():
+            ci.package.package(ROOT / "bundles" / name, out)
+        return out / name
+
+    return packed
+
+
+@pytest.fixture
+def run(ci, schema, tmp_path):
+    """``run(root, names, others)``: results of checks on a packed folder, in this process."""
+
+    def checked(root, names, others=tuple(BUNDLES)):
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        words = [str(ROOT)]
+        packed = ci.checks.Packed(root, list(others), tmp_path / "scratch", schema, words)
+        return list(ci.checks.run_checks(packed, names))
+
+    return checked
+
+
+def names_of(ci, *groups):
+    return [name for name in ci.checks.selected(groups, []) if name not in (*ISOLATED, "layers build")]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_packed_bundle_says_what_the_zoo_and_monai_label_ask(ci, packages, run, bundle):
+    results = run(packages(bundle), names_of(ci, "files", "metadata", "configs"))
+    assert len(results) > 20
+    assert [(result.name, result.note) for result in results if not result.ok] == []
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_packed_bundle_builds_for_monai_and_for_monai_label(ci, packages, run, bundle):
+    results = run(packages(bundle), names_of(ci, "workflows", "label"))
+    assert len(results) > 5
+    assert [(result.name, result.note) for result in results if not result.ok] == []
+
+
+# --- every check can fail ----------------------------------------------------------------------------------
+
+
+def edit(root, file, change):
+    """Change the content of a JSON or YAML file."""
+    path = root / file
+    reader, writer = (json.loads, json.dumps) if file.endswith("json") else (yaml.safe_load, yaml.safe_dump)
+    content = reader(path.read_text())
+    change(content)
+    path.write_text(writer(content))
+
+
+def put(file, key, value):
+    """A breakage: set the entry at an id; ``...`` removes it."""
+
+    def change(content):
+        *steps, last = key.split("/")
+        for step in steps:
+            content = content[int(step) if isinstance(content, list) else step]
+        if value is ...:
+            del content[int(last) if isinstance(content, list) else last]
+        else:
+            content[int(last) if isinstance(content, list) else last] = value
+
+    return lambda root: edit(root, file, change)
+
+
+def put_text(file, old, new):
+    """A breakage: replace text, or all of it where ``old`` is None."""
+
+    def change(root):
+        text = (root / file).read_text() if (root / file).is_file() else ""
+        assert old is None or old in text
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_text(new if old is None else text.replace(old, new))
+
+    return change
+
+
+def without(file, key, target):
+    """A breakage: take the transforms of one class out of a list."""
+
+    def change(content):
+        for step in key.split("/"):
+            content = content[step]
+        content[:] = [item for item in content if not (isinstance(item, dict) and item["_target_"] == target)]
+
+    return lambda root: edit(root, file, change)
+
+
+def card_of_other_weights(root):
+    (root / "models").mkdir()
+    (root / "models" / "model.pt").write_bytes(b"weights")
+    (root / "models" / "model.card.json").write_text('{"sha256": "0"}')
+
+
+PRED, IMAGE = "network_data_format/outputs/pred", "network_data_format/inputs/image"
+BROKEN = [
+    ("files present", lambda root: (root / "docs" / "data_license.txt").unlink(), "data_license.txt"),
+    ("nothing left over", put_text("models/resume.pt", None, "state"), "models/resume.pt"),
+    ("licences", put_text("LICENSE", None, ""), "0 characters"),
+    ("licences", put_text("docs/data_license.txt", None, " \n"), "0 characters"),
+    ("weights or none", put_text("docs/README.md", "no weights", "no words"), "found neither"),
+    ("weights or none", put_text("large_files.yml", None, "large_files: [{path: models/model.pt}]"), "hash_type"),
+    ("weights or none", put_text("models/m.pt", None, "x"), "models/m.pt"),
+    ("weights or none", card_of_other_weights, "sha256 0 in models/model.card.json"),
+    ("json equals yaml", put(TRAIN, "epochs", 7), "epochs"),
+    (
+        "no machine's paths",
+        put_text("docs/data_license.txt", None, "see /home/someone/data"),
+        "docs/data_license.txt:1",
+    ),
+    (
+        "no machine's paths",
+        put_text("configs/resume.yaml", None, "x: /mnt/disk/list.json"),
+        "resume.yaml:1",
+    ),
+    ("no machine's paths", put_text("configs/resume.yaml", None, "x: C:\\data\\list.json"), "resume.yaml:1"),
+    ("no machine's paths", put_text("configs/resume.yaml", None, f"x: {ROOT}/list.json"), "resume.yaml:1"),
+    ("logging.conf", put_text("configs/logging.conf", "StreamHandler", "rich.RichHandler"), "rich.RichHandler"),
+    ("README sections", put_text("docs/README.md", "## Data\n", "## Volumes\n"), "no Data"),
+    ("README commands", put_text("docs/README.md", "--dataset_dir", "--data_dir"), "--data_dir"),
+    (
+        "README commands",
+        put_text("docs/README.md", "configs/segresnet.yaml", "configs/seg.yaml"),
+        "configs/seg.yaml",
+    ),
+    ("imports are named in metadata", put(META, "required_packages_version/nibabel", ...), "nibabel"),
+    ("metadata keys", put(META, "copyright", ...), "copyright"),
+    ("metadata keys", put(META, "schema", "https://example.org/schema.json"), "example.org"),
+    ("metadata schema", put(META, "required_packages_version", ["einops"]), "is not of type 'object'"),
+    ("metadata schema", put(META, f"{PRED}/num_channels", "14"), "is not of type 'integer'"),
+    ("version", put(META, "version", "0.10.0"), "0.10.0"),
+    ("version", put(META, "version", "0.9.9"), "no 0.9.9 in the changelog"),
+    ("versions are pip pins", put(META, "pytorch_version", "2.13.0+cpu"), "torch 2.13.0+cpu"),
+    ("versions are pip pins", put(META, "required_packages_version/scipy", ">=1.11"), "scipy >=1.11"),
+    ("image and pred", put(META, f"{PRED}/channel_def/3", ...), "'2', '4'"),
+    ("image and pred", put(META, f"{IMAGE}/value_range", ...), "image without value_range"),
+    ("image and pred", put(META, "network_data_format/inputs", {"scan": {}}), "scan"),
+    ("channels and labels as in the config", put(META, f"{PRED}/channel_def/0", "air"), "air"),
+    ("channels and labels as in the config", put(META, f"{IMAGE}/spatial_shape", [96, 96, 64]), "64"),
+    ("channels and labels as in the config", put(META, f"{PRED}/num_channels", 13), "found 13"),
+    ("channels and labels as in the config", put(INFERENCE, "channels", ["MR"]), "MR"),
+    ("required ids", put(INFERENCE, "output_dir", ...), "inference without output_dir"),
+    ("required ids", put(TRAIN, "train/inferer", ...), "train#inferer"),
+    ("references, not inline content", put(TRAIN, "train/trainer/train_handlers", []), "train_handlers inline"),
+    (
+        "references, not inline content",
+        put(INFERENCE, "dataset/transform", {"_target_": "Compose"}),
+        "transform inline",
+    ),
+    ("handlers are dictionaries", put(TRAIN, "train/handlers/0", "@best_weights"), "train#handlers"),
+    ("val_interval", put(TRAIN, "train/handlers/2/interval", 5), "found 5"),
+    ("metric and key names", put(TRAIN, "key_metric", "val_dice"), "key_metric val_dice"),
+    (
+        "metric and key names",
+        put(TRAIN, "validate/handlers/0", {"_target_": "MetricsSaver", "metrics": ["val_acc"]}),
+        "val_acc",
+    ),
+    ("model.pt is saved flat", put(TRAIN, "best_weights/files", {"model.pt": "@resume_point"}), "no such saver"),
+    ("own classes by _target_", put(TRAIN, "imports/0", "$import custom_components"), "imports#0"),
+    ("inference names MONAI and torch only", put(INFERENCE, "x", "custom_components.data"), "inference.json"),
+    ("no # in strings", put_text("configs/resume.yaml", None, "datalist: list#2.json"), "list#2.json"),
+    ("device may be a string", put(TRAIN, "amp", "$@device.type == 'cuda'"), "amp"),
+    ("layers change keys that exist", put_text("configs/resume.yaml", None, "resume: '@resumed'"), "@resumed"),
+    ("monai.bundle download", lambda root: None, "no zip beside"),  # the copy is the folder alone
+    ("inference properties", put(INFERENCE, "inferer/_target_", "custom_components.Inferer"), "'inferer'"),
+    ("train properties", put(TRAIN, "train/inferer", ...), "inferer"),
+    ("evaluate properties", put("configs/evaluate.yaml", "validate#handlers", ["@nothing"]), "nothing"),
+    ("layers build", put("configs/segresnet.yaml", "architecture/_target_", "NoSuchNet"), "NoSuchNet"),
+    ("label: names", put(META, f"{PRED}/channel_def/1", "Liver"), "differ in lower case"),
+    ("label: inference transforms", without(INFERENCE, "postprocessing/transforms", "Invertd"), "Invertd"),
+    ("label: inference transforms", without(INFERENCE, "postprocessing/transforms", "CastToTyped"), "torch.uint8"),
+    (
+        "label: mask on the input's grid",
+        without(INFERENCE, "postprocessing/transforms", "Invertd"),
+        "(30, 26, 18)",
+    ),
+    ("label: mask on the input's grid", without(INFERENCE, "preprocessing/transforms", "DeleteItemsd"), "update"),
+    ("label: training", put(TRAIN, "val_interval", 50), "val_interval"),
+    ("label: training", put(TRAIN, "network", ...), "network"),
+    ("label: small studies are padded", without(TRAIN, "deterministic_transforms", "SpatialPadd"), "padding"),
+]
+
+
+@pytest.mark.parametrize(("name", "breakage", "told"), BROKEN, ids=[f"{b[0]}: {b[2]}" for b in BROKEN])
+def test_a_check_fails_on_what_it_is_for(packages, run, tmp_path, name, breakage, told):
+    root = Path(shutil.copytree(packages(SAMPLE), tmp_path / SAMPLE))
+    breakage(root)
+    (result,) = run(root, [name])
+    assert not result.ok
+    assert told in result.note
+    assert len(result.note.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["seg_btcv_v2", "Seg", "seg"])
+def test_a_name_that_corrupts_listings_fails(packages, run, tmp_path, name):
+    root = Path(shutil.copytree(packages(SAMPLE), tmp_path / name))
+    (result,) = run(root, ["bundle name"], [*BUNDLES, name])
+    assert not result.ok
+
+
+def test_every_check_is_seen_failing(ci):
+    heavy = [name for name, (group, _) in ci.checks.CHECKS.items() if group in ci.checks.HEAVY]
+    assert {*(name for name, _, _ in BROKEN), "bundle name", *ISOLATED, *heavy} == set(ci.checks.CHECKS)
+
+
+def test_an_unknown_check_or_bundle_is_named_in_one_line(ci):
+    for words, told in ((["--only", "no such"], "unknown check 'no such'"), (["seg_x"], "'seg_x' is no bundle")):
+        with pytest.raises(SystemExit, match=f"^error: {told}"):
+            ci.verify.main(words)
+
+
+# --- as the command does it: a process of its own, exports --------------------------------------------------
+
+
+def command(*words):
+    line = [sys.executable, str(ROOT / "ci" / "verify_bundles.py"), *words]
+    return subprocess.run(line, capture_output=True, text=True, timeout=560, check=False)
+
+
+@pytest.mark.slow
+def test_all_bundles_pass_but_for_exports_as_packed(tmp_path):
+    done = command("--skip-exports", "--report", str(tmp_path / "report.json"))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(report["bundles"]) == BUNDLES
+    assert report["failed"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_small_network_loads_runs_and_is_exported(bundle):
+    """The shipped bundle with its smoke layer merged in: every check, exports included."""
+    done = command(bundle, "--layer", "smoke.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("monai.bundle.load", "inference runs", "ckpt_export", "onnx_export"):
+        assert f"ok   {name}" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_package_without_its_own_code_fails_in_a_process_of_its_own(ci, packages, tmp_path):
+    """The repository's installed custom_components is not seen."""
+    root = Path(shutil.copytree(packages(SAMPLE), tmp_path / SAMPLE))
+    shutil.rmtree(root / "custom_components")
+    edit(root, "configs/multi_gpu_train.yaml", lambda config: config.update(rank_items="@nothing"))
+    (tmp_path / "scratch").mkdir()
+    job = {"root": str(root), "others": BUNDLES, "scratch": str(tmp_path / "scratch"), "schema": None}
+    job |= {"forbidden": [], "checks": list(ISOLATED), "log": str(tmp_path / "log.txt")}
+    results = list(ci.verify.work(job, tmp_path))
+    assert [result["ok"] for result in results] == [False] * len(ISOLATED)
+
+
+@pytest.mark.slow
+def test_network_checks_fail_on_nested_weights_and_on_other_outputs(ci, run, tmp_path):
+    root, _ = ci.package.package(ROOT / "bundles" / SAMPLE, tmp_path / "packed", layers=["smoke.yaml"])
+    put(META, f"{PRED}/num_channels", 13)(root)
+    assert [result.ok for result in run(root, ["verify_net_in_out", "one tensor out"])] == [False, True]
+    (root / "models").mkdir()
+    torch.save({"model": {"weight": torch.zeros(1)}}, root / "models" / "model.pt")
+    shutil.rmtree(tmp_path / "scratch")
+    names = ["model.pt is a flat state dict", "monai.bundle.load", "inference runs", "one tensor out"]
+    assert not any(result.ok for result in run(root, names))
+
+
+@pytest.mark.slow
+def test_an_export_that_differs_from_the_eager_network_fails(ci, run, tmp_path, monkeypatch):
+    import checks_network
+
+    root, _ = ci.package.package(ROOT / "bundles" / SAMPLE, tmp_path / "packed", layers=["smoke.yaml"])
+    eager = checks_network.eager
+    monkeypatch.setattr(checks_network, "eager", lambda packed: (eager(packed)[0], eager(packed)[1] * 1.01))
+    results = run(root, ["ckpt_export (TorchScript)", "onnx_export (ONNX)"])
+    assert [result.ok for result in results] == [False, False]
+    assert all("of the largest value" in result.note for result in results)
