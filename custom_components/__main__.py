@@ -96,6 +96,7 @@ def stack(
     out: str | None = None,
     images: str | Sequence[str] | None = None,
     labels: bool = False,
+    label_source: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make one 4D file per case out of one file per sequence, as MONAI Label and its viewers want it.
@@ -104,24 +105,29 @@ def stack(
         dataset_dir: a folder of BraTS cases; each becomes OUT/<case>.nii.gz, channels FLAIR, T1, T1ce, T2.
         out: the folder to write to; with --images the file.
         images: instead of a folder, one case's files in the order of the channels: "[flair.nii.gz,t1.nii.gz]".
-        labels: copy label files too, as they are, to OUT/labels/final/<case>.nii.gz.
+        labels: write labels too, to OUT/labels/final/<case>.nii.gz, with the values that seg_brats writes; images
+            that are 4D already (MSD Task01) are then copied.
+        label_source: whose values the label files hold: brats2020, brats2021, brats2023 or msd_task01.
         overwrite: replace files that exist.
     """
+    from custom_components.data.brats import LABEL_SOURCES
     from custom_components.data.stack import stack_folder, stack_images
 
     if out is None:
         raise ValueError("out is missing: the folder to write to, or with --images the file")
     if (dataset_dir is None) == (images is None):
         raise ValueError("give a folder of cases, or --images with the files of one case")
+    if images is not None and labels:
+        raise ValueError("--labels goes with a folder of cases, not with --images")
+    if labels != (label_source is not None):
+        raise ValueError(f"--labels and --label_source go together; allowed sources: {', '.join(LABEL_SOURCES)}")
     if images is not None:
-        if labels:
-            raise ValueError("--labels goes with a folder of cases, not with --images")
         files = images.strip().strip("[]()").split(",") if isinstance(images, str) else images
         files = [str(file).strip().strip("'\"") for file in files]
         print(f"image: {stack_images(files, str(out), overwrite)}")
         channels = [Path(file).name for file in files]
     else:
-        written, channels = stack_folder(str(dataset_dir), str(out), labels, overwrite)
+        written, channels = stack_folder(str(dataset_dir), str(out), label_source, overwrite)
         print(f"images: {len(written)} in {out}")
     print("channels: " + ", ".join(f"{number} {name}" for number, name in enumerate(channels)))
 

@@ -18,6 +18,13 @@ _CHANNEL = {sequence_of(name): name for name in BRATS_CHANNELS}
 _FILE_NAMES = {"FLAIR": "flair, t2f", "T1": "t1, t1n", "T1ce": "t1ce, t1c", "T2": "t2, t2w"}
 # From 2023 on, a patient's later scans carry the patient's number: BraTS-GLI-00000-001.
 _PATIENT = re.compile(r"^(BraTS-[A-Z]+-\d+)-\d+$", re.IGNORECASE)
+#: Whose label files -> their values of necrotic and non-enhancing tumour core, edema, enhancing tumour.
+LABEL_SOURCES = {
+    "brats2020": (1, 2, 4),
+    "brats2021": (1, 2, 4),
+    "brats2023": (1, 2, 3),
+    "msd_task01": (2, 1, 3),
+}
 _STRAY_LABEL = re.compile(r".*_segm?\.nii(\.gz)?$", re.IGNORECASE)
 Parts = dict[str, list[str]]
 
@@ -25,9 +32,10 @@ Parts = dict[str, list[str]]
 def brats_cases(files: Iterable[str], root: str) -> list[dict[str, Any]]:
     """The BraTS cases among files: items ``{"image": [FLAIR, T1, T1ce, T2]}``, with ``label`` where there is one.
 
-    A case is a folder whose files are named after it and a sequence. A folder of volumes is taken for BraTS when
-    one case has all four sequences, or is named BraTS; then every case must be complete. Files of other names
-    beside the cases are left out: they have not these channels, or (stacked cases) are the same cases again.
+    A case is a folder whose files are named after it and a sequence. One that is named BraTS must be complete:
+    one file of each of the four sequences. Cases of other names, as a hospital's, are taken alike where all of
+    them are complete; else this is a folder of single volumes. Files of other names beside the cases are left out:
+    they have not these channels, or (stacked cases) are the same cases again.
 
     Args:
         files: relative POSIX paths.
@@ -37,16 +45,18 @@ def brats_cases(files: Iterable[str], root: str) -> list[dict[str, Any]]:
         Items in the order of the files; empty where this is no BraTS folder.
 
     Raises:
-        ValueError: naming the case that lacks a sequence, or has two files for one.
+        ValueError: naming the case that is named BraTS and lacks a sequence, or has two files for one.
     """
     folders: dict[PurePosixPath, list[str]] = {}
     for file in files:
         folders.setdefault(PurePosixPath(file).parent, []).append(file)
     cases = [(folder.name or root, _parts(folder.name or root, inside)) for folder, inside in folders.items()]
     cases = [(case, parts) for case, parts in cases if parts.keys() & set(BRATS_CHANNELS)]
-    if not any(case.lower().startswith("brats") or parts.keys() >= set(BRATS_CHANNELS) for case, parts in cases):
-        return []
-    return [_item(case, parts) for case, parts in cases]
+    faults = {case: fault for case, parts in cases if (fault := _fault(case, parts))}
+    for case, fault in faults.items():
+        if case.lower().startswith("brats"):
+            raise ValueError(fault)
+    return [] if faults else [_item(parts) for _, parts in cases]
 
 
 def patient_of(case: str) -> str | None:
@@ -71,17 +81,18 @@ def _parts(case: str, files: Iterable[str]) -> Parts:
     return parts if "label" in parts or not stray else {**parts, "label": stray}
 
 
-def _item(case: str, parts: Parts) -> dict[str, Any]:
+def _fault(case: str, parts: Parts) -> str:
+    """Why these are not the files of one case; empty where they are."""
     for name in BRATS_CHANNELS:
         if name not in parts:
             there = ", ".join(PurePosixPath(file).name for files in parts.values() for file in files)
-            raise ValueError(
-                f"case {case} has no {name} (a file named {case} and one of {_FILE_NAMES[name]}); found {there}"
-            )
+            return f"case {case} has no {name} (a file named {case} and one of {_FILE_NAMES[name]}); found {there}"
     for name in (*BRATS_CHANNELS, "label"):
         if len(parts.get(name, [])) > 1:
-            raise ValueError(
-                f"case {case} has several files for {name}: {', '.join(parts[name])}; keep one of them"
-            )
+            return f"case {case} has several files for {name}: {', '.join(parts[name])}; keep one of them"
+    return ""
+
+
+def _item(parts: Parts) -> dict[str, Any]:
     item: dict[str, Any] = {"image": [parts[name][0] for name in BRATS_CHANNELS]}
     return {**item, "label": parts["label"][0]} if "label" in parts else item

@@ -213,11 +213,16 @@ def _visible(items: list[Item]) -> list[Item]:
 
 
 def _meta(folder: Path, description: dict[str, Any]) -> dict[str, Any]:
+    name, labels = description.get("name") or folder.name, label_names(description)
+    return {"name": name, "labels": labels, "channels": channel_names(description)}
+
+
+def label_names(description: dict[str, Any]) -> dict[str, str]:
+    """The classes that a data list or ``dataset.json`` names, by number; empty where it names none."""
     labels = description.get("labels") or {}
     if labels and all(isinstance(value, int) for value in labels.values()):  # nnU-Net writes {"spleen": 1}
-        labels = {str(value): name for name, value in labels.items()}
-    channels = channel_names(description)
-    return {"name": description.get("name") or folder.name, "labels": labels, "channels": channels}
+        return {str(value): name for name, value in labels.items()}
+    return dict(labels)
 
 
 def channel_names(description: dict[str, Any]) -> list[str]:

@@ -17,7 +17,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from custom_components.data.layouts import Item, channel_names, existing_folder, first_image, read_json, scan
+from custom_components.data.layouts import (
+    Item,
+    channel_names,
+    existing_folder,
+    first_image,
+    label_names,
+    read_json,
+    scan,
+)
 from custom_components.data.sections import Sections, check_no_leak, find_list, hold_out, ordered, read_sections
 
 
@@ -75,8 +83,8 @@ def load_datalist(
         if not sections.get(name):
             there = {key: len(value) for key, value in sections.items() if value}
             raise ValueError(
-                f"{source} has no cases in section {name!r}; found {there} (`prepare_datalist` writes a list"
-                " with training, validation and test; `holdout` takes a validation from the unlabelled)"
+                f"{source} has no cases in section {name!r}; found {there} (`python -m custom_components datalist"
+                f" {folder} --overwrite` writes a list with training, validation and test)"
             )
         for item in sections[name]:
             items.setdefault(numbers[first_image(item)], item)
@@ -104,6 +112,29 @@ def listed_channels(
     folder = existing_folder(dataset_dir)
     path = find_list(folder, datalist)
     return channel_names(read_json(path)) if path else list(scan(folder).meta["channels"])
+
+
+def listed_labels(
+    dataset_dir: str | os.PathLike[str], datalist: str | os.PathLike[str] | None = None
+) -> dict[int, str]:
+    """What the label files' numbers mean, as the list says that :func:`load_datalist` reads.
+
+    Args:
+        dataset_dir: the data folder; empty: nothing is known.
+        datalist: path of a list file, as in :func:`load_datalist`.
+
+    Returns:
+        Number -> name; empty where the list (or, without one, ``dataset.json``) does not say.
+
+    Raises:
+        ValueError: for a missing folder or file.
+    """
+    if not str(dataset_dir):
+        return {}
+    folder = existing_folder(dataset_dir)
+    path = find_list(folder, datalist)
+    names = label_names(read_json(path)) if path else scan(folder).meta["labels"]
+    return {int(number): str(name) for number, name in names.items() if str(number).isdigit()}
 
 
 def datalist_hash(items: Iterable[Item], dataset_dir: str | os.PathLike[str] = "") -> str:

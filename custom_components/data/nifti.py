@@ -122,7 +122,7 @@ def _inflate(path: str) -> tuple[int, bool]:
     total = 0
     try:
         with gzip.open(path) as file:
-            while block := file.read(1 << 20):
+            while block := file.read(1 << 13):  # small: what a broken end cuts off is not counted
                 total += len(block)
     except (EOFError, OSError, zlib.error):
         return total, False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from custom_components.data.atomic import write_atomically
 from custom_components.data.brats import patient_of
 from custom_components.data.layouts import Item, case_id, existing_folder, first_image, scan
 from custom_components.data.sections import DATALIST_NAME, Sections, check_no_leak, share
@@ -142,7 +143,4 @@ def _write(path: Path, text: str, overwrite: bool) -> None:
         if path.read_text(encoding="utf-8") == text:
             return
         raise ValueError(f"{path} exists and lists something else; allowed with overwrite=True")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -29,6 +29,7 @@ from custom_components.engine.guard_files import (
     check_weights_and_disk,
     read_items,
 )
+from custom_components.engine.labels import check_label_settings, check_listed_labels
 from custom_components.engine.overrides import check_overrides
 from custom_components.engine.ranks import rank, run_checks, world_size
 from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule
@@ -129,7 +130,7 @@ def guard_pretraining(
         if terms:  # an evaluation gives no weights, and takes its cases one by one
             check_batches(batch_size, world_size(), len(train))
         told = check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
-        check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
+        check_weights_and_disk(network, pretrained, input_layer, ckpt_dir, channels)
         return told
 
     run_checks(checks)
@@ -155,8 +156,13 @@ def guard_segmentation(
     resume: str | None = None,
     channels: Sequence[str] | None = None,
     datalist: str | None = None,
+    label_names: Sequence[str] | None = None,
     label_values: Sequence[int] | None = None,
     label_source: str | None = None,
+    label_sources: Mapping[str, Sequence[int]] | None = None,
+    crop_ratios: Sequence[float] | None = None,
+    regions: Mapping[str, Sequence[int]] | None = None,
+    largest_component: Sequence[int] | None = None,
 ) -> None:
     """Check a segmentation run (training, or evaluation with the cases as ``items``) before it starts.
 
@@ -181,8 +187,14 @@ def guard_segmentation(
         resume: resume file to continue from; None: a fresh run.
         channels: names of the image's channels in order, compared with those of the list; None: not compared.
         datalist: list file that the items are read from, as in ``load_datalist``.
+        label_names: of the label map's values, compared with those of the list; None: not compared, and the
+            settings below are not checked.
         label_values: values that label files may hold, before any mapping; None: 0 to ``num_classes - 1``.
-        label_source: the config's name for whose values these are (``brats2021``), for messages.
+        label_source: the config's name for whose values these are (``brats2021``).
+        label_sources: every such name, with the files' values of ``label_names`` but the background.
+        crop_ratios: share of crops centred on each class; None: all alike.
+        regions: unions of values that are scored; None: each value.
+        largest_component: values of which together only the largest component is kept; None: all are kept.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -191,12 +203,17 @@ def guard_segmentation(
 
     def checks() -> str:
         check_overrides()
+        if label_names is not None:
+            values = check_label_settings(
+                label_names, crop_ratios, regions, label_source, label_sources, largest_component
+            )
+            check_listed_labels(label_names, values, dataset_dir, datalist, label_source)
         check_input(network, roi_size, in_channels)
         check_seg_channels(network, num_classes)
         if epochs is not None:
             check_schedule(epochs, val_interval)
         if resume is not None:
-            check_resume(resume, ("network", "optimizer", "lr_scheduler", "best"), epochs or 1)
+            check_resume(resume, ("network", "optimizer", "lr_scheduler", "best"), epochs or 1, network)
         train, validation = read_items(items), read_items(validation_items)
         check_listed_channels(channels, dataset_dir, datalist)
         told = check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
@@ -210,8 +227,8 @@ def guard_segmentation(
             label_values=allowed,
             label_source=label_source,
         )
-        check_weights_and_disk(network, pretrained, input_layer, ckpt_dir)
-        return f"{told}; labels {_told(allowed, label_source)}"
+        check_weights_and_disk(network, pretrained, input_layer, ckpt_dir, channels)
+        return f"{told}; {type(network).__name__}; labels {_told(allowed, label_source)}"
 
     run_checks(checks)
 

@@ -18,7 +18,7 @@ from custom_components.data.checks import check_images
 from custom_components.data.layouts import Item, first_image
 from custom_components.data.lists import datalist_hash, listed_channels
 from custom_components.engine.ranks import rank
-from custom_components.transfer import check_pretrained
+from custom_components.transfer import check_pretrained, read_card
 
 Items = Sequence[Item] | Callable[[], Sequence[Item]]
 # Weights, the same with heads, best of each, and the training state with two moments per weight.
@@ -82,15 +82,22 @@ def check_files(
 
 
 def check_weights_and_disk(
-    network: nn.Module, pretrained: str | None, input_layer: str, ckpt_dir: str | None
+    network: nn.Module,
+    pretrained: str | None,
+    input_layer: str,
+    ckpt_dir: str | None,
+    channels: Sequence[str] | None = None,
 ) -> None:
-    """Check that weights to start from fit, and that those to come have room.
+    """Check that weights to start from fit, channels in the same order, and that those to come have room.
 
     Raises:
         ValueError: naming the file or the folder.
     """
     if pretrained:
         check_pretrained(network, pretrained, input_layer=input_layer)
+        learned = (read_card(pretrained) or {}).get("view", {}).get("channels", [])
+        if channels is not None and len(learned) == len(channels):
+            check_channel_names(learned, channels, f"the card of {pretrained}")
     if ckpt_dir is not None:
         size = sum(p.numel() * p.element_size() for p in network.parameters())
         check_disk(ckpt_dir, size * _WEIGHT_COPIES_ON_DISK)

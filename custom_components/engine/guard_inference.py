@@ -11,7 +11,7 @@ from custom_components.data.checks import check_images
 from custom_components.engine.geometry import check_input, check_masks
 from custom_components.engine.overrides import check_overrides
 from custom_components.engine.ranks import run_checks
-from custom_components.engine.weights import check_weights_complete
+from custom_components.engine.weights import check_weights_complete, compare_card
 
 
 def guard_inference(
@@ -22,6 +22,8 @@ def guard_inference(
     weights: str,
     dataset_dir: str = "",
     masking: Mapping[str, Any] | None = None,
+    view: Mapping[str, Any] | None = None,
+    label_names: Sequence[str] | None = None,
 ) -> None:
     """Check an inference run before it starts.
 
@@ -34,6 +36,9 @@ def guard_inference(
         dataset_dir: where the images were looked for, for the message.
         masking: ``patch_size``, ``region_size``, ``mask_ratio``, ``region_ratio``, ``mask_mode`` and ``fill`` of a
             reconstruction; None: nothing is masked.
+        view: how the config sees the image; None: not compared. Where the weights' card states other channels or
+            label names this ends the run, any other difference of view is printed.
+        label_names: of the label map's values; None: not compared.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -50,6 +55,8 @@ def guard_inference(
         check_input(network, roi_size, in_channels)
         check_images([{"image": image} for image in images], in_channels)
         check_weights_complete(network, weights)
-        return f"checked: {len(images)} images, {in_channels} channel(s); weights {weights}"
+        differences = compare_card(weights, view, label_names)
+        told = f"checked: {len(images)} images, {in_channels} channel(s); weights {weights}"
+        return "\n".join([told, *(f"warning: {weights}: {line}" for line in differences)])
 
     run_checks(checks)

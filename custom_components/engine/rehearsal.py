@@ -30,6 +30,7 @@ def rehearse_validation(
     postprocessing: Callable[..., Any] | None = None,
     spacing: Sequence[float] | None = None,
     enabled: bool = True,
+    train_dataset: Any = None,
 ) -> None:
     """Validate the largest case once, as the evaluator would, and print its size, seconds and peak GPU memory.
 
@@ -40,18 +41,22 @@ def rehearse_validation(
 
     On the CPU the system may kill a process rather than refuse it memory: the stitched prediction (output and
     count map of MONAI's sliding window) is compared with the free memory as soon as the first window is computed,
-    before it is allocated.
+    before it is allocated. On a GPU the optimizer's state and the gradients come later, with the first steps: a
+    case that only just fits here may not fit then.
 
     Args:
         evaluator: with a data loader whose dataset has ``data``: items with ``image``, a path or one per channel.
         postprocessing: the evaluator's (which does not tell).
         spacing: mm that volumes are resampled to, per axis; None: their own.
         enabled: False: do nothing.
+        train_dataset: the training's, or None; not read. Given in a config it is built before this function is
+            called, and its cache takes its memory, as it will have when validation comes.
 
     Raises:
         SystemExit: with one line that names the case, its size and the keys to change, when memory runs out; any
             other failure of the validation is a RuntimeError that names the case.
     """
+    del train_dataset  # it is an argument so that it has been built
     if enabled:
         run_checks(lambda: _rehearse(evaluator, postprocessing, spacing))
 

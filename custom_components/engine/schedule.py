@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import nn
+
 from custom_components.engine.metrics import validation_names
 from custom_components.handlers.resume import read_resume_point
 
@@ -41,13 +43,29 @@ def check_key_metric(key_metric: str, terms: Sequence[str]) -> None:
         raise ValueError(f"key_metric is {key_metric!r}; with these loss parts it can be {', '.join(allowed)}")
 
 
-def check_resume(path: str | os.PathLike[str], names: Sequence[str], epochs: int) -> None:
-    """Check that a resume file can be read, holds what is restored, and has epochs left.
+def check_resume(
+    path: str | os.PathLike[str], names: Sequence[str], epochs: int, network: nn.Module | None = None
+) -> None:
+    """Check that a resume file can be read, holds what is restored, fits the network, and has epochs left.
+
+    Args:
+        path: the file.
+        names: what is restored besides the trainer.
+        epochs: length that the run shall have in all.
+        network: whose tensors it holds as ``network``; None: not compared.
 
     Raises:
         ValueError: naming the file.
     """
     content = read_resume_point(Path(path), [*names, "trainer"])
+    own = {} if network is None else network.state_dict()
+    stored = content.get("network", {})
+    wrong = [key for key in own if key not in stored or stored[key].shape != own[key].shape]
+    if wrong:
+        raise ValueError(
+            f"{path} is of another network than this {type(network).__name__}: {len(wrong)} tensors differ"
+            f" ({', '.join(wrong[:3])}); resume with the layers the run began with"
+        )
     done = content["trainer"]["epoch"]
     if done >= epochs:
         raise ValueError(f"{path} is at epoch {done} and epochs is {epochs}; ask for more to train on")

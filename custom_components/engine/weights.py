@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from torch import nn
 
-from custom_components.transfer import read_card, read_weights
+from custom_components.transfer import compare_views, read_card, read_weights
 
 
 def check_weights_complete(network: nn.Module, weights: str, pretext: bool = False) -> None:
@@ -30,3 +33,32 @@ def check_weights_complete(network: nn.Module, weights: str, pretext: bool = Fal
             f"weights {weights} do not fit this {type(network).__name__}: {len(wrong)} tensors are missing, "
             f"extra or of another shape ({', '.join(wrong[:3])}); were its layers and loss parts the same?"
         )
+
+
+def compare_card(weights: str, view: Mapping[str, Any] | None, label_names: Sequence[str] | None) -> list[str]:
+    """What a weights card says otherwise than the config that uses the weights.
+
+    Tensors of one shape may be of another task: what the channels are and what is painted must agree.
+
+    Args:
+        weights: the file; without a card nothing is compared.
+        view: how the config sees the image; None: not compared.
+        label_names: of the label map's values; None: not compared.
+
+    Returns:
+        one line per difference of view.
+
+    Raises:
+        ValueError: for other channels or label names than the config's.
+    """
+    card = read_card(weights) or {}
+    stated = card.get("label_names")
+    if label_names is not None and stated is not None and list(stated) != list(label_names):
+        raise ValueError(
+            f"weights {weights} were trained for {', '.join(stated)}; this config has {', '.join(label_names)}"
+        )
+    differences = compare_views(card.get("view") or {}, view or {})
+    for line in differences:
+        if line.startswith("channels:"):
+            raise ValueError(f"weights {weights}: {line}")
+    return differences

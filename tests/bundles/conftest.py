@@ -43,6 +43,16 @@ def _torchrun(bundle: str, files: list[str], processes: int = 2, **override: Any
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(_same, first, second))
+    return bool(first == second)
+
+
 @pytest.fixture(scope="session")
 def build_bundle() -> Callable[..., ConfigWorkflow]:
     """``build_bundle("seg_btcv", ["train.yaml", "smoke.yaml"], key=value)``: a workflow, not initialised."""
@@ -59,3 +69,15 @@ def run_bundle() -> Callable[..., ConfigWorkflow]:
 def torchrun_bundle() -> Callable[..., None]:
     """The same as a command, on several ranks over gloo; fails the test where the command fails."""
     return _torchrun
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable[[Path], dict[str, Any]]:
+    """``load(path)``: a file of tensors."""
+    return lambda path: torch.load(path, weights_only=True)
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[[Any, Any], bool]:
+    """``same(first, second)``: equality of nested states, tensors bit by bit."""
+    return _same

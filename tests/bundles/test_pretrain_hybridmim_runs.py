@@ -40,6 +40,8 @@ val_interval: 1
 """
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "lr_scheduler#total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
 Result = subprocess.CompletedProcess[str]
+Load = Callable[[Path], dict[str, Any]]
+Same = Callable[[Any, Any], bool]
 Run = Callable[..., Result]
 
 
@@ -99,21 +101,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     return folder
 
 
-def load(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=True)
-
-
-def same(first: Any, second: Any) -> bool:
-    """Equality of nested states, tensors bit by bit."""
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
-    return bool(first == second)
-
-
 def scalars(folder: Path) -> dict[str, list[float]]:
     """Every TensorBoard scalar of a run, in order."""
     found: dict[str, list[float]] = {}
@@ -124,7 +111,7 @@ def scalars(folder: Path) -> dict[str, list[float]]:
     return found
 
 
-def test_training_leaves_flat_weights_that_the_bare_network_takes(trained: Path) -> None:
+def test_training_leaves_flat_weights_that_the_bare_network_takes(trained: Path, load: Load) -> None:
     from monai.networks.nets import BasicUNet
 
     state = load(trained / "model.pt")
@@ -158,7 +145,9 @@ def test_tensorboard_has_every_loss_part_of_training_and_validation(trained: Pat
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_two_epochs_and_two_resumed_equal_four(workers: int, trained: Path, run: Run, tmp_path: Path) -> None:
+def test_two_epochs_and_two_resumed_equal_four(
+    workers: int, trained: Path, run: Run, tmp_path: Path, load: Load, same: Same
+) -> None:
     halves, whole = tmp_path / "halves", tmp_path / "whole"
     if workers:
         run(halves, **TWO_EPOCHS, num_workers=workers)
@@ -210,7 +199,9 @@ def test_inference_writes_volumes_that_overlay_and_hides_what_it_says(
     assert np.allclose(corners[0], corners[1], atol=12.0)
 
 
-def test_two_ranks_start_from_a_file_and_end_with_equal_weights(trained: Path, run: Run, tmp_path: Path) -> None:
+def test_two_ranks_start_from_a_file_and_end_with_equal_weights(
+    trained: Path, run: Run, tmp_path: Path, load: Load, same: Same
+) -> None:
     folder = tmp_path / "ranks"
     each = "+run:\n- \"$torch.save(@pretext.state_dict(), @ckpt_dir + '/rank%d.pt' % @rank)\"\n"
     run(

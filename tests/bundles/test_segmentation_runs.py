@@ -23,6 +23,8 @@ from custom_components.data.phantoms import write_phantoms
 from custom_components.transfer import read_card
 
 pytestmark = pytest.mark.slow
+Load = Callable[[Path], dict[str, Any]]
+Same = Callable[[Any, Any], bool]
 Run = Callable[..., ConfigWorkflow]
 Folder = Callable[[str], Path]
 
@@ -79,21 +81,6 @@ def view(name: str) -> dict[str, Any]:
 
 def places(data: Path, out: Path) -> dict[str, str]:
     return {"dataset_dir": str(data), "ckpt_dir": str(out / "models"), "output_dir": str(out / "eval")}
-
-
-def load(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=True)
-
-
-def same(first: Any, second: Any) -> bool:
-    """Equality of nested states, tensors bit by bit."""
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
-    return bool(first == second)
 
 
 def voxels(path: Path) -> np.ndarray:
@@ -168,7 +155,9 @@ def pretrained(data: Folder, run_bundle: Run, tmp_path_factory: pytest.TempPathF
 
 
 @every_bundle
-def test_training_leaves_weights_a_card_and_a_resume_point(name: str, trained: Folder, build_bundle: Run) -> None:
+def test_training_leaves_weights_a_card_and_a_resume_point(
+    name: str, trained: Folder, build_bundle: Run, load: Load
+) -> None:
     models = trained(name) / "models"
     parser = build_bundle(name, ["train.yaml", "smoke.yaml"], **view(name), **FEATURES).parser
     parser.get_parsed_content("network_def").load_state_dict(load(models / "model.pt"), strict=True)
@@ -234,7 +223,7 @@ def test_evaluation_scores_each_name_as_counted_from_mask_and_label_file(
 
 @every_bundle
 def test_fine_tuning_starts_from_all_that_its_own_task_layer_pretrained(
-    name: str, data: Folder, pretrained: Folder, run_bundle: Run, tmp_path: Path
+    name: str, data: Folder, pretrained: Folder, run_bundle: Run, tmp_path: Path, load: Load, same: Same
 ) -> None:
     weights = pretrained(name)
     start = tmp_path / "start.pt"
@@ -290,7 +279,7 @@ def test_every_network_takes_the_shipped_window_at_its_shipped_size(
     ],
 )
 def test_a_network_layer_trains_and_segments(
-    name: str, layer: str, data: Folder, run_bundle: Run, tmp_path: Path
+    name: str, layer: str, data: Folder, run_bundle: Run, tmp_path: Path, load: Load
 ) -> None:
     override = {**view(name), **SMALL[layer]}
     keep = tmp_path / "keep.yaml"
@@ -316,7 +305,9 @@ def test_a_network_layer_trains_and_segments(
 
 
 @pytest.mark.parametrize("name", ["seg_brats", "seg_msd_liver"])
-def test_two_epochs_and_two_resumed_equal_four(name: str, data: Folder, run_bundle: Run, tmp_path: Path) -> None:
+def test_two_epochs_and_two_resumed_equal_four(
+    name: str, data: Folder, run_bundle: Run, tmp_path: Path, load: Load, same: Same
+) -> None:
     for folder, parts in (("halves", [(2, []), (4, ["resume.yaml"])]), ("whole", [(4, [])])):
         for epochs, layers in parts:
             override = {**view(name), **FEATURES, **places(data(name), tmp_path / folder)}
@@ -331,7 +322,13 @@ def test_two_epochs_and_two_resumed_equal_four(name: str, data: Folder, run_bund
 
 @pytest.mark.parametrize(("name", "layers"), [("seg_brats", ["unetr.yaml"]), ("seg_msd_hippocampus", [])])
 def test_two_ranks_train_one_network(
-    name: str, layers: list[str], data: Folder, torchrun_bundle: Callable[..., None], tmp_path: Path
+    name: str,
+    layers: list[str],
+    data: Folder,
+    torchrun_bundle: Callable[..., None],
+    tmp_path: Path,
+    load: Load,
+    same: Same,
 ) -> None:
     keep = tmp_path / "keep.yaml"  # what each rank starts from, and ends with
     save = "\"$torch.save(@network_def.state_dict(), '{}/{}%d.pt' % @rank)\""

@@ -130,6 +130,33 @@ def test_folders_of_single_sequences_are_no_brats(tmp_path: Path) -> None:
     assert len(scan(tmp_path).unlabelled) == 3
 
 
+def test_a_hospitals_folder_with_one_complete_case_is_single_volumes(tmp_path: Path) -> None:
+    write_case(tmp_path, "P1", "_", (*OLD, "seg"))
+    assert len(scan(tmp_path).labelled) == 1  # all its cases are complete
+    write_case(tmp_path, "P2", "_", ("t1",))
+    layout = scan(tmp_path)
+    assert layout.labelled == []
+    assert len(layout.unlabelled) == 5  # the label map is no image
+    assert layout.meta["channels"] == []
+    assert len(load_datalist(tmp_path, "unlabelled")) == 5
+
+
+def test_a_hospitals_case_with_two_files_of_one_sequence_is_single_volumes(tmp_path: Path) -> None:
+    write_case(tmp_path, "P1", "_", OLD)
+    write_case(tmp_path, "P2", "_", OLD)
+    (tmp_path / "P2" / "P2_t1.nii").write_bytes(b"x")
+    assert [len(item["image"]) == 4 for item in scan(tmp_path).unlabelled] == [False] * 9
+
+
+@pytest.mark.parametrize("name", ["BraTS2021_00000", "brats_7", "BRATS-GLI-00000-000"])
+def test_an_incomplete_case_named_brats_is_refused_beside_any_other(tmp_path: Path, name: str) -> None:
+    write_case(tmp_path, "A1", "_", ("t1",))
+    write_case(tmp_path, "P1", "_", OLD)
+    write_case(tmp_path, name, "_", OLD[1:])
+    with pytest.raises(ValueError, match=f"case {name} has no FLAIR"):
+        scan(tmp_path)
+
+
 @pytest.mark.parametrize("release", list(RELEASES))
 def test_a_list_is_written_relative_split_by_case_and_read_again(tmp_path: Path, release: str) -> None:
     cases = write_release(tmp_path / "training", release, labelled=10, unlabelled=2)

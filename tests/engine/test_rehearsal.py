@@ -10,24 +10,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import CacheDataset, DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import IgniteMetricHandler, ValidationHandler, from_engine
 from monai.inferers import SlidingWindowInferer
 from monai.metrics import DiceMetric
 from monai.networks.nets import BasicUNet
-from monai.transforms import AsDiscreted, Compose, LoadImaged, RandShiftIntensityd, Spacingd, SpatialPadd
+from monai.transforms import AsDiscreted, Compose, Lambda, LoadImaged, RandShiftIntensityd, Spacingd, SpatialPadd
 from torch import nn
 
+from custom_components.data.phantoms import write_phantoms
 from custom_components.engine import rehearsal, rehearse_validation
 from custom_components.engine.rehearsal import largest_case
 from custom_components.handlers import ReseedEachEpoch
 
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "seg_msd_spleen"
 DECIDE = Compose([AsDiscreted("pred", argmax=True)])
 SPACING = (2.0, 2.0, 2.0)
 COARSER = "choose a coarser spacing (now [2.0, 2.0, 2.0] mm)"
@@ -308,6 +312,69 @@ def test_without_cases_or_switched_off_nothing_runs(items: list[dict[str, Any]])
     rehearse_validation(evaluator_of(Dataset([], preprocessing()), inferer), DECIDE, SPACING)
     rehearse_validation(evaluator_of(Dataset(items, preprocessing()), inferer), DECIDE, SPACING, enabled=False)
     assert inferer.seen == []
+
+
+def test_a_config_builds_the_training_dataset_before_the_rehearsal(items: list[dict[str, Any]]) -> None:
+    order: list[str] = []
+
+    class Validation(Recorder):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            order.append("validation")
+            return super().__call__(*args, **kwargs)
+
+    def load(item: dict[str, Any]) -> dict[str, Any]:
+        order.append("training case")
+        return item
+
+    cached = {
+        "_target_": "CacheDataset",
+        "data": items,
+        "transform": Lambda(load),
+        "num_workers": 0,
+        "progress": False,
+    }
+    evaluator = evaluator_of(Dataset(items, preprocessing()), Validation())
+    rehearsal_entry = {"evaluator": evaluator, "postprocessing": DECIDE, "spacing": SPACING}
+    rehearsal_entry |= {
+        "_target_": "custom_components.engine.rehearse_validation",
+        "train_dataset": "@train#dataset",
+    }
+    ConfigParser({"rehearsal": rehearsal_entry, "train": {"dataset": cached}}).get_parsed_content("rehearsal")
+    assert order == ["training case"] * len(items) + ["validation"]
+
+
+def test_the_shipped_evaluation_is_rehearsed_on_the_files_own_grid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, seen = tmp_path / "data", []
+    write_phantoms(data, "spleen_ct", size="tiny", training=1, validation=2, progress=False)
+    files = [str(BUNDLE / "configs" / name) for name in ("train.yaml", "smoke.yaml", "evaluate.yaml")]
+    override = {"bundle_root": str(BUNDLE), "dataset_dir": str(data), "output_dir": str(tmp_path / "eval")}
+    override |= {"ckpt_dir": str(tmp_path / "none"), "spacing": [8.0] * 3, "roi_size": [32] * 3}
+    override |= {"device": torch.device("cpu"), "amp": False, "architecture#features": [4, 4, 8, 8, 16, 4]}
+    parser = ConfigWorkflow(files, workflow_type="train", logging_file=False, **override).parser
+    evaluator, postprocessing = (
+        parser.get_parsed_content(f"validate#{key}") for key in ("evaluator", "postprocessing")
+    )
+
+    def note(sample: dict[str, Any]) -> dict[str, Any]:
+        sample = postprocessing(sample)
+        seen.append((sample["pred"].shape, sample["label"].shape))
+        return sample
+
+    capsys.readouterr()
+    rehearse_validation(evaluator, note, [8.0] * 3)
+    told = capsys.readouterr().out.strip().splitlines()
+    items = evaluator.data_loader.dataset.data
+    case = items[largest_case(items, [8.0] * 3)[0]]
+    shape = (1, *nib.load(case["image"]).shape)
+    assert seen == [(shape, shape)]
+    assert len(told) == 1
+    assert told[0].startswith(f"rehearsed validation on its largest case, {case['image']}: ")
+    parser.get_parsed_content("rehearsal")
+    assert capsys.readouterr().out.split(" voxels, ")[0] == told[0].split(" voxels, ")[0]
+    assert not (tmp_path / "eval").exists()
+    assert not (tmp_path / "none").exists()
 
 
 def _one_rank(rank: int, folder: str, items: list[dict[str, Any]]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -13,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from custom_components.data.atomic import PARTIAL, write_atomically
+
 from .cases import KINDS, SIZES, Case, check_choice, check_count, make_case
 from .picture import save_pictures
 
 #: Sections of a data list and the share of cases that each gets when no number is given.
 SHARES = {"training": 0.25, "validation": 0.1, "test": 0.15, "unlabelled": 0.5}
 _PICTURED = 5
-_OURS = re.compile(rf"^\.?(tmp_)?((({'|'.join(KINDS)})_\d+\.nii\.gz)|datalist\.json|phantoms\.png)$")
+_OURS = re.compile(rf"^({re.escape(PARTIAL)})?((({'|'.join(KINDS)})_\d+\.nii\.gz)|datalist\.json|phantoms\.png)$")
 
 
 def split_counts(cases: int | None, given: dict[str, int | None]) -> dict[str, int]:
@@ -109,7 +110,7 @@ def write_phantoms(
         sections[section].append(_write_case(folder, f"{kind}_{index:03d}.nii.gz", case, labelled))
         if len(pictured) < _PICTURED:
             pictured.append((f"{kind}_{index:03d} ({section})", case, labelled))
-    _atomically(folder / "phantoms.png", lambda path: save_pictures(pictured, path))
+    write_atomically(folder / "phantoms.png", lambda path: save_pictures(pictured, path))
     row = KINDS[kind]
     listed = {
         "name": f"phantoms {kind} {size}",
@@ -119,7 +120,7 @@ def write_phantoms(
         **{name: sections[name] for name in ("unlabelled", "training", "validation", "test")},
     }
     datalist = folder / "datalist.json"
-    _atomically(datalist, lambda path: path.write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8"))
+    write_atomically(datalist, lambda path: path.write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8"))
     return datalist
 
 
@@ -138,17 +139,7 @@ def _save_nifti(path: Path, array: NDArray[np.generic], affine: NDArray[np.float
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _atomically(path, lambda temporary: nib.save(image, temporary))
-
-
-def _atomically(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".tmp_{path.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, lambda temporary: nib.save(image, temporary))
 
 
 def _make_free(folder: Path, overwrite: bool) -> None:
