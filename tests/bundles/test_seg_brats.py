@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -334,3 +335,23 @@ def test_case_folders_are_listed_trained_on_and_scored(folder: Path, run_bundle:
     assert [int(row["label_voxels"]) for row in rows] == counts
     case = Path(listed["validation"][0]["label"]).parent.name
     assert all(row["case"] == case for row in rows)
+
+
+def test_the_loss_is_dice_and_binary_cross_entropy_of_every_region(build_bundle: Run) -> None:
+    made = build_bundle("seg_brats", ["train.yaml"])
+    made.initialize()
+    loss = made.parser.get_parsed_content("loss")
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 3, 5, generator=generator)
+    target = (torch.rand(2, 3, 4, 3, 5, generator=generator) > 0.6).float()
+    dice, entropy = [], []
+    for case in range(2):
+        for region in range(3):
+            p, t = torch.sigmoid(logits[case, region]), target[case, region]
+            dice.append(1 - (2 * (p * t).sum() + 1e-5) / (p.sum() + t.sum() + 1e-5))
+            entropy += [
+                -math.log(p[where] if t[where] else 1 - p[where])
+                for where in itertools.product(*(range(side) for side in p.shape))
+            ]
+    expected = sum(dice) / len(dice) + sum(entropy) / len(entropy)
+    assert float(loss(logits, target)) == pytest.approx(float(expected), abs=1e-5)

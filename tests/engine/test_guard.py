@@ -18,6 +18,7 @@ from monai.networks.nets import BasicUNet
 from custom_components.data import load_datalist, prepare_datalist
 from custom_components.engine.guard import guard_pretraining, guard_segmentation
 from custom_components.engine.guard_inference import guard_inference
+from custom_components.transfer import write_card
 
 FEATURES = (4, 4, 4, 4, 4, 4)
 
@@ -415,3 +416,17 @@ def test_in_a_bundle_a_finding_is_the_last_line(tmp_path: Path, words: tuple[str
     status, lines = _bundle_run(tmp_path, *words)
     assert status == 1
     assert lines[-1].startswith(last)
+
+
+@pytest.mark.parametrize("guard", [pretraining, segmentation])
+def test_weights_that_learned_the_channels_in_another_order_are_refused(brats: Path, guard: object) -> None:
+    weights = brats.parent / "pretrained.pt"
+    torch.save(network(4, 4).state_dict(), weights)
+    write_card(weights, {"view": {"channels": ["T1", "FLAIR", "T1ce", "T2"]}})
+    changes = brats_changes(pretrained=str(weights))
+    if guard is pretraining:
+        kept = ("in_channels", "channels", "pretrained")
+        changes = {name: changes[name] for name in kept} | {"network": network(4, 4)}
+    message = refusal(guard, brats, **changes)
+    assert "the card of" in message
+    assert "T1, FLAIR, T1ce, T2: in another order than FLAIR, T1, T1ce, T2" in message
