@@ -7,13 +7,11 @@ import configparser
 import hashlib
 import json
 import re
-import shlex
 import sys
 from importlib.metadata import packages_distributions
 
 import yaml
 from bundle_checks import Packed, at, check, want
-from monai.bundle.workflows import ConfigWorkflow
 from package_files import LARGE, SUMS
 
 REQUIRED = (
@@ -27,15 +25,6 @@ REQUIRED = (
     "docs/data_license.txt",
     "custom_components/__init__.py",
     SUMS,
-)
-SECTIONS = (
-    "Model overview",
-    "Data",
-    "Training configuration",
-    "Performance",
-    "MONAI bundle commands",
-    "References",
-    "License",
 )
 #: The roots that machines' own folders have. An id such as ``@root + '/eval'`` begins with none of them.
 MACHINE = r"(?<![\w.)}*~@/])/(?:home|root|Users|mnt|media|tmp|var|opt|usr|etc|srv|scratch|workspace|Volumes)/[\w.]"
@@ -143,48 +132,6 @@ def logging_conf(packed: Packed) -> str:
     odd = [kind for kind in kinds if kind not in known and not kind.startswith("handlers.")]
     want(kinds and not odd, ", ".join(odd or kinds) or "no handler", "handlers of the standard library")
     return ", ".join(kinds)
-
-
-@check("README sections", "files")
-def readme_sections(packed: Packed) -> str:
-    heads = [head.strip().lower() for head in re.findall(r"^#+ (.*)$", packed.readme, re.MULTILINE)]
-    missing = [section for section in SECTIONS if section.lower() not in heads]
-    want(not missing, f"no {', '.join(missing)}", "the zoo's sections")
-    return ""
-
-
-def bundle_commands(readme: str) -> list[list[str]]:
-    """Words of every ``monai.bundle run`` command in the bash blocks."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [shlex.split(line) for line in lines if "monai.bundle run" in line]
-
-
-@check("README commands", "files")
-def readme_commands(packed: Packed) -> str:
-    commands = bundle_commands(packed.readme)
-    want(commands, "no command", "monai.bundle run commands in bash blocks")
-    known = set(ConfigWorkflow.__init__.__annotations__) | {"run_id", "config_file", "args_file"}
-    for words in commands:
-        given = words[words.index("--config_file") + 1]
-        files = [file.rpartition("bundles/") for file in (ast.literal_eval(given) if "[" in given else [given])]
-        names = [re.fullmatch(r"(\w+)/configs/(\w+)\.yaml", file) for _, _, file in files]
-        owners = {name[1] if name else given for name in names}
-        want(len(owners) == 1 and owners <= {packed.name, *packed.others}, given, "configs of one bundle")
-        if owners != {packed.name}:
-            continue  # another bundle's, whose README is checked with it
-        config = packed.config(*(name[2] for name in names if name))
-        keys = [word[2:] for word in words[words.index("monai.bundle") :] if word.startswith("--")]
-        unknown = [key for key in keys if key not in known and not has(config, key)]
-        want(not unknown, f"--{', --'.join(unknown)}", f"keys of {given}")
-    return f"{len(commands)} commands"
-
-
-def has(config: object, key: str) -> bool:
-    """Whether an id exists, null included."""
-    head, _, last = key.replace("::", "#").rpartition("#")
-    parent = at(config, head) if head else config
-    return isinstance(parent, dict) and last in parent
 
 
 @check("imports are named in metadata", "files")

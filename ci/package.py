@@ -2,9 +2,9 @@
 
     python ci/package.py [BUNDLE ...] --out DIR [--layer NAME.yaml ...] [--weights FILE]
 
-Writes ``DIR/<name>/`` and ``DIR/<name>_v<version>.zip``, which holds that one folder. The same tree gives the same
-bytes at any place and time. ``SHA256SUMS`` lists what was written: only a folder that still is what it says is
-ever replaced.
+Writes ``DIR/<name>/`` and ``DIR/<name>_v<version>.zip``, which holds that one folder. The commands of its README
+run from inside it. The same tree gives the same bytes at any place and time. ``SHA256SUMS`` lists what was
+written: only a folder that still is what it says is ever replaced.
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ from bundle_checks import CHECKS, GROUPS, HEAVY, selected
 from package import package
 from package_files import ROOT, all_bundles, find_bundle
 
-MODULES = [f"checks_{name}" for name in ("files", "metadata", "configs", "workflows", "label", "network")]
+MODULES = [
+    f"checks_{name}" for name in ("files", "readme", "metadata", "configs", "workflows", "label", "network")
+]
 #: What results may depend on; the report gives their versions.
 PACKAGES = ("monai", "torch", "numpy", "onnx", "onnxscript", "onnxruntime")
 HELP = {

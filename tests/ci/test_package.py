@@ -98,6 +98,53 @@ def test_the_zip_holds_one_folder_named_as_the_bundle(packing, tree, tmp_path):
     assert str(tmp_path).encode() not in archive.read_bytes()
 
 
+def test_the_readme_of_a_package_speaks_of_its_own_folder(packing, tree, tmp_path):
+    given = tree("here")
+    text = (given / "bundles" / BUNDLE / "docs" / "README.md").read_text()
+    folder, _ = pack(packing, given, tmp_path / "out")
+    packed = (folder / "docs" / "README.md").read_text()
+    assert packed.count("From this folder, with the packages that `configs/metadata.json` pins installed") == 1
+    assert "repository root" not in packed
+    assert "bundles/" not in packed
+    assert "docs/monai_label.md" not in packed
+    assert f"start_server --app APPS/monaibundle --studies STUDIES --conf models {BUNDLE} " in packed
+    assert len(packed.splitlines()) == len(text.splitlines())
+    assert packed.count("--bundle_root . ") == text.count(f"--bundle_root bundles/{BUNDLE} ") > 3
+    touched = ("configs/", "--bundle_root", "From this folder", "**MONAI Label.**")
+    changed = [line for line in packed.splitlines() if line not in text.splitlines()]
+    assert [line for line in changed if not any(word in line for word in touched)] == []
+
+
+def test_readme_paths_are_those_seen_from_the_bundle(packing):
+    import package_files
+
+    given = (
+        "From the repository root. `bundles/seg_a/configs/x.yaml` --bundle_root bundles/seg_a, bundles/seg_ab/m"
+    )
+    given += " my/bundles/seg_a/x --logdir bundles/seg_a/eval, `bundles/pretrain/models/*.pt` in bundles/pretrain"
+    packed = package_files.packed_readme("seg_a", given.encode()).decode()
+    assert packed.startswith(package_files.FROM_FOLDER)
+    assert packed.removeprefix(package_files.FROM_FOLDER) == (
+        " `configs/x.yaml` --bundle_root ., ../seg_ab/m"
+        " my/bundles/seg_a/x --logdir eval, `../pretrain/models/*.pt` in ../pretrain"
+    )
+
+
+@pytest.mark.parametrize("sentence", ["", "From here.", "From the repository root. From the repository root."])
+def test_a_readme_that_does_not_say_once_where_its_commands_run_is_refused(packing, tree, tmp_path, sentence):
+    given = tree("here")
+    readme = given / "bundles" / BUNDLE / "docs" / "README.md"
+    marker = "From the repository root, after `pip install -e .`."
+    assert marker in readme.read_text()
+    readme.write_text(readme.read_text().replace(marker, sentence))
+    with pytest.raises(
+        ValueError, match=rf"^{BUNDLE}: docs/README\.md has [02] sentences.*repository root"
+    ) as told:
+        pack(packing, given, tmp_path / "out")
+    assert len(str(told.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_yaml_is_copied_as_it_is_and_json_says_the_same(packing, tree, tmp_path):
     given = tree("here")
     folder, _ = pack(packing, given, tmp_path / "out")

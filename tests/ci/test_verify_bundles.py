@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,69 +14,14 @@ BUNDLES = sorted(path.parent.name for path in (ROOT / "bundles").glob("*/configs
 #: The bundle that is broken in one way at a time.
 SAMPLE = "seg_btcv"
 TRAIN, INFERENCE, META = "configs/train.json", "configs/inference.json", "configs/metadata.json"
-#: Checks that ask for a process of their own, and those that run the network: slow tests below.
-ISOLATED = ("multi_gpu_train properties", "own copy of custom_components", "ends in one line without data")
-
-
-@pytest.fixture(scope="module")
-def ci():
-    """The modules of ci/."""
-    sys.path.insert(0, str(ROOT / "ci"))
-    try:
-        import bundle_checks
-        import checks_metadata
-        import package
-        import verify_bundles
-
-        verify_bundles.load_checks()
-        yield SimpleNamespace(
-            checks=bundle_checks, metadata=checks_metadata, package=package, verify=verify_bundles
-        )
-    finally:
-        sys.path.remove(str(ROOT / "ci"))
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before():
-    """A bundle's logging.conf is applied when its workflow is made."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-
-
-@pytest.fixture(scope="module")
-def schema(ci, tmp_path_factory):
-    """A schema file, so that no test asks the internet."""
-    file = tmp_path_factory.mktemp("schema") / "schema.json"
-    file.write_text(json.dumps(ci.metadata.own_schema()))
-    return file
-
-
-@pytest.fixture(scope="module")
-def packages(ci, tmp_path_factory):
-    """``packages(name)``: the folder of a packed bundle; made once."""
-    out = tmp_path_factory.mktemp("packed")
-
-    def packed(name):
-        if not (out / name).is_dir():
-            ci.package.package(ROOT / "bundles" / name, out)
-        return out / name
-
-    return packed
-
-
-@pytest.fixture
-def run(ci, schema, tmp_path):
-    """``run(root, names, others)``: results of checks on a packed folder, in this process."""
-
-    def checked(root, names, others=tuple(BUNDLES)):
-        (tmp_path / "scratch").mkdir(exist_ok=True)
-        words = [str(ROOT)]
-        packed = ci.checks.Packed(root, list(others), tmp_path / "scratch", schema, words)
-        return list(ci.checks.run_checks(packed, names))
-
-    return checked
+#: Checks that ask for a process of their own: slow tests below.
+ISOLATED = (
+    "multi_gpu_train properties",
+    "own copy of custom_components",
+    "ends in one line without data",
+    "README commands run",
+)
+README = "docs/README.md"
 
 
 def names_of(ci, *groups):
@@ -183,12 +123,14 @@ BROKEN = [
     ("no machine's paths", put_text("configs/resume.yaml", None, f"x: {ROOT}/list.json"), "resume.yaml:1"),
     ("logging.conf", put_text("configs/logging.conf", "StreamHandler", "rich.RichHandler"), "rich.RichHandler"),
     ("README sections", put_text("docs/README.md", "## Data\n", "## Volumes\n"), "no Data"),
-    ("README commands", put_text("docs/README.md", "--dataset_dir", "--data_dir"), "--data_dir"),
-    (
-        "README commands",
-        put_text("docs/README.md", "configs/segresnet.yaml", "configs/seg.yaml"),
-        "configs/seg.yaml",
-    ),
+    ("README is filled in", put_text(README, "## Data\n", "## Data\n@RESULT@"), "@RESULT@ in docs/README.md"),
+    ("README is filled in", put_text(README, "--bundle_root .", "--bundle_root bundles/seg_btcv"), "bundles/seg"),
+    ("README is filled in", put_text("docs/data_license.txt", None, "see docs/monai_label.md"), "monai_label"),
+    ("README commands", put_text(README, "--dataset_dir", "--data_dir"), "--data_dir"),
+    ("README commands", put_text(README, "configs/segresnet.yaml", "configs/seg.yaml"), "no configs/seg.yaml"),
+    ("README commands", put_text(README, "../pretrain_hybridmim/configs", "../pretrain/configs"), "../pretrain/"),
+    ("README commands", put_text(README, "configs/train.yaml", "train.yaml"), "configs of one bundle"),
+    ("README commands", put_text(README, "--bundle_root . ", "--bundle_root .. "), "--bundle_root .. for"),
     ("imports are named in metadata", put(META, "required_packages_version/nibabel", ...), "nibabel"),
     ("metadata keys", put(META, "copyright", ...), "copyright"),
     ("metadata keys", put(META, "schema", "https://example.org/schema.json"), "example.org"),
@@ -257,6 +199,23 @@ def test_a_check_fails_on_what_it_is_for(packages, run, tmp_path, name, breakage
     assert len(result.note.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("../pretrain_hybridmim/configs/task_brats.yaml", "../pretrain_hybridmim/configs/task.yaml", "task.yaml"),
+        ("../pretrain_hybridmim --dataset_dir", "../pretrain_hybridmim --label_names", "--label_names"),
+    ],
+)
+def test_commands_of_a_bundle_packed_beside_are_checked_too(packages, run, tmp_path, old, new, told):
+    for name in ("seg_brats", "pretrain_hybridmim"):
+        shutil.copytree(packages(name), tmp_path / name)
+    (before,) = run(tmp_path / "seg_brats", ["README commands"])
+    put_text(README, old, new)(tmp_path / "seg_brats")
+    (after,) = run(tmp_path / "seg_brats", ["README commands"])
+    assert (before.ok, after.ok) == (True, False)
+    assert told in after.note
+
+
 @pytest.mark.parametrize("name", ["seg_btcv_v2", "Seg", "seg"])
 def test_a_name_that_corrupts_listings_fails(packages, run, tmp_path, name):
     root = Path(shutil.copytree(packages(SAMPLE), tmp_path / name))
@@ -275,31 +234,16 @@ def test_an_unknown_check_or_bundle_is_named_in_one_line(ci):
             ci.verify.main(words)
 
 
-# --- as the command does it: a process of its own, exports --------------------------------------------------
-
-
-def command(*words):
-    line = [sys.executable, str(ROOT / "ci" / "verify_bundles.py"), *words]
-    return subprocess.run(line, capture_output=True, text=True, timeout=560, check=False)
+# --- as the command does it: in processes of their own ------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_all_bundles_pass_but_for_exports_as_packed(tmp_path):
+def test_all_bundles_pass_but_for_exports_as_packed(command, tmp_path):
     done = command("--skip-exports", "--report", str(tmp_path / "report.json"))
     report = json.loads((tmp_path / "report.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(report["bundles"]) == BUNDLES
     assert report["failed"] == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("bundle", BUNDLES)
-def test_a_small_network_loads_runs_and_is_exported(bundle):
-    """The shipped bundle with its smoke layer merged in: every check, exports included."""
-    done = command(bundle, "--layer", "smoke.yaml")
-    assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("monai.bundle.load", "inference runs", "ckpt_export", "onnx_export"):
-        assert f"ok   {name}" in done.stdout
 
 
 @pytest.mark.slow
@@ -316,24 +260,17 @@ def test_a_package_without_its_own_code_fails_in_a_process_of_its_own(ci, packag
 
 
 @pytest.mark.slow
-def test_network_checks_fail_on_nested_weights_and_on_other_outputs(ci, run, tmp_path):
-    root, _ = ci.package.package(ROOT / "bundles" / SAMPLE, tmp_path / "packed", layers=["smoke.yaml"])
-    put(META, f"{PRED}/num_channels", 13)(root)
-    assert [result.ok for result in run(root, ["verify_net_in_out", "one tensor out"])] == [False, True]
-    (root / "models").mkdir()
-    torch.save({"model": {"weight": torch.zeros(1)}}, root / "models" / "model.pt")
-    shutil.rmtree(tmp_path / "scratch")
-    names = ["model.pt is a flat state dict", "monai.bundle.load", "inference runs", "one tensor out"]
-    assert not any(result.ok for result in run(root, names))
-
-
-@pytest.mark.slow
-def test_an_export_that_differs_from_the_eager_network_fails(ci, run, tmp_path, monkeypatch):
-    import checks_network
-
-    root, _ = ci.package.package(ROOT / "bundles" / SAMPLE, tmp_path / "packed", layers=["smoke.yaml"])
-    eager = checks_network.eager
-    monkeypatch.setattr(checks_network, "eager", lambda packed: (eager(packed)[0], eager(packed)[1] * 1.01))
-    results = run(root, ["ckpt_export (TorchScript)", "onnx_export (ONNX)"])
-    assert [result.ok for result in results] == [False, False]
-    assert all("of the largest value" in result.note for result in results)
+@pytest.mark.parametrize(
+    ("breakage", "told"),
+    [
+        (put("configs/inference.yaml", "run", ["$print('no guard')"]), "found 0, "),
+        (put_text("configs/train.yaml", "custom_components.", "own_components."), "own_components"),
+        (put_text("custom_components/__main__.py", "datalist", "data_list"), "its help"),
+    ],
+)
+def test_a_readme_whose_commands_do_not_run_fails(packages, run, tmp_path, breakage, told):
+    root = Path(shutil.copytree(packages(SAMPLE), tmp_path / SAMPLE))
+    breakage(root)
+    (result,) = run(root, ["README commands run"])
+    assert not result.ok
+    assert told in result.note
