@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from package_files import SUMS, Files, all_bundles, collect, find_bundle
+from package_layers import check_weights
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 HELP = {
@@ -130,6 +131,8 @@ def main(argv: list[str] | None = None) -> None:
         bundles = [find_bundle(name) for name in given.bundles] or all_bundles()
         if len(bundles) > 1 and given.weights:
             raise ValueError(f"--weights {given.weights} is for one bundle; {len(bundles)} are to be packed")
+        if given.weights and given.weights.is_file():
+            check_weights(bundles[0], given.layer, given.weights)
         for bundle in bundles:
             options = {"layers": given.layer, "weights": given.weights, "allow_large": given.allow_large}
             for path in package(bundle, given.out, given.overwrite, **options):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from monai.bundle.config_parser import ConfigParser
 
@@ -83,3 +84,28 @@ def fitted_metadata(metadata: bytes, inference: dict[str, Any]) -> bytes:
         side["num_channels"] = len(outputs)
         side["channel_def"] = {str(number): name for number, name in enumerate(names)}
     return metadata if content == json.loads(metadata) else as_json(content)
+
+
+def check_weights(bundle: Path, layers: list[str], weights: Path) -> None:
+    """Compare a weights file with the network of the packed inference config.
+
+    `monai.bundle.load` takes what fits and leaves the rest random, so weights of another layer must end here.
+
+    Raises:
+        ValueError: for a file that cannot be read, and for tensors that are missing or of another shape.
+    """
+    parser = ConfigParser(merged_config(bundle, "inference", layers)[0])
+    parser.parse()
+    own = parser.get_parsed_content("network_def").state_dict()
+    try:
+        given = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a different class for each kind of damage
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"--weights {weights} cannot be read: {reason}") from None
+    wrong = [key for key, value in own.items() if key not in given or given[key].shape != value.shape]
+    if wrong:
+        with_layers = f" with {', '.join(layers)}" if layers else ""
+        raise ValueError(
+            f"--weights {weights} do not fit {bundle.name}{with_layers}: {len(wrong)} of {len(own)} tensors differ"
+            f" ({', '.join(wrong[:3])}); pack the layers they were trained with (--layer)"
+        )

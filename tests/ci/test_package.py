@@ -12,8 +12,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from monai.bundle import ConfigParser
+from monai.networks.nets import BasicUNet
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = "seg_btcv"
@@ -208,6 +210,22 @@ def test_given_weights_come_with_their_card(packing, tree, tmp_path):
     assert (folder / "models" / "model.card.json").read_text() == "{}"
     with pytest.raises(ValueError, match=r"none\.pt does not exist"):
         pack(packing, tree("there"), tmp_path / "out_2", weights=tmp_path / "none.pt")
+
+
+def test_the_command_refuses_weights_of_another_network(packing, tmp_path):
+    small = {"spatial_dims": 3, "in_channels": 1, "out_channels": 3, "features": (16, 16, 32, 64, 128, 16)}
+    torch.save(BasicUNet(**small).state_dict(), tmp_path / "small.pt")
+    (tmp_path / "damaged.pt").write_bytes(b"weights")
+    words = ["seg_msd_liver", "--out", str(tmp_path / "out"), "--weights"]
+    with pytest.raises(
+        SystemExit, match=r"error: --weights .*small\.pt do not fit seg_msd_liver: 81 of 82 .*--layer"
+    ):
+        packing.main([*words, str(tmp_path / "small.pt")])
+    with pytest.raises(SystemExit, match=r"error: --weights .*damaged\.pt cannot be read"):
+        packing.main([*words, str(tmp_path / "damaged.pt")])
+    assert not (tmp_path / "out").exists()
+    packing.main([*words, str(tmp_path / "small.pt"), "--layer", "smoke.yaml"])
+    assert (tmp_path / "out" / "seg_msd_liver" / "models" / "model.pt").is_file()
 
 
 def test_a_package_without_custom_components_is_refused(packing, tree, tmp_path):
