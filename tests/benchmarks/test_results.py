@@ -1,0 +1,44 @@
+"""Numbers in documents are those of result files, and a result file's split is the one it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from custom_components.data import datalist_hash
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def read(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def items(ids: list[str]) -> list[dict[str, str]]:
+    return [{"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in ids]
+
+
+def row(name: str, scores: dict[str, Any]) -> str:
+    dice = f"{scores['dice_mean']:.3f} ± {scores['dice_sd']:.3f}"
+    distance = f"{scores['hd95_mm_mean']:.2f} ± {scores['hd95_mm_sd']:.2f}"
+    return f"| {name} | {dice} | {distance} | {scores['cases']} |"
+
+
+def test_the_hippocampus_table_is_that_of_its_result_file() -> None:
+    result = read("seg_msd_hippocampus.json")
+    readme = (ROOT / "bundles/seg_msd_hippocampus/docs/README.md").read_text(encoding="utf-8")
+    for name, scores in [*result["classes"].items(), ("mean of both", result["all"])]:
+        assert row(name, scores) in readme
+
+
+def test_the_hippocampus_result_is_of_its_split() -> None:
+    result, split = read("seg_msd_hippocampus.json"), read("seg_msd_hippocampus_split.json")
+    sections = [split[name] for name in ("training", "validation", "test")]
+    assert [len(ids) for ids in sections] == [40, 20, 40]
+    assert len({name for ids in sections for name in ids}) == 100
+    assert result["section"] == "test"
+    assert result["datalist_hash"] == datalist_hash(items(split["test"]))
+    assert result["weights"]["card"]["datalist_hash"] == datalist_hash(items(split["training"]))
+    assert result["seed"] == split["seed"] == 0
