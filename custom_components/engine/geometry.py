@@ -11,27 +11,51 @@ from custom_components.backbones import adapt
 from custom_components.masking import (
     FILLS,
     MODES,
-    check_ratio,
-    check_two_level,
+    MaskMode,
+    Ratio,
     patch_grid,
     patches_per_region,
-    region_grid,
+    ratio_range,
     triple,
 )
 
 Size = int | Sequence[int]
 
+_NEEDED = {
+    "two_level": {"region_size": "in voxels", "region_ratio": "in [0, 1]"},
+    "block": {"block_size": "in voxels"},
+    "foreground": {"foreground_weight": "a number above 0"},
+}
+"""What a way to mask needs, and what is allowed."""
+
 
 def check_masks(
     roi_size: Size,
     patch_size: Size,
-    region_size: Size,
-    mask_ratio: float,
-    region_ratio: float | None,
-    mask_mode: str,
-    fill: str,
+    region_size: Size | None = None,
+    mask_ratio: Ratio = 0.4,
+    region_ratio: float | None = None,
+    mask_mode: str = "two_level",
+    fill: str = "zero",
+    block_size: Size | None = None,
+    foreground_weight: float | None = None,
+    foreground_above: float = 0.0,
 ) -> None:
-    """Check that patches tile the regions, regions the crop, and that the ratios give a mask.
+    """Check that patches tile the regions, regions the crop, and that the mode's parameters give masks.
+
+    What another mode needs is not looked at, but for regions: pretext tasks have them under every mask.
+
+    Args:
+        roi_size: voxels of a crop.
+        patch_size: voxels of a patch.
+        region_size: voxels of a region; None: there are none.
+        mask_ratio: share of patches masked, in [0, 1], or a pair [low, high].
+        region_ratio: share of regions touched, in [0, 1]; used by "two_level".
+        mask_mode: how masks are drawn.
+        fill: what masked voxels become.
+        block_size: voxels of the largest block; used by "block".
+        foreground_weight: preference for foreground, above 0; used by "foreground".
+        foreground_above: intensity over which a voxel is foreground; used by "foreground".
 
     Raises:
         ValueError: naming the keys, what was found and what is allowed.
@@ -40,17 +64,34 @@ def check_masks(
         raise ValueError(f"mask_mode is {mask_mode!r}; allowed: {', '.join(MODES)}")
     if fill not in FILLS:
         raise ValueError(f"fill is {fill!r}; allowed: {', '.join(FILLS)}")
-    check_ratio(mask_ratio, "mask_ratio")
-    within = patches_per_region(region_size, patch_size)
-    roi, region = triple(roi_size, "roi_size"), triple(region_size, "region_size")
+    ratio_range(mask_ratio, "mask_ratio")
+    roi = triple(roi_size, "roi_size")
+    if region_size is not None:
+        _check_tiles(roi, region_size, patch_size)
+    grid = patch_grid(roi, patch_size)
+    parameters = {
+        "region_size": region_size,
+        "region_ratio": region_ratio,
+        "block_size": block_size,
+        "foreground_weight": foreground_weight,
+    }
+    for key, allowed in _NEEDED.get(mask_mode, {}).items():
+        if parameters[key] is None:
+            raise ValueError(f"{key} is missing; mask_mode {mask_mode!r} needs it, {allowed}")
+    sizes = (region_size, region_ratio, block_size)
+    MaskMode(mask_mode, mask_ratio, patch_size, *sizes, foreground_above, foreground_weight).check_grid(grid)
+    if mask_mode == "block" and block_size is not None:
+        block = triple(block_size, "block_size")
+        if any(side > whole for side, whole in zip(block, roi, strict=True)):
+            raise ValueError(f"block_size {block} is larger than roi_size {roi}")
+
+
+def _check_tiles(roi: tuple[int, int, int], region_size: Size, patch_size: Size) -> None:
+    """Refuse regions that patches do not tile, and a crop that regions do not tile."""
+    patches_per_region(region_size, patch_size)
+    region = triple(region_size, "region_size")
     if any(side % part for side, part in zip(roi, region, strict=True)):
         raise ValueError(f"roi_size {roi} is not a multiple of region_size {region}")
-    grid = patch_grid(roi, patch_size)
-    region_grid(grid, within)
-    if mask_mode == "two_level":
-        if region_ratio is None:
-            raise ValueError("region_ratio is missing; mask_mode 'two_level' needs it, in [0, 1]")
-        check_two_level(grid, mask_ratio, region_ratio, within)
 
 
 def check_input(network: nn.Module, roi_size: Size, in_channels: int) -> None:

@@ -12,6 +12,8 @@ from monai.utils.misc import ensure_tuple_rep
 from torch import Tensor
 
 Triple = tuple[int, int, int]
+Ratio = float | Sequence[float]
+"""A share of the patches: a number, or a pair [low, high] that one is drawn from."""
 
 
 def triple(size: int | Sequence[int], name: str = "size") -> Triple:
@@ -52,6 +54,16 @@ def patches_per_region(region_size: int | Sequence[int], patch_size: int | Seque
     return _divide(region, patch, f"region_size {region} is not a multiple of patch_size {patch}.")
 
 
+def patches_per_block(block_size: int | Sequence[int], patch_size: int | Sequence[int]) -> Triple:
+    """Return the number of patches along each axis of the largest block that is masked as a whole.
+
+    Raises:
+        ValueError: when the block is not a multiple of the patch; names both sizes.
+    """
+    block, patch = triple(block_size, "block_size"), triple(patch_size, "patch_size")
+    return _divide(block, patch, f"block_size {block} is not a multiple of patch_size {patch}.")
+
+
 def region_grid(grid: Sequence[int], patches_per_region: int | Sequence[int]) -> Triple:
     """Return the number of regions along each axis of a patch grid.
 
@@ -80,6 +92,24 @@ def check_ratio(ratio: float, name: str = "ratio") -> None:
     """
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio <= 1:
         raise ValueError(f"{name} must be a number in [0, 1], found {ratio!r}.")
+
+
+def ratio_range(ratio: Ratio, name: str = "mask_ratio") -> tuple[float, float]:
+    """Return the lowest and the highest value of a ratio; a number is both.
+
+    Raises:
+        ValueError: with the name, what was found and what is allowed.
+    """
+    if not isinstance(ratio, (list, tuple)):
+        check_ratio(ratio, name)  # type: ignore[arg-type]  # other sequences are refused there
+        return ratio, ratio  # type: ignore[return-value]
+    if len(ratio) != 2:
+        raise ValueError(f"{name} must be a number in [0, 1] or a pair [low, high] of them, found {ratio!r}.")
+    for end, which in zip(ratio, ("low", "high"), strict=True):
+        check_ratio(end, f"{name} [low, high]: {which}")
+    if ratio[0] > ratio[1]:
+        raise ValueError(f"{name} [low, high] must have low <= high, found {ratio!r}.")
+    return ratio[0], ratio[1]
 
 
 def flatten_grid(t: Tensor) -> Tensor:
@@ -124,3 +154,14 @@ def valid_patches(valid: Tensor, patch_size: int | Sequence[int]) -> Tensor:
     (pd, ph, pw), (gd, gh, gw) = triple(patch_size), patch_grid(valid.shape[2:], patch_size)
     # axes: B, 1, gd, pd, gh, ph, gw, pw -> any over the voxels of a patch
     return valid.bool().reshape(valid.shape[0], 1, gd, pd, gh, ph, gw, pw).any(dim=7).any(dim=5).any(dim=3)
+
+
+def patch_sums(t: Tensor, patch_size: int | Sequence[int]) -> Tensor:
+    """Sum within each patch: ``(B, C, D, H, W)`` to ``(B, C, gd, gh, gw)``; of bool, the count (long).
+
+    Raises:
+        ValueError: when an axis is not a multiple of the patch.
+    """
+    (pd, ph, pw), (gd, gh, gw) = triple(patch_size, "patch_size"), patch_grid(t.shape[2:], patch_size)
+    # axes: B, C, gd, pd, gh, ph, gw, pw -> the sum over the voxels of a patch
+    return t.reshape(*t.shape[:2], gd, pd, gh, ph, gw, pw).sum(dim=(3, 5, 7))

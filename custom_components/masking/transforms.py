@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform, RandomizableTransform
+from torch import Tensor
 
-from custom_components.masking.draw import BoolGrid, draw_two_level, draw_uniform
-from custom_components.masking.grid import check_ratio, patches_per_region, triple
+from custom_components.masking.draw import BoolGrid
+from custom_components.masking.foreground import foreground_share
+from custom_components.masking.grid import Ratio
+from custom_components.masking.mode import MaskMode, Patches
 from custom_components.masking.valid import read_valid
-
-MODES = ("two_level", "uniform")
-"""Ways to draw that :class:`RandPatchMaskd` and :class:`FixedPatchMaskd` know."""
 
 
 class RandPatchMaskd(RandomizableTransform, MapTransform):
@@ -28,25 +28,33 @@ class RandPatchMaskd(RandomizableTransform, MapTransform):
     ``set_random_state``.
 
     Args:
-        keys: images ``(C, D, H, W)`` that share one grid; only their shape is read.
-        mask_ratio: share of the valid patches to mask, in [0, 1]; 0 warns.
+        keys: images ``(C, D, H, W)`` that share one grid; only "foreground" reads more than their shape.
+        mask_ratio: share of the valid patches to mask, in [0, 1], 0 warns; or a pair [low, high], from which each
+            sample draws its own. :class:`MaskingCollate` gives all samples of a step the same.
         patch_size: voxels along each axis of a patch.
         region_size: voxels along each axis of a region; needed by "two_level".
         region_ratio: share of the regions that hold the masked patches, in [0, 1]; needed by "two_level".
-        mode: "two_level" (HybridMIM, arXiv 2303.10333) or "uniform".
+        mode: "two_level" (HybridMIM, arXiv 2303.10333), "uniform", "block" (unions of random boxes of patches) or
+            "foreground" (by lot, patches that show something preferred).
         mask_key: where the mask goes.
         valid_key: where the voxels that count are read and written.
         allow_missing_keys: whether keys that are absent are passed over.
+        block_size: voxels along each axis of the largest block, a multiple of the patch; needed by "block".
+        foreground_above: intensity, in the image's unit, over which a voxel is foreground, in any channel; the
+            default suits CT in [0, 1]. Read by "foreground".
+        foreground_weight: how many times likelier a patch that is all foreground is drawn than one without, above
+            0; needed by "foreground".
 
     Raises:
-        ValueError: for ratios outside [0, 1] or, once the grid is known, a pair that is infeasible; for sizes
-            that do not divide; for images or valid of another shape; for an unknown mode.
+        ValueError: for ratios outside [0, 1] or, once the grid is known, mask and region ratios that do not go
+            together; for sizes that do not divide; for images or valid of another shape; for an unknown mode or
+            one whose parameters are missing.
     """
 
     def __init__(
         self,
         keys: KeysCollection = "image",
-        mask_ratio: float = 0.4,
+        mask_ratio: Ratio = 0.4,
         patch_size: int | Sequence[int] = 16,
         region_size: int | Sequence[int] | None = None,
         region_ratio: float | None = None,
@@ -54,25 +62,42 @@ class RandPatchMaskd(RandomizableTransform, MapTransform):
         mask_key: str = "mask",
         valid_key: str = "valid",
         allow_missing_keys: bool = False,
+        *,
+        block_size: int | Sequence[int] | None = None,
+        foreground_above: float = 0.0,
+        foreground_weight: float | None = None,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob=1.0)
-        self.draw = make_draw(mask_ratio, patch_size, region_size, region_ratio, mode)
-        self.patch_size = triple(patch_size, "patch_size")
+        self.mode = MaskMode(
+            mode,
+            mask_ratio,
+            patch_size,
+            region_size,
+            region_ratio,
+            block_size,
+            foreground_above,
+            foreground_weight,
+        )
+        _warn_of_no_mask(self.mode)
         self.mask_key, self.valid_key = mask_key, valid_key
         self._mask: BoolGrid | None = None
 
-    def randomize(self, data: BoolGrid) -> None:
-        """Draw for the valid grid ``data``, bool ``(gd, gh, gw)``, from ``self.R``."""
-        self._mask = self.draw(data, self.R)
+    def draw_ratio(self) -> float:
+        """Draw a mask ratio from ``self.R``; where ``mask_ratio`` is a number, return it and draw nothing."""
+        return self.mode.draw_ratio(self.R)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy of ``data`` with mask and valid set."""
+    def randomize(self, data: Patches, ratio: float | None = None) -> None:
+        """Draw a mask for the patches ``data`` from ``self.R``, and before it the ratio where none is given."""
+        self._mask = self.mode.draw(data, self.draw_ratio() if ratio is None else ratio, self.R)
+
+    def __call__(self, data: Mapping[Hashable, Any], ratio: float | None = None) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with mask and valid set; ``ratio`` takes the place of ``mask_ratio``."""
         out = dict(data)
         keys = list(self.key_iterator(out))
         if keys:
-            valid, valid_grid = read_valid(out, keys, self.valid_key, self.patch_size)
-            self.randomize(valid_grid)
+            valid, patches = _read(out, keys, self.valid_key, self.mode)
+            self.randomize(patches, ratio)
             out[self.mask_key], out[self.valid_key] = torch.from_numpy(self._mask)[None], valid
         return out
 
@@ -83,17 +108,20 @@ class FixedPatchMaskd(MapTransform):
     For validation: each volume has the same mask in every epoch, worker, rank and run.
 
     Args:
-        keys: images ``(C, D, H, W)`` that share one grid; only their shape is read.
-        mask_ratio: share of the valid patches to mask, in [0, 1]; 0 warns.
+        keys: images ``(C, D, H, W)`` that share one grid; only "foreground" reads more than their shape.
+        mask_ratio: share of the valid patches to mask, in [0, 1], 0 warns; the middle of a pair [low, high].
         patch_size: voxels along each axis of a patch.
         region_size: voxels along each axis of a region; needed by "two_level".
         region_ratio: share of the regions that hold the masked patches, in [0, 1]; needed by "two_level".
-        mode: "two_level" or "uniform".
+        mode: "two_level", "uniform", "block" or "foreground".
         mask_key: where the mask goes.
         valid_key: where the voxels that count are read and written.
         allow_missing_keys: whether keys that are absent are passed over.
         seed: a whole number from 0.
         id_key: where the volume's number is, a whole number from 0.
+        block_size: as for RandPatchMaskd, like the next two.
+        foreground_above: intensity over which a voxel is foreground.
+        foreground_weight: preference for foreground.
 
     Raises:
         ValueError: as RandPatchMaskd, and when seed or id is not a whole number from 0.
@@ -102,7 +130,7 @@ class FixedPatchMaskd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection = "image",
-        mask_ratio: float = 0.4,
+        mask_ratio: Ratio = 0.4,
         patch_size: int | Sequence[int] = 16,
         region_size: int | Sequence[int] | None = None,
         region_ratio: float | None = None,
@@ -112,10 +140,23 @@ class FixedPatchMaskd(MapTransform):
         allow_missing_keys: bool = False,
         seed: int = 0,
         id_key: str = "volume_id",
+        *,
+        block_size: int | Sequence[int] | None = None,
+        foreground_above: float = 0.0,
+        foreground_weight: float | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.draw = make_draw(mask_ratio, patch_size, region_size, region_ratio, mode)
-        self.patch_size = triple(patch_size, "patch_size")
+        self.mode = MaskMode(
+            mode,
+            mask_ratio,
+            patch_size,
+            region_size,
+            region_ratio,
+            block_size,
+            foreground_above,
+            foreground_weight,
+        )
+        _warn_of_no_mask(self.mode)
         self.mask_key, self.valid_key, self.id_key = mask_key, valid_key, id_key
         self.seed = _whole(seed, "seed")
 
@@ -125,52 +166,27 @@ class FixedPatchMaskd(MapTransform):
         keys = list(self.key_iterator(out))
         if keys:
             volume = _whole(out.get(self.id_key), f"data[{self.id_key!r}]")
-            valid, valid_grid = read_valid(out, keys, self.valid_key, self.patch_size)
+            valid, patches = _read(out, keys, self.valid_key, self.mode)
             rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([self.seed, volume])))
-            out[self.mask_key], out[self.valid_key] = (
-                torch.from_numpy(self.draw(valid_grid, rng))[None],
-                valid,
-            )
+            mask = self.mode.draw(patches, self.mode.middle_ratio, rng)
+            out[self.mask_key], out[self.valid_key] = torch.from_numpy(mask)[None], valid
         return out
 
 
-class _Draw:
-    """One of the draws with its parameters, checked; picklable, so that workers can be spawned."""
+def _read(
+    data: Mapping[Hashable, Any], keys: Sequence[Hashable], valid_key: str, mode: MaskMode
+) -> tuple[Tensor, Patches]:
+    """Return valid on voxels, bool ``(1, D, H, W)``, and what the draw has to know of the patches."""
+    valid, valid_grid = read_valid(data, keys, valid_key, mode.patch_size)
+    if mode.foreground_above is None:
+        return valid, Patches(valid_grid)
+    images = [data[key] for key in keys]
+    return valid, Patches(valid_grid, foreground_share(images, valid, mode.foreground_above, mode.patch_size))
 
-    def __init__(self, ratio: float, region_ratio: float | None, per_region: tuple[int, int, int] | None) -> None:
-        self.ratio, self.region_ratio, self.per_region = ratio, region_ratio, per_region
 
-    def __call__(self, valid_grid: BoolGrid, rng: np.random.RandomState) -> BoolGrid:
-        if self.region_ratio is None or self.per_region is None:
-            return draw_uniform(valid_grid, self.ratio, rng)
-        return draw_two_level(valid_grid, self.ratio, self.region_ratio, self.per_region, rng)
-
-
-def make_draw(
-    mask_ratio: float,
-    patch_size: int | Sequence[int],
-    region_size: int | Sequence[int] | None,
-    region_ratio: float | None,
-    mode: str,
-) -> Callable[[BoolGrid, np.random.RandomState], BoolGrid]:
-    """Check the parameters and return the draw, a function of valid grid and random state.
-
-    Raises:
-        ValueError: see :class:`RandPatchMaskd`.
-    """
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}; found {mode!r}.")
-    check_ratio(mask_ratio, "mask_ratio")
-    if mask_ratio == 0:
+def _warn_of_no_mask(mode: MaskMode) -> None:
+    if mode.ratios[1] == 0:
         warnings.warn("mask_ratio 0 masks nothing.", stacklevel=3)
-    if mode == "uniform":
-        return _Draw(mask_ratio, None, None)
-    if region_size is None or region_ratio is None:
-        raise ValueError(
-            f"mode 'two_level' needs region_size and region_ratio, found {region_size} and {region_ratio}."
-        )
-    check_ratio(region_ratio, "region_ratio")
-    return _Draw(mask_ratio, region_ratio, patches_per_region(region_size, patch_size))
 
 
 def _whole(value: Any, name: str) -> int:

@@ -8,7 +8,10 @@ from custom_components.masking import (
     flatten_grid,
     masked_count,
     patch_grid,
+    patch_sums,
+    patches_per_block,
     patches_per_region,
+    ratio_range,
     region_grid,
     to_voxels,
     valid_patches,
@@ -32,6 +35,12 @@ def test_patches_per_region_names_both_sizes_when_they_do_not_divide():
     assert patches_per_region(32, (16, 8, 32)) == (2, 4, 1)
     with pytest.raises(ValueError, match=r"region_size \(32, 32, 32\).*patch_size \(12, 12, 12\)"):
         patches_per_region(32, 12)
+
+
+def test_patches_per_block_names_both_sizes_when_they_do_not_divide():
+    assert patches_per_block((32, 16, 64), (16, 8, 32)) == (2, 2, 2)
+    with pytest.raises(ValueError, match=r"block_size \(32, 32, 32\).*patch_size \(12, 12, 12\)"):
+        patches_per_block(32, 12)
 
 
 def test_region_grid_names_both_sizes_when_they_do_not_divide():
@@ -100,3 +109,42 @@ def test_one_valid_voxel_makes_a_patch_valid():
     expected = torch.zeros(1, 1, 2, 2, 2, dtype=torch.bool)
     expected[0, 0, 1, 1, 1] = True
     assert torch.equal(valid_patches(valid, (2, 4, 3)), expected)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(0.4, (0.4, 0.4)), (1, (1, 1)), ([0.6, 0.9], (0.6, 0.9)), ((0, 0), (0, 0))]
+)
+def test_ratio_range_is_the_pair_and_a_number_twice(ratio, expected):
+    assert ratio_range(ratio) == expected
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (1.5, r"mask_ratio must be a number in \[0, 1\], found 1.5"),
+        ("0.4", r"mask_ratio must be a number in \[0, 1\], found '0.4'"),
+        ([], r"mask_ratio must be a number in \[0, 1\] or a pair \[low, high\] of them, found \[\]"),
+        ([0.1, 0.2, 0.3], r"or a pair \[low, high\] of them, found \[0.1, 0.2, 0.3\]"),
+        ([-0.1, 0.5], r"mask_ratio \[low, high\]: low must be a number in \[0, 1\], found -0.1"),
+        ([0.5, True], r"mask_ratio \[low, high\]: high must be a number in \[0, 1\], found True"),
+        ((0.9, 0.6), r"mask_ratio \[low, high\] must have low <= high, found \(0.9, 0.6\)"),
+    ],
+)
+def test_what_is_no_range_of_ratios_is_named(bad, message):
+    with pytest.raises(ValueError, match=message):
+        ratio_range(bad)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_patch_sums_are_those_of_plain_slices(channels):
+    voxels = torch.randint(0, 9, (2, channels, 4, 6, 8))
+    sums = patch_sums(voxels, (2, 3, 4))
+    assert sums.shape == (2, channels, 2, 2, 2)
+    for d in range(2):
+        for h in range(2):
+            for w in range(2):
+                part = voxels[:, :, 2 * d : 2 * d + 2, 3 * h : 3 * h + 3, 4 * w : 4 * w + 4]
+                assert torch.equal(sums[:, :, d, h, w], part.sum(dim=(2, 3, 4)))
+    assert patch_sums(voxels > 3, 2).dtype == torch.long
+    with pytest.raises(ValueError, match=r"\(4, 6, 8\) voxels is not a multiple of patch_size \(3, 3, 3\)"):
+        patch_sums(voxels, 3)

@@ -1,15 +1,17 @@
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset, MetaTensor
 
-from custom_components.masking import FixedPatchMaskd, RandPatchMaskd, valid_patches
+from custom_components.masking import MODES, FixedPatchMaskd, RandPatchMaskd, draw_two_level, valid_patches
 
 TWO_LEVEL = {"mask_ratio": 0.5, "patch_size": (2, 4, 2), "region_size": (4, 4, 4), "region_ratio": 0.75}
+ALL_MODES = {**TWO_LEVEL, "block_size": (4, 4, 6), "foreground_weight": 4.0}
 
 
 def sample(grid=(4, 2, 6), patch=(2, 4, 2), channels=1, **more):
@@ -17,13 +19,13 @@ def sample(grid=(4, 2, 6), patch=(2, 4, 2), channels=1, **more):
 
 
 def seeded(seed=0, **kwargs):
-    return RandPatchMaskd(**{**TWO_LEVEL, **kwargs}).set_random_state(seed)
+    return RandPatchMaskd(**{**ALL_MODES, **kwargs}).set_random_state(seed)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     grid=st.tuples(st.sampled_from([2, 4]), st.integers(1, 3), st.sampled_from([2, 4, 6])),
-    mode=st.sampled_from(["two_level", "uniform"]),
+    mode=st.sampled_from(MODES),
     channels=st.sampled_from([1, 4]),
     seed=st.integers(0, 999),
 )
@@ -37,14 +39,14 @@ def test_mask_count_is_exact_per_sample(grid, mode, channels, seed):
         assert int(out["mask"].sum()) == round(0.5 * patches)
 
 
-@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+@pytest.mark.parametrize("mode", MODES)
 def test_samples_are_masked_independently(mode):
     transform = seeded(mode=mode)
     masks = {tuple(transform(sample())["mask"].flatten().tolist()) for _ in range(10)}
     assert len(masks) > 8
 
 
-@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+@pytest.mark.parametrize("mode", MODES)
 def test_same_seed_gives_the_same_masks(mode):
     first, second, third = (seeded(seed, mode=mode) for seed in (3, 3, 4))
     a, b, c = ([t(sample())["mask"] for _ in range(3)] for t in (first, second, third))
@@ -61,7 +63,7 @@ def test_masks_of_loader_workers_are_distinct(workers):
     assert len(set(map(tuple, masks.flatten(1).tolist()))) == 8
 
 
-@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+@pytest.mark.parametrize("mode", MODES)
 def test_patches_without_a_valid_voxel_are_never_masked(mode):
     valid = torch.zeros(1, 8, 8, 12, dtype=torch.uint8)
     valid[:, :5, :, :7] = 1  # 3 of 4, 2 of 2 and 4 of 6 patches hold a valid voxel
@@ -75,10 +77,11 @@ def test_patches_without_a_valid_voxel_are_never_masked(mode):
         assert torch.equal(out["valid"], valid.bool())
 
 
-def test_image_is_untouched_and_the_input_dictionary_too():
+@pytest.mark.parametrize("mode", MODES)
+def test_image_is_untouched_and_the_input_dictionary_too(mode):
     data = sample(channels=4, name="a")
     image = data["image"]
-    out = seeded()(data)
+    out = seeded(mode=mode)(data)
     assert out["image"] is image
     assert (image == 0).all()
     assert set(data) == {"image", "name"}
@@ -106,12 +109,52 @@ def test_ratio_zero_warns_and_masks_nothing_and_ratio_one_masks_all():
     assert not transform(sample())["mask"].any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        RandPatchMaskd(mask_ratio=[0, 0.5], patch_size=2, mode="uniform")
         assert seeded(mask_ratio=1, region_ratio=1)(sample())["mask"].all()
 
 
-def test_transforms_pickle_for_spawned_workers():
-    transform = pickle.loads(pickle.dumps(seeded()))
-    assert torch.equal(transform(sample())["mask"], seeded()(sample())["mask"])
+@pytest.mark.parametrize("mode", MODES)
+def test_transforms_pickle_for_spawned_workers(mode):
+    transform = pickle.loads(pickle.dumps(seeded(mode=mode)))
+    assert torch.equal(transform(sample())["mask"], seeded(mode=mode)(sample())["mask"])
+
+
+def test_a_number_leaves_the_whole_random_stream_to_the_masks():
+    transform, rng = seeded(3), np.random.RandomState(3)
+    for _ in range(3):
+        expected = draw_two_level(np.ones((4, 2, 6), dtype=bool), 0.5, 0.75, (2, 1, 2), rng)
+        assert np.array_equal(transform(sample())["mask"][0].numpy(), expected)
+
+
+def test_a_pair_of_ratios_is_drawn_for_each_sample():
+    transform = seeded(mask_ratio=[0.4, 0.9], region_ratio=0.9, mode="uniform")
+    counts = [int(transform(sample())["mask"].sum()) for _ in range(40)]
+    assert all(round(0.4 * 48) <= count <= round(0.9 * 48) for count in counts)
+    assert len(set(counts)) > 10
+    again = seeded(mask_ratio=[0.4, 0.9], region_ratio=0.9, mode="uniform")
+    assert counts == [int(again(sample())["mask"].sum()) for _ in range(40)]
+
+
+def test_a_given_ratio_takes_the_place_of_the_transforms_own():
+    transform = seeded(mask_ratio=[0.4, 0.6])
+    assert [int(transform(sample(), ratio)["mask"].sum()) for ratio in (0.25, 0.5)] == [12, 24]
+    assert 0.4 <= transform.draw_ratio() <= 0.6
+    with pytest.raises(ValueError, match="mask_ratio 0.9 and region_ratio 0.75"):
+        transform(sample(), 0.9)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("kind", [seeded, lambda **kwargs: fixed(**kwargs)])
+def test_foreground_is_masked_by_preference_and_only_where_valid(kind, channels):
+    image, valid = torch.zeros(channels, 8, 8, 12), torch.ones(1, 8, 8, 12)
+    image[-1, :, :, :6] = 0.3  # half of the patches, in one channel
+    image[:, :, :, 10:] = 9.0  # bright, but padding
+    valid[..., 10:] = 0
+    transform = kind(mode="foreground", foreground_above=0.2, foreground_weight=50.0, mask_ratio=0.4)
+    out = [transform({"image": image, "valid": valid, "volume_id": i})["mask"][0] for i in range(20)]
+    assert all(int(mask.sum()) == 16 for mask in out)
+    assert not any(mask[:, :, 5].any() for mask in out)
+    assert sum(int(mask[:, :, :3].sum()) for mask in out) > 0.85 * 16 * 20
 
 
 @pytest.mark.parametrize(
@@ -121,7 +164,10 @@ def test_transforms_pickle_for_spawned_workers():
         ({"region_ratio": -0.1}, r"region_ratio must be a number in \[0, 1\], found -0.1"),
         ({"region_size": (4, 6, 4)}, r"region_size \(4, 6, 4\) is not a multiple of patch_size \(2, 4, 2\)"),
         ({"region_size": None}, "needs region_size and region_ratio, found None and 0.75"),
-        ({"mode": "block"}, "mode must be one of two_level, uniform; found 'block'"),
+        ({"mode": "blocks"}, "mode must be one of two_level, uniform, block, foreground; found 'blocks'"),
+        ({"mode": "block"}, "mode 'block' needs block_size, found None"),
+        ({"mode": "foreground"}, "mode 'foreground' needs foreground_weight, found None"),
+        ({"mask_ratio": [0.5, 1.2]}, r"mask_ratio \[low, high\]: high must be a number in \[0, 1\], found 1.2"),
     ],
 )
 @pytest.mark.parametrize("kind", [RandPatchMaskd, FixedPatchMaskd])
@@ -150,10 +196,10 @@ def test_a_missing_image_raises_unless_allowed():
 
 
 def fixed(**kwargs):
-    return FixedPatchMaskd(**{**TWO_LEVEL, **kwargs})
+    return FixedPatchMaskd(**{**ALL_MODES, **kwargs})
 
 
-@pytest.mark.parametrize("mode", ["two_level", "uniform"])
+@pytest.mark.parametrize("mode", MODES)
 def test_fixed_masks_are_the_same_across_epochs_and_workers(mode):
     transform = fixed(mode=mode)
     data = Dataset([sample(volume_id=i) for i in range(6)], transform)
@@ -164,6 +210,12 @@ def test_fixed_masks_are_the_same_across_epochs_and_workers(mode):
     assert torch.equal(epochs[0], epochs[1])
     assert torch.equal(epochs[0], epochs[2])
     assert len(set(map(tuple, epochs[0].flatten(1).tolist()))) == 6
+
+
+def test_fixed_masks_have_the_middle_of_a_pair_of_ratios():
+    for mode in MODES:
+        pair, middle = (fixed(mode=mode, mask_ratio=ratio) for ratio in ([0.25, 0.75], 0.5))
+        assert torch.equal(pair(sample(volume_id=1))["mask"], middle(sample(volume_id=1))["mask"])
 
 
 def test_fixed_masks_depend_on_seed_and_id_alone():

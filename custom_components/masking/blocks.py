@@ -1,0 +1,72 @@
+"""Masks that hang together: unions of random blocks of patches, on the boolean grid of one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from custom_components.masking.draw import BoolGrid
+from custom_components.masking.grid import masked_count, triple
+
+Box = tuple[slice, slice, slice]
+
+
+def draw_blocks(
+    valid_grid: BoolGrid, mask_ratio: float, patches_per_block: int | Sequence[int], rng: np.random.RandomState
+) -> BoolGrid:
+    """Draw boxes of patches until enough are hidden (block-wise masking as in BEiT, arXiv 2106.08254, in 3D).
+
+    Each box covers a patch that is still to be had, drawn uniformly. Its sides are drawn from 1 to the largest
+    block's (or the grid's, where that is less), its place among all that cover the patch; what lies beyond the
+    grid is cut off, and boxes may overlap. Of the last one only as many patches are taken as are missing, those
+    nearest to the patch it was drawn for. Patches at the border are hidden less often: fewer boxes reach them.
+
+    Args:
+        valid_grid: bool ``(gd, gh, gw)``, True where a patch may be masked.
+        mask_ratio: share of the valid patches to mask, in [0, 1].
+        patches_per_block: patches along each axis of the largest block.
+        rng: where the randomness comes from.
+
+    Returns:
+        bool ``(gd, gh, gw)``, True = masked, exactly ``round(mask_ratio * valid patches)`` of them.
+
+    Raises:
+        ValueError: when the ratio lies outside [0, 1], or the block is not one or three whole numbers from 1.
+    """
+    largest = np.minimum(triple(patches_per_block, "patches_per_block"), valid_grid.shape)
+    places = np.flatnonzero(valid_grid)
+    missing = masked_count(mask_ratio, places.size)
+    mask = np.zeros(valid_grid.shape, dtype=bool)
+    # What is left of a permutation is in random order whatever the boxes took: the next one is a uniform draw.
+    for place in np.stack(np.unravel_index(rng.permutation(places), valid_grid.shape), axis=1):
+        if missing == 0:
+            break
+        if mask[tuple(place)]:
+            continue
+        box = _draw_box(place, largest, rng)
+        new = np.argwhere(valid_grid[box] & ~mask[box]) + [side.start for side in box]
+        taken = _nearest(new, place, missing, rng)
+        mask[tuple(taken.T)] = True
+        missing -= len(taken)
+    return mask
+
+
+def _draw_box(place: NDArray[np.int_], largest: NDArray[np.int_], rng: np.random.RandomState) -> Box:
+    """Draw a box that covers the patch at ``place`` (3,); it may reach over the grid's end, but not its start."""
+    sides = rng.randint(1, largest + 1)
+    starts = place - rng.randint(sides)
+    d, h, w = (slice(max(int(a), 0), int(a + n)) for a, n in zip(starts, sides, strict=True))
+    return d, h, w
+
+
+def _nearest(
+    patches: NDArray[np.int_], place: NDArray[np.int_], number: int, rng: np.random.RandomState
+) -> NDArray[np.int_]:
+    """Return all patches (n, 3), or the ``number`` nearest to ``place`` (3,), those as near as another by lot."""
+    if len(patches) <= number:
+        return patches
+    patches = rng.permutation(patches)
+    apart = np.square(patches - place).sum(axis=1)
+    return patches[np.argsort(apart, kind="stable")[:number]]
