@@ -13,6 +13,8 @@ import torch
 from monai.networks.nets import UNETR, BasicUNet, SegResNet, SwinUNETR
 from torch import nn
 
+from custom_components.backbones import UNETRPatch8
+
 # Tensors here are too small to gain from threads, and the suite often shares its machine.
 torch.set_num_threads(1)
 
@@ -37,7 +39,17 @@ def _unetr(in_channels: int, out_channels: int, size: Size) -> nn.Module:
     return UNETR(in_channels, out_channels, size, feature_size=6, hidden_size=24, mlp_dim=48, num_heads=2)
 
 
-NETWORKS = {"BasicUNet": _basic_unet, "SegResNet": _segresnet, "SwinUNETR": _swin_unetr, "UNETR": _unetr}
+def _unetr_patch8(in_channels: int, out_channels: int, size: Size) -> nn.Module:
+    return UNETRPatch8(in_channels, out_channels, size, feature_size=6, hidden_size=24, mlp_dim=48, num_heads=2)
+
+
+NETWORKS = {
+    "BasicUNet": _basic_unet,
+    "SegResNet": _segresnet,
+    "SwinUNETR": _swin_unetr,
+    "UNETR": _unetr,
+    "UNETRPatch8": _unetr_patch8,
+}
 MakeNetwork = Callable[..., nn.Module]
 
 
@@ -51,7 +63,7 @@ def network_name(request: pytest.FixtureRequest) -> str:
 def make_network() -> MakeNetwork:
     """``make_network(name, in_channels=1, out_channels=in_channels, seed=0, size=(64, 32, 32))``: tiny and seeded.
 
-    ``size`` is the crop that UNETR will be given; the other networks take any.
+    ``size`` is the crop that a UNETR will be given; the other networks take any.
     """
 
     def make(

@@ -1,10 +1,12 @@
-"""How one MONAI network is cut into stages: ``encode``, ``encode_again`` and ``decode`` (any window of it)."""
+"""How one network is cut into stages: ``encode``, ``encode_again`` and ``decode`` (any window of it)."""
 
 from .adapt import BACKBONES, adapt, register
-from .base import Backbone, Drop, Encoded, Window
+from .base import Backbone, Drop, Encoded, Replace, Window
 from .convolutional import BasicUNetBackbone, SegResNetBackbone
 from .swin import SwinUNETRBackbone
-from .unetr import UNETRBackbone
+from .tokens import TokenBackbone, fix_sincos_positions
+from .unetr import UNETRBackbone, UNETRPatch8Backbone
+from .unetr_patch8 import UNETRPatch8
 
 __all__ = [
     "BACKBONES",
@@ -12,10 +14,15 @@ __all__ = [
     "BasicUNetBackbone",
     "Drop",
     "Encoded",
+    "Replace",
     "SegResNetBackbone",
     "SwinUNETRBackbone",
+    "TokenBackbone",
     "UNETRBackbone",
+    "UNETRPatch8",
+    "UNETRPatch8Backbone",
     "Window",
     "adapt",
+    "fix_sincos_positions",
     "register",
 ]

@@ -14,7 +14,8 @@ from torch import nn
 from .base import Backbone
 from .convolutional import BasicUNetBackbone, SegResNetBackbone
 from .swin import SwinUNETRBackbone
-from .unetr import UNETRBackbone
+from .unetr import UNETRBackbone, UNETRPatch8Backbone
+from .unetr_patch8 import UNETRPatch8
 
 #: Network class -> what builds its adapter.
 BACKBONES: dict[type[nn.Module], Callable[[Any], Backbone]] = {
@@ -22,6 +23,7 @@ BACKBONES: dict[type[nn.Module], Callable[[Any], Backbone]] = {
     SegResNet: SegResNetBackbone,
     SwinUNETR: SwinUNETRBackbone,
     UNETR: UNETRBackbone,
+    UNETRPatch8: UNETRPatch8Backbone,
 }
 
 

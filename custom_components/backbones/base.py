@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 #: Called with a stage's name and its output; returns what the next stage shall see.
 Drop = Callable[[str, Tensor], Tensor]
+#: Called with projected patches as cells ``(B, F, d, h, w)``; returns what takes their place, in the same shape.
+Replace = Callable[[Tensor], Tensor]
 #: One slice of voxels per axis, relative to the encoded crop; starts and stops are multiples of the stride.
 Window = tuple[slice, slice, slice]
 
@@ -43,6 +45,7 @@ class Backbone(ABC):
         crop_size: the only crop the network takes; ``None``: any multiple of the stride.
         position_keys: state-dict names of what the network learns about each cell of such a crop.
         idle: names of parameters that the network holds and never reads.
+        takes_tokens: whether the first stage projects patches, which ``encode`` can then replace.
     """
 
     net: nn.Module
@@ -54,6 +57,7 @@ class Backbone(ABC):
     crop_size: tuple[int, int, int] | None = None
     position_keys: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
+    takes_tokens: bool = False
     #: Bottleneck cells a window must hold at least: a norm over a single cell has no spread.
     min_cells: int = 1
 
@@ -72,6 +76,11 @@ class Backbone(ABC):
         """Channels the network's last layer writes."""
         layer = self.net.get_submodule(self.output_layer)
         return int(next(p for p in layer.parameters() if p.ndim == 5).shape[0])
+
+    @property
+    def token_channels(self) -> int:
+        """Features of a projected patch, where the backbone `takes_tokens`."""
+        return int(self.net.get_parameter(self.stems[0]).shape[0])
 
     @property
     @abstractmethod
@@ -98,12 +107,31 @@ class Backbone(ABC):
         """Turn the last stage's (dropped) output into bottleneck features."""
         return last
 
-    def encode(self, image: Tensor, drop: Drop | None = None) -> Encoded:
-        """Run every stage on ``(B, C, D, H, W)``; ``drop`` acts on the way from each stage to the next."""
+    def embed(self, image: Tensor, replace: Replace) -> Tensor:
+        """Run the first stage with ``replace`` acting on its projected patches."""
+        raise ValueError(
+            f"{type(self.net).__name__} has no tokens that replace could act on; "
+            "allowed: a transformer (UNETR, UNETRPatch8, SwinUNETR), or no replace"
+        )
+
+    def encode(self, image: Tensor, drop: Drop | None = None, replace: Replace | None = None) -> Encoded:
+        """Run every stage on ``(B, C, D, H, W)``.
+
+        Args:
+            image: a crop that the network takes.
+            drop: acts on the way from each stage to the next.
+            replace: acts on the projected patches, before positions are added and before any dropout, where the
+                backbone `takes_tokens`.
+
+        Raises:
+            ValueError: for ``replace`` without tokens, or where it changes their shape.
+        """
         outputs: dict[str, Tensor] = {}
         x = image
         for name in self.stages:
-            outputs[name] = x = self.run_stage(name, x)
+            first = not outputs
+            x = self.embed(x, replace) if first and replace is not None else self.run_stage(name, x)
+            outputs[name] = x
             if drop is not None:
                 x = drop(name, x)
         return Encoded(image, outputs, self.bottleneck(x))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from monai.networks.nets.swin_unetr import SwinUNETR
 from torch import Tensor
 
-from .base import Backbone, Encoded, Window, crop
+from .base import Encoded, Window, crop
+from .tokens import TokenBackbone
 
 
-class SwinUNETRBackbone(Backbone):
+class SwinUNETRBackbone(TokenBackbone):
     """`monai.networks.nets.SwinUNETR`: patch embedding and four Swin stages, stride 32.
 
     The convolution blocks on the skips (``encoder1`` … ``encoder10``) belong to ``decode``: they run on the
-    cropped features only, and a second dropout view skips them.
+    cropped features only, and a second dropout view skips them. Tokens are the patches of 2 voxels as projected,
+    and normalised where the network is built with ``patch_norm``; positions are relative, within attention.
     """
 
     stages = ("patch_embed", "layers1", "layers2", "layers3", "layers4")
@@ -35,10 +37,16 @@ class SwinUNETRBackbone(Backbone):
     def bottleneck_channels(self) -> int:  # noqa: D102
         return int(self.net.swinViT.embed_dim * 16)
 
+    def project(self, image: Tensor) -> Tensor:  # noqa: D102
+        return self.net.swinViT.patch_embed(image)
+
+    def place(self, cells: Tensor) -> Tensor:  # noqa: D102
+        return self.net.swinViT.pos_drop(cells)
+
     def run_stage(self, name: str, x: Tensor) -> Tensor:  # noqa: D102
         vit = self.net.swinViT
         if name == "patch_embed":
-            return vit.pos_drop(vit.patch_embed(x))
+            return self.place(self.project(x))
         if vit.use_v2:
             x = vit.get_submodule(f"{name}c.0")(x.contiguous())
         return vit.get_submodule(f"{name}.0")(x.contiguous())

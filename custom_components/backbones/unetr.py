@@ -1,13 +1,21 @@
-"""The plain transformer backbone: MONAI's UNETR."""
+"""The plain transformer backbones: MONAI's UNETR, and its variant of smaller patches."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from monai.networks.nets.unetr import UNETR
 from torch import Tensor
+from torch.nn.functional import linear
 
-from .base import Backbone, Encoded, Window, crop
+from custom_components.masking import patchify
 
-PATCH = 16  # fixed in MONAI's class, as are twelve blocks and which of them the decoder reads
+from .base import Encoded, Window, crop
+from .tokens import TokenBackbone
+from .unetr_patch8 import UNETRPatch8
+
+# Fixed in MONAI's class, as is the patch: twelve blocks, and which of them the decoder reads.
 BLOCKS = {
     "vit.blocks.3": range(0, 4),
     "vit.blocks.6": range(4, 7),
@@ -16,7 +24,7 @@ BLOCKS = {
 }
 
 
-class UNETRBackbone(Backbone):
+class UNETRBackbone(TokenBackbone):
     """`monai.networks.nets.UNETR` (arXiv 2103.10504): patches of 16 voxels, twelve transformer blocks, stride 16.
 
     A stage ends where the decoder reads, and bears the name of its last block: ``vit.blocks.6`` runs the blocks 4,
@@ -32,20 +40,26 @@ class UNETRBackbone(Backbone):
     """
 
     stages = ("vit.patch_embedding", *BLOCKS)
-    strides = (PATCH,) * 5
+    strides = (16,) * 5
     encoder_prefixes = ("vit.",)
     output_layer = "out"
     position_keys = ("vit.patch_embedding.position_embeddings",)
+    #: The decoder's steps over tokens, bottleneck first: its block, the skip's block, the stage the skip reads.
+    steps: tuple[tuple[str, str, str], ...] = (
+        ("decoder5", "encoder4", "vit.blocks.9"),
+        ("decoder4", "encoder3", "vit.blocks.6"),
+        ("decoder3", "encoder2", "vit.blocks.3"),
+    )
 
-    def __init__(self, net: UNETR) -> None:
+    def __init__(self, net: UNETR | UNETRPatch8) -> None:
         embedding = net.vit.patch_embedding
         if embedding.proj_type != "conv" or len(net.feat_size) != 3:
             raise ValueError(
-                f"UNETR has proj_type {embedding.proj_type!r} and {len(net.feat_size)} spatial_dims; "
-                "allowed: proj_type 'conv' with spatial_dims 3"
+                f"{type(net).__name__} has proj_type {embedding.proj_type!r} and {len(net.feat_size)} "
+                "spatial_dims; allowed: proj_type 'conv' with spatial_dims 3"
             )
-        self.net: UNETR = net
-        depth, height, width = (cells * PATCH for cells in net.feat_size)
+        self.net: UNETR | UNETRPatch8 = net
+        depth, height, width = (cells * self.stride for cells in net.feat_size)
         self.crop_size = depth, height, width
         names = [name for name, _ in net.named_parameters()]
         # encoder1 has no conv3 where feature_size is the number of input channels.
@@ -62,33 +76,92 @@ class UNETRBackbone(Backbone):
     def bottleneck_channels(self) -> int:  # noqa: D102
         return int(self.net.hidden_size)
 
+    def project(self, image: Tensor) -> Tensor:  # noqa: D102
+        # Another crop with as many tokens would go through, and its voxels come out in the wrong places.
+        self.check_crop("image", image.shape[2:])
+        return self.net.vit.patch_embedding.patch_embeddings(image)
+
+    def place(self, cells: Tensor) -> Tensor:  # noqa: D102
+        embedding = self.net.vit.patch_embedding
+        return self._cells(embedding.dropout(_tokens(cells) + embedding.position_embeddings))
+
     def run_stage(self, name: str, x: Tensor) -> Tensor:  # noqa: D102
-        vit = self.net.vit
         if name == "vit.patch_embedding":
-            # Another crop with as many tokens would go through, and its voxels come out in the wrong places.
-            self.check_crop("image", x.shape[2:])
-            return self._cells(vit.patch_embedding(x))
+            return self.place(self.project(x))
         tokens = _tokens(x)
         for number in BLOCKS[name]:
-            tokens = vit.blocks[number](tokens)
+            tokens = self.net.vit.blocks[number](tokens)
         return self._cells(tokens)
+
+    def encode_visible(self, image: Tensor, keep: Tensor, present: Tensor | None = None) -> Tensor:
+        """Encode some of the tokens, as if the others were not there; the cost falls with their number.
+
+        Args:
+            image: ``(B, C, D, H, W)``, the network's crop.
+            keep: long ``(B, L)``, which tokens, in C order of their grid.
+            present: bool ``(B, L)``, False for entries that only fill a sample up to L: attention does not see
+                them, and what is returned for them means nothing. Each sample has at least one True. None: all
+                are there.
+
+        Returns:
+            Features of the tokens ``(B, L, F)``, as `encode`'s bottleneck has them where ``keep`` is every token.
+
+        Raises:
+            ValueError: for a crop, or shapes or types of ``keep`` and ``present``, that do not fit.
+        """
+        self.check_crop("image", image.shape[2:])
+        _check_choice(image, keep, present)
+        vit: Any = self.net.vit
+        embedding = vit.patch_embedding
+        patches = patchify(image, self.stride)
+        chosen = patches.gather(1, keep[..., None].expand(-1, -1, patches.shape[2]))
+        # A convolution whose stride is its kernel is one linear layer on each patch.
+        projection = embedding.patch_embeddings
+        tokens = linear(chosen, projection.weight.flatten(1), projection.bias)
+        tokens = embedding.dropout(tokens + embedding.position_embeddings[0, keep])
+        for block in vit.blocks:
+            tokens = block(tokens, attn_mask=present)
+        return vit.norm(tokens)
 
     def bottleneck(self, last: Tensor) -> Tensor:  # noqa: D102
         return self._cells(self.net.vit.norm(_tokens(last)))
 
     def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
-        net = self.net
-        hidden = [crop(encoded.stages[name], window, PATCH).contiguous() for name in self.stages[1:4]]
-        x = crop(encoded.bottleneck, window, PATCH).contiguous()
-        x = net.decoder5(x, net.encoder4(hidden[2]))
-        x = net.decoder4(x, net.encoder3(hidden[1]))
-        x = net.decoder3(x, net.encoder2(hidden[0]))
-        x = net.decoder2(x, net.encoder1(crop(encoded.image, window, 1)))
-        return net.out(x)
+        x = crop(encoded.bottleneck, window, self.stride).contiguous()
+        for decoder, encoder, stage in self.steps:
+            hidden = crop(encoded.stages[stage], window, self.stride).contiguous()
+            x = self.net.get_submodule(decoder)(x, self.net.get_submodule(encoder)(hidden))
+        x = self.net.decoder2(x, self.net.encoder1(crop(encoded.image, window, 1)))
+        return self.net.out(x)
 
     def _cells(self, tokens: Tensor) -> Tensor:
         """See tokens ``(B, N, F)`` as cells ``(B, F, d, h, w)``; nothing is copied, here or on the way back."""
         return tokens.transpose(1, 2).unflatten(2, self.net.feat_size)
+
+
+class UNETRPatch8Backbone(UNETRBackbone):
+    """`UNETRPatch8`: patches of 8 voxels, stride 8.
+
+    Stages are UNETR's by name, so that settings name them alike; the decoder reads nothing behind
+    ``vit.blocks.9``.
+    """
+
+    strides = (8,) * 5
+    steps = (("decoder4", "encoder3", "vit.blocks.6"), ("decoder3", "encoder2", "vit.blocks.3"))
+
+
+def _check_choice(image: Tensor, keep: Tensor, present: Tensor | None) -> None:
+    """Refuse choices of tokens of another batch, shape or type; values out of range are torch's to refuse."""
+    if keep.dtype != torch.long or keep.ndim != 2 or keep.shape[0] != image.shape[0] or keep.shape[1] == 0:
+        raise ValueError(
+            f"keep is {keep.dtype} of shape {tuple(keep.shape)}; a batch of {image.shape[0]} needs torch.int64 "
+            f"of shape ({image.shape[0]}, L), L from 1"
+        )
+    if present is not None and (present.dtype != torch.bool or present.shape != keep.shape):
+        raise ValueError(
+            f"present is {present.dtype} of shape {tuple(present.shape)}; this keep needs torch.bool of shape "
+            f"{tuple(keep.shape)}"
+        )
 
 
 def _tokens(cells: Tensor) -> Tensor:

@@ -12,7 +12,9 @@ from custom_components.backbones.convolutional import BasicUNetBackbone
 
 def test_a_network_without_adapter_raises_and_names_the_known_ones():
     unet = UNet(3, 1, 1, channels=(4, 8), strides=(2,))
-    with pytest.raises(ValueError, match="UNet; known networks: BasicUNet, SegResNet, SwinUNETR, UNETR"):
+    with pytest.raises(
+        ValueError, match="UNet; known networks: BasicUNet, SegResNet, SwinUNETR, UNETR, UNETRPatch8"
+    ):
         adapt(unet)
 
 

@@ -10,7 +10,7 @@ import torch
 from monai.networks.nets import UNETR, BasicUNet, SegResNet, SwinUNETR
 from torch import Tensor
 
-from custom_components.backbones import adapt
+from custom_components.backbones import UNETRPatch8, adapt
 
 
 class HashedDropout:
@@ -64,6 +64,13 @@ def test_decode_of_encode_is_forward_bit_for_bit(make_network, network_name, cha
         pytest.param(lambda: unetr(conv_block=False, dropout_rate=0.1), id="dropout in the blocks"),
         pytest.param(lambda: unetr(res_block=False), id="no residuals"),
         pytest.param(lambda: unetr(feature_size=1), id="as many features as channels"),
+        pytest.param(
+            lambda: UNETRPatch8(1, 2, (64, 32, 32), 1, 12, 12, 2, "batch", False, dropout_rate=0.1, qkv_bias=True),
+            id="patch 8, dropout in the blocks",
+        ),
+        pytest.param(
+            lambda: UNETRPatch8(1, 2, (64, 32, 32), 4, 12, 12, 2, res_block=False), id="patch 8, no residuals"
+        ),
     ],
 )
 def test_identity_holds_for_other_arguments(network):

@@ -20,7 +20,8 @@ from custom_components.backbones import Encoded, adapt
 # SegResNet:  upsampling and two convolutions at 4, 2, 1:       1 + 2 = 3, 2 * 3 + 3 = 9, 2 * 9 + 3 = 21
 # SwinUNETR:  two convolutions at 32, 16, 8, 4, 2, 1:           2 -> 6 -> 14 -> 30 -> 62 -> 126
 # UNETR:      two convolutions at 8, 4, 2, 1, as BasicUNet; the skips' own blocks reach less (18 by encoder2):  30
-REACH = {"BasicUNet": 30, "SegResNet": 21, "SwinUNETR": 126, "UNETR": 30}
+# UNETRPatch8: two convolutions at 4, 2, 1:                     2 -> 6 -> 14
+REACH = {"BasicUNet": 30, "SegResNet": 21, "SwinUNETR": 126, "UNETR": 30, "UNETRPatch8": 14}
 
 FULL = slice(None)
 CASES = {
@@ -40,6 +41,10 @@ CASES = {
     "UNETR": [
         ((96, 48, 64), (slice(16, 80), slice(0, 48), slice(0, 48))),
         ((32, 16, 96), (slice(0, 32), slice(0, 16), slice(32, 96))),
+    ],
+    "UNETRPatch8": [
+        ((56, 24, 40), (slice(8, 48), slice(0, 24), slice(0, 24))),
+        ((16, 8, 56), (slice(0, 16), slice(0, 8), slice(24, 56))),
     ],
 }
 
@@ -112,7 +117,7 @@ def test_reach_is_what_the_decoder_really_reads(make_network, network_name):
     assert first == cut - REACH[network_name]
 
 
-@pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "UNETR"])
+@pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "UNETR", "UNETRPatch8"])
 def test_instance_norm_sees_the_window_only(make_network, name):
     backbone = adapt(make_network(name, size=(96, 32, 32)).eval())
     image = torch.randn(1, 1, 96, 32, 32, generator=torch.Generator().manual_seed(1)).cumsum(2)

@@ -1,0 +1,61 @@
+"""What the transformers share: patches become tokens before anything else, and tokens know their positions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
+from torch import Tensor
+
+from .base import Backbone, Replace
+
+
+class TokenBackbone(Backbone):
+    """A backbone whose first stage projects patches of ``strides[0]`` voxels, one token each."""
+
+    takes_tokens = True
+
+    @abstractmethod
+    def project(self, image: Tensor) -> Tensor:
+        """Project patches: ``(B, C, D, H, W)`` to cells ``(B, F, d, h, w)``, without positions and dropout."""
+
+    @abstractmethod
+    def place(self, cells: Tensor) -> Tensor:
+        """Finish the first stage: add to projected patches what else it adds, positions and dropout."""
+
+    def embed(self, image: Tensor, replace: Replace) -> Tensor:
+        """Run the first stage with ``replace`` acting between `project` and `place`."""
+        cells = self.project(image)
+        replaced = replace(cells)
+        if replaced.shape != cells.shape:
+            raise ValueError(
+                f"replace returned {tuple(replaced.shape)} for tokens of shape {tuple(cells.shape)}; "
+                "allowed: the same shape"
+            )
+        return self.place(replaced)
+
+
+def fix_sincos_positions(backbone: Backbone) -> None:
+    """Fill the network's position embeddings with sines and cosines of the cell's place, and train them no more.
+
+    Raises:
+        ValueError: for a network without such embeddings, or whose features are not a multiple of 6 (a sine and a
+            cosine for each of three axes).
+    """
+    name = type(backbone.net).__name__
+    if not backbone.position_keys or backbone.crop_size is None:
+        raise ValueError(
+            f"{name} has no position embeddings to fill; positions 'sincos' need UNETR or UNETRPatch8"
+        )
+    grid = [side // backbone.strides[0] for side in backbone.crop_size]
+    parameters = [backbone.net.get_parameter(key) for key in backbone.position_keys]
+    for parameter in parameters:
+        if parameter.shape[-1] % 6:
+            raise ValueError(
+                f"{name} has hidden_size {parameter.shape[-1]}; positions 'sincos' need a multiple of 6"
+            )
+    for parameter in parameters:
+        with torch.no_grad():
+            parameter.copy_(build_sincos_position_embedding(grid, parameter.shape[-1]))
+        parameter.requires_grad_(False)
