@@ -6,8 +6,10 @@ from custom_components.data.checks import check_images, check_labels
 from custom_components.data.lists import datalist_hash, listed_channels, listed_labels, load_datalist
 from custom_components.data.prepare import prepare_datalist
 from custom_components.data.sections import check_no_leak
+from custom_components.data.views import TwoViewsd
 
 __all__ = [
+    "TwoViewsd",
     "check_channel_names",
     "check_disk",
     "check_images",

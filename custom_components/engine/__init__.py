@@ -3,7 +3,7 @@
 from .guard import guard_pretraining, guard_segmentation
 from .guard_inference import guard_inference
 from .metrics import loss_parts, part_metrics, pretext_accuracies, validation_names
-from .pretraining import PretrainEvaluator, PretrainTrainer, prepare_pretrain_batch
+from .pretraining import PretrainEvaluator, PretrainTrainer, prepare_pretrain_batch, prepare_view_batch
 from .rehearsal import rehearse_validation
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "loss_parts",
     "part_metrics",
     "prepare_pretrain_batch",
+    "prepare_view_batch",
     "pretext_accuracies",
     "rehearse_validation",
     "validation_names",

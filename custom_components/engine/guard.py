@@ -37,6 +37,8 @@ from custom_components.engine.weights import check_weights_complete
 from custom_components.losses import active_terms
 
 Size = int | Sequence[int]
+# What a pretraining's resume file holds beside the trainer.
+_RESUMED = ("pretext", "optimizer", "lr_scheduler", "best", "average")
 
 
 def guard_pretraining(
@@ -45,13 +47,7 @@ def guard_pretraining(
     network: nn.Module,
     in_channels: int,
     roi_size: Size,
-    patch_size: Size,
-    region_size: Size,
-    mask_ratio: float,
-    region_ratio: float | None = None,
-    mask_mode: str = "two_level",
-    window_size: Size | None = None,
-    fill: str = "zero",
+    masking: Mapping[str, Any] | None = None,
     loss_weights: Mapping[str, float] | None = None,
     batch_size: int = 2,
     spacing: Sequence[float] | None = None,
@@ -65,6 +61,7 @@ def guard_pretraining(
     epochs: int | None = None,
     val_interval: int = 1,
     key_metric: str | None = None,
+    measured: Sequence[str] = (),
     resume: str | None = None,
     pretext_weights: str | None = None,
     channels: Sequence[str] | None = None,
@@ -78,13 +75,8 @@ def guard_pretraining(
         network: the MONAI network, freshly built.
         in_channels: channels of an image.
         roi_size: voxels of a crop.
-        patch_size: voxels of a patch.
-        region_size: voxels of a region.
-        mask_ratio: share of patches masked, in [0, 1].
-        region_ratio: share of regions touched, in [0, 1]; used by ``two_level``.
-        mask_mode: ``two_level`` or ``uniform``.
-        window_size: voxels of the decoded window; None: all of the crop.
-        fill: what masked voxels become.
+        masking: what ``check_masks`` takes (``patch_size``, ``mask_ratio``, ``mask_mode``, ...), and
+            ``window_size``, voxels of the decoded window, where only one is decoded; None: nothing is masked.
         loss_weights: weight of each loss term; None: not checked.
         batch_size: volumes in a batch of one rank. Crops of one volume are no negatives of each other.
         spacing: mm that volumes are resampled to; None: their own.
@@ -97,7 +89,8 @@ def guard_pretraining(
         builds: what builds the pretext network and the loss; their own errors then come as one line.
         epochs: length of the run; None: an evaluation.
         val_interval: epochs between validations.
-        key_metric: what picks the best weights; None: not checked.
+        key_metric: what picks the best weights, out of ``measured``; None: not checked.
+        measured: what a validation measures; with ``contrast`` among it, validation needs two volumes too.
         resume: resume file to continue from; None: a fresh run.
         pretext_weights: ``pretext.pt`` to be evaluated, which must fit the first of ``builds``; None: none.
         channels: names of the image's channels in order, compared with those of the list; None: not compared.
@@ -109,17 +102,15 @@ def guard_pretraining(
 
     def checks() -> str:
         check_overrides()
-        check_masks(roi_size, patch_size, region_size, mask_ratio, region_ratio, mask_mode, fill)
-        check_input(network, roi_size, in_channels)
+        _check_geometry(network, roi_size, in_channels, **(masking or {}))
         terms = active_terms(loss_weights) if loss_weights is not None else ()
-        check_regions(network, roi_size, region_size, window_size)
         built = [build() for build in builds]
         if epochs is not None:
             check_schedule(epochs, val_interval)
         if key_metric is not None:
-            check_key_metric(key_metric, terms)
+            check_key_metric(key_metric, measured)
         if resume is not None:
-            check_resume(resume, ("pretext", "optimizer", "lr_scheduler", "best"), epochs or 1)
+            check_resume(resume, _RESUMED, epochs or 1)
         if pretext_weights is not None:
             check_weights_complete(built[0], pretext_weights, pretext=True)
         train, validation = read_items(items), read_items(validation_items)
@@ -127,6 +118,10 @@ def guard_pretraining(
         check_not_empty(train, dataset_dir)
         if "contrast" in terms:
             check_contrast(batch_size, world_size(), len(train))
+        if "contrast" in measured and len(validation) < 2:
+            raise ValueError(
+                f"{len(validation)} validation case(s); a contrast needs 2 volumes: raise holdout, or list more"
+            )
         if terms:  # an evaluation gives no weights, and takes its cases one by one
             check_batches(batch_size, world_size(), len(train))
         told = check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
@@ -231,6 +226,17 @@ def guard_segmentation(
         return f"{told}; {type(network).__name__}; labels {_told(allowed, label_source)}"
 
     run_checks(checks)
+
+
+def _check_geometry(
+    network: nn.Module, roi_size: Size, in_channels: int, window_size: Size | None = None, **masks: Any
+) -> None:
+    """Check masks, if any; the crop; and where masks come in regions, that these fit network and window."""
+    if masks:
+        check_masks(roi_size, **masks)
+    check_input(network, roi_size, in_channels)
+    if masks.get("region_size") is not None:
+        check_regions(network, roi_size, masks["region_size"], window_size)
 
 
 def _told(values: Sequence[int], source: str | None) -> str:

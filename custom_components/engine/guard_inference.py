@@ -24,6 +24,7 @@ def guard_inference(
     masking: Mapping[str, Any] | None = None,
     view: Mapping[str, Any] | None = None,
     label_names: Sequence[str] | None = None,
+    pretext: nn.Module | None = None,
 ) -> None:
     """Check an inference run before it starts.
 
@@ -32,13 +33,14 @@ def guard_inference(
         network: the MONAI network, freshly built.
         in_channels: channels of an image.
         roi_size: voxels of a sliding window.
-        weights: weights file of exactly this network.
+        weights: weights file of exactly this network, or of ``pretext``.
         dataset_dir: where the images were looked for, for the message.
-        masking: ``patch_size``, ``region_size``, ``mask_ratio``, ``region_ratio``, ``mask_mode`` and ``fill`` of a
+        masking: what ``check_masks`` takes (``patch_size``, ``mask_ratio``, ``mask_mode``, ...), for a
             reconstruction; None: nothing is masked.
         view: how the config sees the image; None: not compared. Where the weights' card states other channels or
             label names this ends the run, any other difference of view is printed.
         label_names: of the label map's values; None: not compared.
+        pretext: the network with its heads, where these reconstruct; None: the network does it itself.
 
     Raises:
         SystemExit: with one line that names what is wrong.
@@ -50,11 +52,11 @@ def guard_inference(
             raise ValueError(f"dataset_dir is {dataset_dir!r}: no .nii or .nii.gz file there")
         if masking is not None:
             check_masks(roi_size, **masking)
-        if masking is not None and masking["fill"] == "learned":
+        if masking is not None and pretext is None and masking.get("fill") == "learned":
             raise ValueError("fill is 'learned', which lives in the pretext network; allowed: zero, mean, noise")
         check_input(network, roi_size, in_channels)
         check_images([{"image": image} for image in images], in_channels)
-        check_weights_complete(network, weights)
+        check_weights_complete(network if pretext is None else pretext, weights, pretext=pretext is not None)
         differences = compare_card(weights, view, label_names)
         told = f"checked: {len(images)} images, {in_channels} channel(s); weights {weights}"
         return "\n".join([told, *(f"warning: {weights}: {line}" for line in differences)])

@@ -26,7 +26,10 @@ def pretext_accuracies(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     scores: dict[str, Tensor] = {}
     if "reconstruction" in outputs:
-        error = (outputs["reconstruction"] - outputs["reconstruction_target"]).abs().float().mean(1, keepdim=True)
+        # Normalised targets have no unit: then the painting, which is back in the image's, is what is scored.
+        painted = outputs.get("painting", outputs["reconstruction"])
+        target = outputs.get("painting_target", outputs["reconstruction_target"])
+        error = (painted - target).abs().float().mean(1, keepdim=True)
         hidden = outputs["reconstruction_mask"]
         scores["masked_mae"], scores["visible_mae"] = _mean(error, hidden), _mean(error, ~hidden)
     if "count_logits" in outputs:
@@ -39,12 +42,17 @@ def pretext_accuracies(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return scores
 
 
-def validation_names(terms: Sequence[str]) -> list[str]:
+def validation_names(terms: Sequence[str], views: bool = False) -> list[str]:
     """Names of everything that a `PretrainEvaluator` with `pretext_accuracies` measures for these terms.
 
-    Contrast is no part of a validation: without dropout there are no two views.
+    Args:
+        terms: active loss terms.
+        views: whether the data carry two views. Where dropout makes them, there are none in validation, and
+            contrast is no part of it.
     """
     names = ["loss", *(term for term in terms if term != "contrast")]
+    if views and "contrast" in terms:
+        names += ["contrast", "negatives"]
     if "reconstruction" in terms:
         names += ["masked_mae", "visible_mae"]
     if {"count", "consistency"} & set(terms):

@@ -1,12 +1,13 @@
 """The pretraining engines.
 
 `monai.engines.SupervisedTrainer` knows one prediction, one label and a loss it calls ``.mean()`` on. A
-pretext network takes an image with its mask and validity, and its loss has parts that are logged by name.
+pretext network takes an image with its mask and validity, or two views with theirs, and its loss has parts that
+are logged by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -35,19 +36,50 @@ def prepare_pretrain_batch(
     Raises:
         ValueError: when the batch lacks the image, the mask or the validity.
     """
-    missing = [key for key in ("image", "mask", "valid") if key not in batch]
+    image, mask, valid = _take(batch, ("image", "mask", "valid"), "a mask transform", device, non_blocking, kwargs)
+    return image, mask, valid, _volume_ids(batch, device, non_blocking)
+
+
+def prepare_view_batch(
+    batch: Batch, device: torch.device | str | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """Move two views, their validity and volume ids of a batch to the device, as plain tensors.
+
+    Returns:
+        both views ``(B, C, D, H, W)``; valid of each ``(B, 1, D, H, W)``; volume_id ``(B,)`` or ``None`` where the
+        batch has none.
+
+    Raises:
+        ValueError: when the batch lacks a view or its validity.
+    """
+    keys = ("image", "image_2", "valid", "valid_2")
+    one, two, valid_1, valid_2 = _take(batch, keys, "TwoViewsd", device, non_blocking, kwargs)
+    return one, two, valid_1, valid_2, _volume_ids(batch, device, non_blocking)
+
+
+def _take(
+    batch: Batch,
+    keys: Sequence[str],
+    maker: str,
+    device: torch.device | str | None,
+    non_blocking: bool,
+    kwargs: dict[str, Any],
+) -> list[Tensor]:
+    """Entries of a batch on the device; ``maker`` is what makes them, for the message."""
+    missing = [key for key in keys if key not in batch]
     if missing:
         found = sorted(map(str, batch))
-        raise ValueError(f"the batch has no {missing}; it has {found}. Is a mask transform missing?")
-    image, mask, valid = (
+        raise ValueError(f"the batch has no {missing}; it has {found}. Is {maker} missing?")
+    return [
         # track_meta=False: a MetaTensor would carry its bookkeeping through every operation of the step
         convert_to_tensor(batch[key], track_meta=False).to(device, non_blocking=non_blocking, **kwargs)
-        for key in ("image", "mask", "valid")
-    )
+        for key in keys
+    ]
+
+
+def _volume_ids(batch: Batch, device: torch.device | str | None, non_blocking: bool) -> Tensor | None:
     ids = batch.get("volume_id")
-    if ids is not None:
-        ids = torch.as_tensor(ids).to(device, non_blocking=non_blocking).reshape(-1)
-    return image, mask, valid, ids
+    return None if ids is None else torch.as_tensor(ids).to(device, non_blocking=non_blocking).reshape(-1)
 
 
 def _autocast(engine: Any) -> torch.autocast:
@@ -74,10 +106,11 @@ def _check_finite(parts: dict[str, float], engine: Any) -> None:
 class PretrainTrainer(SupervisedTrainer):
     """`SupervisedTrainer` whose step feeds a pretext network and keeps every part of the loss.
 
-    ``network(image, mask, valid)`` returns a dictionary; ``loss_function(outputs, volume_id)`` returns
-    ``{"loss": total, part: …}``. ``engine.state.output`` is that dictionary as floats. Mixed precision
-    (bfloat16 by default, on CUDA or CPU), gradient accumulation, gradient clipping and MONAI's iteration
-    events are honoured; the GradScaler is used for float16 on CUDA only.
+    ``network`` takes what ``prepare_batch`` returns but for the volume ids, by default image, mask and valid
+    (`prepare_pretrain_batch`), or two views (`prepare_view_batch`). It returns a dictionary;
+    ``loss_function(outputs, volume_id)`` returns ``{"loss": total, part: …}``. ``engine.state.output`` is that
+    dictionary as floats. Mixed precision (bfloat16 by default, on CUDA or CPU), gradient accumulation, gradient
+    clipping and MONAI's iteration events are honoured; the GradScaler is used for float16 on CUDA only.
 
     Args:
         grad_clip: largest L2 norm of the gradient; ``None`` clips nothing.
@@ -97,13 +130,13 @@ class PretrainTrainer(SupervisedTrainer):
 
     def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:
         batch = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking, **engine.to_kwargs)
-        image, mask, valid, volume_id = batch
+        *inputs, volume_id = batch
         first, last = self._accumulation(engine)
         engine.network.train()
         if first:
             engine.optimizer.zero_grad(set_to_none=True)
         with _autocast(engine):
-            outputs = engine.network(image, mask, valid)
+            outputs = engine.network(*inputs)
             engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         # Outside autocast: sums over many voxels and log-sum-exp want float32.
         values = engine.loss_function(outputs, volume_id)
@@ -165,15 +198,15 @@ class PretrainEvaluator(Evaluator):
 
     def _iteration(self, engine: Any, batchdata: Batch) -> dict[str, float]:
         batch = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking, **engine.to_kwargs)
-        image, mask, valid, volume_id = batch
+        *inputs, volume_id = batch
         with engine.mode(engine.network), _autocast(engine):
-            outputs = engine.network(image, mask, valid)
+            outputs = engine.network(*inputs)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         with torch.no_grad():
             values = dict(engine.loss_function(outputs, volume_id))
             if engine.scores is not None:
                 values |= engine.scores(outputs)
-        engine.state.last_outputs, engine.state.last_batch = outputs, (image, mask, valid)
+        engine.state.last_outputs, engine.state.last_batch = outputs, tuple(inputs)
         engine.state.output = _to_scalars(values)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output

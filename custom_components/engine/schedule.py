@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import nn
 
-from custom_components.engine.metrics import validation_names
 from custom_components.handlers.resume import read_resume_point
 
 
@@ -27,18 +26,22 @@ def check_schedule(epochs: int, val_interval: int) -> None:
         )
 
 
-def check_key_metric(key_metric: str, terms: Sequence[str]) -> None:
+def check_key_metric(key_metric: str, measured: Sequence[str]) -> None:
     """Check that the metric which picks the best weights is measured, and says something.
+
+    Args:
+        key_metric: with the prefix ``val_``.
+        measured: what a validation measures, see `validation_names`.
 
     Raises:
         ValueError: listing what can be chosen.
     """
-    if set(terms) == {"contrast"}:
+    if set(measured) == {"loss"}:
         raise ValueError(
             "contrast is the only loss part: a validation, which has no second view, could not tell good weights "
             "from bad; give another part a weight above 0"
         )
-    allowed = [f"val_{name}" for name in validation_names(terms)]
+    allowed = [f"val_{name}" for name in measured if name != "negatives"]
     if key_metric not in allowed:
         raise ValueError(f"key_metric is {key_metric!r}; with these loss parts it can be {', '.join(allowed)}")
 

@@ -1,5 +1,6 @@
-"""Handlers that MONAI and ignite lack: exact seeding, weights with cards, resume, pictures, reports."""
+"""Handlers that MONAI and ignite lack: exact seeding, weights with cards, averages, resume, pictures, reports."""
 
+from .averaging import WeightAverage
 from .evaluation import EvaluationReport
 from .pictures import ReconstructionPictures, SaveReconstructionPaneld, reconstruction_panel
 from .progress import ProgressLog
@@ -18,5 +19,6 @@ __all__ = [
     "ResumePoint",
     "SaveReconstructionPaneld",
     "WarmupCosine",
+    "WeightAverage",
     "reconstruction_panel",
 ]

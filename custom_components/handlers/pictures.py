@@ -114,10 +114,11 @@ class ReconstructionPictures:
         outputs = state.last_outputs
         if outputs is None or "reconstruction" not in outputs:
             return
-        image, mask, _ = state.last_batch
+        image, mask, *_ = state.last_batch
         size = [voxels // patches for voxels, patches in zip(image.shape[2:], mask.shape[2:], strict=True)]
         hidden = to_voxels(mask[:1], tuple(size))[0]
-        figure = reconstruction_panel(image[0], hidden, outputs["reconstruction"][0], self.channel)
+        painted = outputs.get("painting", outputs["reconstruction"])  # the former has the image's unit
+        figure = reconstruction_panel(image[0], hidden, painted[0], self.channel)
         if self.output_dir is not None:
             save_figure(figure, self.output_dir / "reconstruction.png")
         if self.log_dir is not None:

@@ -56,20 +56,26 @@ def active_terms(weights: Mapping[str, float]) -> tuple[str, ...]:
 
 
 class CombinedLoss:
-    """Weighted sum of HybridMIM's terms (arXiv 2303.10333).
+    """Weighted sum of the terms of HybridMIM (arXiv 2303.10333); the other methods use one of them each.
 
     Args:
         weights: weight by term, of reconstruction, count, position, consistency and contrast; 0 or not given:
             not computed. The paper's: 1, 0.1, 0.1, 0.01, 0.1.
         reconstruction: "mse" or "l1".
         temperature: of the contrast, over 0.
+        gather: whether other ranks' items are negatives, see :func:`nt_xent`. Not in a validation in which ranks
+            hold unequal numbers of items.
 
     Raises:
         ValueError: for weights as :func:`active_terms`, an unknown error, or a temperature not over 0.
     """
 
     def __init__(
-        self, weights: Mapping[str, float], reconstruction: str = "mse", temperature: float = 0.5
+        self,
+        weights: Mapping[str, float],
+        reconstruction: str = "mse",
+        temperature: float = 0.5,
+        gather: bool = True,
     ) -> None:
         self._terms = active_terms(weights)
         if reconstruction not in KINDS:
@@ -79,6 +85,7 @@ class CombinedLoss:
         self.weights = {name: float(weights[name]) for name in self._terms}
         self.reconstruction = reconstruction
         self.temperature = temperature
+        self.gather = gather
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -123,5 +130,5 @@ class CombinedLoss:
             return {name: consistency_loss(first, second, *rest)}
         if volume_id is None:
             raise ValueError("loss part contrast needs volume_id, a whole number for each item; found None.")
-        loss, negatives = nt_xent(first, second, volume_id.to(first.device), self.temperature)
+        loss, negatives = nt_xent(first, second, volume_id.to(first.device), self.temperature, self.gather)
         return {name: loss, "negatives": negatives}

@@ -20,6 +20,7 @@ from custom_components.masking import (
     valid_patches,
 )
 
+from .base import all_valid, check_reconstructing_channels, freeze_all_but
 from .views import StageDropout
 
 TERMS = ("reconstruction", "count", "position", "consistency", "contrast")
@@ -90,12 +91,7 @@ class HybridMIM(nn.Module):
             raise ValueError(f"fill is {self.fill!r}; allowed: {list(FILLS)}")
         if self.output_activation not in (None, "sigmoid"):
             raise ValueError(f"output_activation is {self.output_activation!r}; allowed: null, 'sigmoid'")
-        channels = self.backbone.in_channels, self.backbone.out_channels
-        if channels[0] != channels[1]:
-            raise ValueError(
-                f"the pretraining network has in_channels {channels[0]} and out_channels {channels[1]}; "
-                "they must be equal: its last layer reconstructs the image"
-            )
+        check_reconstructing_channels(self.backbone)
         self.patches_per_region = patches_per_region(self.region_size, self.patch_size)
         self.backbone.check_size("region_size", self.region_size)
         if self.window_size is not None:
@@ -123,10 +119,8 @@ class HybridMIM(nn.Module):
             self.contrast_head = ContrastHead(features, contrast_features)
         if self.fill == "learned":
             self.token = nn.Parameter(torch.zeros(1, self.backbone.in_channels, *self.patch_size))
-        needed = ("",) if "reconstruction" in self.terms else self.backbone.encoder_prefixes
-        for name, parameter in self.network.named_parameters():
-            if not name.startswith(needed) or name in self.backbone.idle:
-                parameter.requires_grad_(False)
+        self.trained = ("",) if "reconstruction" in self.terms else self.backbone.encoder_prefixes
+        freeze_all_but(self.network, self.backbone, self.trained)
 
     @property
     def region_terms(self) -> bool:
@@ -163,7 +157,7 @@ class HybridMIM(nn.Module):
             ``count_target`` ``(B, R)``; ``position_logits``, ``position_target``, ``patch_valid``
             ``(B, R, n)``; ``region_valid`` ``(B, R)``; while training, ``view_1`` and ``view_2`` ``(B, P)``.
         """
-        valid = torch.ones_like(image[:, :1], dtype=torch.bool) if valid is None else valid
+        valid = all_valid(image, valid)
         hidden = fill_masked(image, mask, self.patch_size, self.fill, getattr(self, "token", None), valid)
         encoded = self.backbone.encode(hidden, self.drop if self.training and self.drop.active else None)
         outputs: dict[str, Tensor] = {}

@@ -8,11 +8,13 @@ from .cards import (
     file_sha256,
     provenance,
     read_card,
+    trained_prefixes,
     write_card,
     write_json,
 )
 from .load import check_pretrained, load_pretrained
 from .match import INPUT_LAYERS, TransferReport, match
+from .positions import resize_positions
 from .read import read_weights
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "provenance",
     "read_card",
     "read_weights",
+    "resize_positions",
+    "trained_prefixes",
     "write_card",
     "write_json",
 ]

@@ -82,7 +82,8 @@ def write_card(weights: str | os.PathLike[str], card: Mapping[str, Any]) -> Path
     Args:
         weights: the weights file.
         card: method, ``network`` (class and arguments), ``view`` (channels in order, roi in voxels, spacing in
-            mm, orientation, intensity) and ``datalist_hash``, as the config states them.
+            mm, orientation, intensity) and ``datalist_hash``, as the config states them; ``trained``, where the
+            method did not train everything: see `trained_prefixes`.
     """
     content = {**card, **provenance(), "sha256": file_sha256(weights)}
     path = card_path(weights)
@@ -112,6 +113,24 @@ def read_card(weights: str | os.PathLike[str]) -> dict[str, Any] | None:
             "or the card belongs to another one (delete the card to load without its checks)"
         )
     return card
+
+
+def trained_prefixes(card: Mapping[str, Any] | None, path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Prefixes of the state-dict keys that the weights' method trained; ``("",)`` where no card states any.
+
+    Args:
+        card: content of the card, ``None`` where there is none.
+        path: the weights file, for the message.
+
+    Raises:
+        ValueError: when the card's ``trained`` is no list of text.
+    """
+    stated = (card or {}).get("trained", [""])
+    if not isinstance(stated, list) or not all(isinstance(prefix, str) for prefix in stated):
+        raise ValueError(
+            f"{card_path(path)} says that {stated!r} is trained; allowed: a list of state-dict prefixes"
+        )
+    return tuple(stated)
 
 
 def _plain(content: object) -> Any:

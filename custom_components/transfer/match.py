@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,7 +10,21 @@ from torch import Tensor, nn
 
 from custom_components.backbones import Backbone, adapt
 
+from .positions import resize_positions, same_token, source_grid, target_grid
+
 INPUT_LAYERS = ("repeat_mean", "first", "reinit")
+EVERYTHING = ("",)
+#: Lists of `TransferReport` that hold one entry per key, in the order in which they are reported.
+LISTS = (
+    "matched",
+    "adapted",
+    "resized",
+    "expected_missing",
+    "untrained",
+    "missing",
+    "wrong_shape",
+    "unexpected",
+)
 
 
 @dataclass
@@ -19,7 +34,9 @@ class TransferReport:
     Attributes:
         matched: loaded as they are.
         adapted: loaded after the input-channel axis was changed by ``input_layer``.
+        resized: position embeddings, loaded after `resize_positions`, as ``key: file grid -> network grid``.
         expected_missing: left as initialised on purpose: the output layer, and a stem with ``reinit``.
+        untrained: in the file, but its card says that the method did not train them; left as initialised.
         missing: not in the file.
         wrong_shape: in the file with another shape, as ``key: file shape -> network shape``.
         unexpected: in the file, not in the network (the pretext heads of a ``pretext.pt``, say).
@@ -32,7 +49,9 @@ class TransferReport:
     input_layer: str = "repeat_mean"
     matched: list[str] = field(default_factory=list)
     adapted: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
     expected_missing: list[str] = field(default_factory=list)
+    untrained: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     wrong_shape: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
@@ -42,8 +61,7 @@ class TransferReport:
 
     def counts(self) -> dict[str, int]:
         """Number of keys per list."""
-        names = ("matched", "adapted", "expected_missing", "missing", "wrong_shape", "unexpected")
-        return {name: len(getattr(self, name)) for name in names}
+        return {name: len(getattr(self, name)) for name in LISTS}
 
     def summary(self) -> str:
         """One line for the log."""
@@ -82,9 +100,20 @@ def _same_but_channels(source: Tensor, target: Tensor) -> bool:
 
 
 def match(
-    state: dict[str, Tensor], network: nn.Module, input_layer: str = "repeat_mean"
+    state: dict[str, Tensor],
+    network: nn.Module,
+    input_layer: str = "repeat_mean",
+    trained: Sequence[str] = EVERYTHING,
+    crop: Sequence[int] | None = None,
 ) -> tuple[dict[str, Tensor], TransferReport]:
     """Decide what of ``state`` goes into ``network``, which is left untouched.
+
+    Args:
+        state: the file's tensors.
+        network: the segmentation network.
+        input_layer: one of `INPUT_LAYERS`.
+        trained: prefixes of the keys that the file's method trained; the others stay as initialised.
+        crop: voxels along each axis that the file's weights learned on; ``None``: not known.
 
     Returns:
         the network's complete state dict with the pretrained tensors in it, and the report.
@@ -102,23 +131,48 @@ def match(
             report.expected_missing.append(key)  # by name: the same shape does not make it the same task
         elif source is None:
             report.missing.append(key)
-        elif source.shape == target.shape:
-            result[key] = source
-            report.matched.append(key)
-        elif key in backbone.stems and _same_but_channels(source, target):
-            adapted = adapt_stem(source, target, input_layer)
-            if adapted is None:
-                report.expected_missing.append(key)
-            else:
-                result[key] = adapted
-                report.adapted.append(key)
+        elif not key.startswith(tuple(trained)):
+            report.untrained.append(key)  # somebody else's initialisation is no better than the network's own
+        elif key in backbone.position_keys and same_token(state, backbone):
+            result[key] = _place_positions(key, source, target, backbone, crop, report)
         else:
-            report.wrong_shape.append(f"{key}: {tuple(source.shape)} -> {tuple(target.shape)}")
+            result[key] = _place(key, source, target, backbone, report)
     report.unexpected = [key for key in state if key not in result]
     report.encoder_share = _encoder_share(backbone, report)
     return result, report
 
 
+def _place(key: str, source: Tensor, target: Tensor, backbone: Backbone, report: TransferReport) -> Tensor:
+    """What becomes of one key that both sides have; it is written down in the report."""
+    if source.shape == target.shape:
+        report.matched.append(key)
+        return source
+    if key not in backbone.stems or not _same_but_channels(source, target):
+        report.wrong_shape.append(f"{key}: {tuple(source.shape)} -> {tuple(target.shape)}")
+        return target
+    adapted = adapt_stem(source, target, report.input_layer)
+    (report.expected_missing if adapted is None else report.adapted).append(key)
+    return target if adapted is None else adapted
+
+
+def _place_positions(
+    key: str,
+    source: Tensor,
+    target: Tensor,
+    backbone: Backbone,
+    crop: Sequence[int] | None,
+    report: TransferReport,
+) -> Tensor:
+    """As `_place`; another grid with as many cells has the same shape, and is another grid all the same."""
+    want = target_grid(backbone)
+    have = source_grid(source.shape[1], backbone, crop) if source.ndim == 3 else None
+    if want is None or have is None or have == want or source.shape[2:] != target.shape[2:]:
+        return _place(key, source, target, backbone, report)
+    report.resized.append(f"{key}: {have} -> {want}")
+    return resize_positions(source, have, want)
+
+
 def _encoder_share(backbone: Backbone, report: TransferReport) -> float:
     wanted = set(backbone.encoder_keys()) - set(report.expected_missing)
-    return len(wanted & {*report.matched, *report.adapted}) / len(wanted)
+    resized = {line.split(":")[0] for line in report.resized}
+    return len(wanted & {*report.matched, *report.adapted, *resized}) / len(wanted)

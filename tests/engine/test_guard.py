@@ -53,18 +53,27 @@ def lists(folder: Path | str, section: str, **options: object) -> functools.part
     return functools.partial(load_datalist, str(folder), section, **options)
 
 
+MASKING = {
+    "patch_size": 8,
+    "region_size": [16, 16, 16],
+    "mask_ratio": 0.5,
+    "region_ratio": 0.75,
+    "window_size": 16,
+    "mask_mode": "two_level",
+    "fill": "zero",
+}
+
+
 def pretraining(folder: Path | str, **changes: object) -> None:
+    """A run that passes but for the changes, of which those named in `MASKING` go into ``masking``."""
+    masking = {key: changes.pop(key, value) for key, value in MASKING.items()}
     values: dict = {
         "items": lists(folder, "unlabelled"),
         "validation_items": lists(folder, "validation", require_label=False),
         "network": changes.get("network") or network(),
         "in_channels": 1,
         "roi_size": 32,
-        "patch_size": 8,
-        "region_size": [16, 16, 16],
-        "mask_ratio": 0.5,
-        "region_ratio": 0.75,
-        "window_size": 16,
+        "masking": masking,
         "loss_weights": {"reconstruction": 1.0, "count": 0.1, "contrast": 0.1},
         "spacing": [1.0, 1.0, 1.0],
         "cache_rate": 0.5,
@@ -154,6 +163,26 @@ def test_bad_pretraining_values_are_refused(folder: Path, changes: dict, words: 
 
 def test_uniform_masks_need_no_region_ratio(folder: Path) -> None:
     pretraining(folder, mask_mode="uniform", region_ratio=None)
+
+
+def test_without_masks_nothing_of_them_is_checked(folder: Path) -> None:
+    pretraining(folder, masking=None)
+    plain = {"patch_size": 8, "mask_mode": "uniform", "mask_ratio": [0.5, 0.9]}
+    pretraining(folder, masking=plain)
+    message = refusal(pretraining, folder, masking={**plain, "mask_ratio": [0.5, 1.9]})
+    assert "mask_ratio" in message
+    assert "1.9" in message
+
+
+def test_a_validated_contrast_needs_two_volumes_and_can_be_the_key_metric(folder: Path) -> None:
+    settings = {"masking": None, "loss_weights": {"contrast": 1.0}, "measured": ["loss", "contrast", "negatives"]}
+    *train, one = lists(folder, "unlabelled")()
+    two = [one, *lists(folder, "validation", require_label=False)()]
+    pretraining(folder, items=train, validation_items=two, key_metric="val_contrast", **settings)
+    message = refusal(pretraining, folder, items=train, validation_items=[one], key_metric="val_loss", **settings)
+    assert "1 validation case(s); a contrast needs 2 volumes" in message
+    message = refusal(pretraining, folder, items=train, validation_items=two, key_metric="val_mae", **settings)
+    assert "'val_mae'; with these loss parts it can be val_loss, val_contrast" in message
 
 
 def test_contrast_off_allows_one_volume(folder: Path) -> None:

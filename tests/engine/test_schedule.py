@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from custom_components.engine.metrics import validation_names
 from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule
 from custom_components.engine.weights import check_weights_complete
 from custom_components.pretext import HybridMIM
@@ -22,14 +23,15 @@ def test_a_run_that_never_validates_is_refused() -> None:
 
 
 def test_key_metric_must_be_one_that_these_parts_measure() -> None:
-    check_key_metric("val_masked_mae", ["reconstruction", "contrast"])
-    check_key_metric("val_count_accuracy", ["consistency"])
+    check_key_metric("val_masked_mae", validation_names(["reconstruction", "contrast"]))
+    check_key_metric("val_count_accuracy", validation_names(["consistency"]))
+    check_key_metric("val_contrast", validation_names(["contrast"], views=True))
     with pytest.raises(ValueError, match="'val_los'.*val_loss"):
-        check_key_metric("val_los", ["reconstruction"])
+        check_key_metric("val_los", validation_names(["reconstruction"]))
     with pytest.raises(ValueError, match="val_position"):
-        check_key_metric("val_position", ["reconstruction"])
+        check_key_metric("val_position", validation_names(["reconstruction"]))
     with pytest.raises(ValueError, match="contrast is the only loss part"):
-        check_key_metric("val_loss", ["contrast"])
+        check_key_metric("val_loss", validation_names(["contrast"]))
 
 
 def test_resume_is_checked_before_anything_is_loaded(tmp_path: Path) -> None:
