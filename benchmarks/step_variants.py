@@ -45,6 +45,14 @@ VARIANTS = {
     "window-compile": Variant("default, stages compiled", compile=True),
     "window-bf16-compile": Variant("default, bfloat16, stages compiled", bf16=True, compile=True),
 }
+#: The ratios of step times that are stated.
+PAIRS = {
+    "window / full": ("window", "full"),
+    "window / full, as released": ("released", "released-full"),
+    "window / full as released": ("window", "released-full"),
+    "window / released": ("window", "released"),
+    "bfloat16 / fp32": ("window-bf16", "window"),
+}
 DEFAULTS = {"cpu": list(VARIANTS)[:7], "cuda": list(VARIANTS)}
 
 

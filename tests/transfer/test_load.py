@@ -52,7 +52,7 @@ def test_zero_overlap_raises_whatever_share_is_asked_for(make_network, target, t
     assert unchanged(target, make_network)
 
 
-@pytest.mark.parametrize("other", ["BasicUNet", "SegResNet", "SwinUNETR", "UNETR"])
+@pytest.mark.parametrize("other", ["BasicUNet", "SegResNet", "SwinUNETR", "UNETR", "UNETRPatch8"])
 def test_the_weights_of_another_network_raise(make_network, network_name, other, tmp_path):
     if other == network_name:
         pytest.skip("its own weights")
@@ -84,7 +84,7 @@ def test_a_missing_decoder_is_reported_and_does_not_raise(source, target, tmp_pa
     assert all(key.startswith("upcat_") for key in report.missing)
 
 
-def test_weights_of_another_crop_raise_and_name_the_position_embeddings(make_network, tmp_path):
+def test_weights_of_another_crop_that_no_card_tells_raise_and_name_the_position_embeddings(make_network, tmp_path):
     path = tmp_path / "model.pt"
     torch.save(make_network("UNETR", size=(64, 32, 32)).state_dict(), path)
     target = make_network("UNETR", 1, 3, size=(64, 48, 32))

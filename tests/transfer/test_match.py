@@ -14,6 +14,7 @@ OUTPUT_LAYERS = {
     "SegResNet": {"conv_final.2.conv.weight", "conv_final.2.conv.bias"},
     "SwinUNETR": {"out.conv.conv.weight", "out.conv.conv.bias"},
     "UNETR": {"out.conv.conv.weight", "out.conv.conv.bias"},
+    "UNETRPatch8": {"out.conv.conv.weight", "out.conv.conv.bias"},
 }
 STEMS = {
     "BasicUNet": {"conv_0.conv_0.conv.weight"},
@@ -24,6 +25,11 @@ STEMS = {
         "encoder1.layer.conv3.conv.weight",
     },
     "UNETR": {
+        "vit.patch_embedding.patch_embeddings.weight",
+        "encoder1.layer.conv1.conv.weight",
+        "encoder1.layer.conv3.conv.weight",
+    },
+    "UNETRPatch8": {
         "vit.patch_embedding.patch_embeddings.weight",
         "encoder1.layer.conv1.conv.weight",
         "encoder1.layer.conv3.conv.weight",
@@ -169,7 +175,9 @@ def test_the_report_counts_what_it_lists(make_network):
     assert content["counts"] == {
         "matched": len(target.state_dict()) - 3,
         "adapted": 1,
+        "resized": 0,
         "expected_missing": 2,
+        "untrained": 0,
         "missing": 0,
         "wrong_shape": 0,
         "unexpected": 0,
