@@ -25,7 +25,8 @@ class TwoViewsd(Randomizable, MapTransform):
         allow_missing_keys: whether keys that are absent are passed over.
 
     Raises:
-        ValueError: for an empty suffix or a seed below 0; with ``seed``, for a sample without the volume's number.
+        ValueError: for an empty suffix or a seed below 0; with ``seed``, for a sample without the volume's number;
+            for a transform that makes several samples of one.
     """
 
     def __init__(
@@ -68,7 +69,15 @@ class TwoViewsd(Randomizable, MapTransform):
         out = dict(data)
         keys = list(self.key_iterator(out))
         self.randomize(out)
-        first, second = (self.transform({key: data[key] for key in keys}) for _ in range(2))
+        first, second = (self._view({key: data[key] for key in keys}) for _ in range(2))
         for key in keys:
             out[key], out[f"{key}{self.suffix}"] = first[key], second[key]
         return out
+
+    def _view(self, data: dict[Hashable, Any]) -> Mapping[Hashable, Any]:
+        view = self.transform(data)
+        if isinstance(view, (list, tuple)):
+            raise ValueError(
+                f"a view must be one sample, found a list of {len(view)}; crop several before TwoViewsd"
+            )
+        return view

@@ -68,7 +68,10 @@ def check_masks(
     roi = triple(roi_size, "roi_size")
     if region_size is not None:
         _check_tiles(roi, region_size, patch_size)
-    grid = patch_grid(roi, patch_size)
+    patch = triple(patch_size, "patch_size")
+    if any(side % part for side, part in zip(roi, patch, strict=True)):
+        raise ValueError(f"roi_size {roi} is not a multiple of patch_size {patch}")
+    grid = patch_grid(roi, patch)
     parameters = {
         "region_size": region_size,
         "region_ratio": region_ratio,

@@ -34,6 +34,7 @@ from custom_components.engine.overrides import check_overrides
 from custom_components.engine.ranks import rank, run_checks, world_size
 from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule
 from custom_components.engine.weights import check_weights_complete
+from custom_components.handlers.averaging import check_decay
 from custom_components.losses import active_terms
 
 Size = int | Sequence[int]
@@ -62,6 +63,7 @@ def guard_pretraining(
     val_interval: int = 1,
     key_metric: str | None = None,
     measured: Sequence[str] = (),
+    ema_decay: float | None = None,
     resume: str | None = None,
     pretext_weights: str | None = None,
     channels: Sequence[str] | None = None,
@@ -86,11 +88,12 @@ def guard_pretraining(
         ckpt_dir: folder that weights go to; None: not checked.
         pretrained: weights to start from; None: none.
         input_layer: how weights of other channels are fitted, see ``custom_components.transfer``.
-        builds: what builds the pretext network and the loss; their own errors then come as one line.
+        builds: what builds the pretext network, first, and the loss; their own errors then come as one line.
         epochs: length of the run; None: an evaluation.
         val_interval: epochs between validations.
         key_metric: what picks the best weights, out of ``measured``; None: not checked.
         measured: what a validation measures; with ``contrast`` among it, validation needs two volumes too.
+        ema_decay: share of the averaged weights that a step keeps, in (0, 1); None: nothing is averaged.
         resume: resume file to continue from; None: a fresh run.
         pretext_weights: ``pretext.pt`` to be evaluated, which must fit the first of ``builds``; None: none.
         channels: names of the image's channels in order, compared with those of the list; None: not compared.
@@ -105,6 +108,8 @@ def guard_pretraining(
         _check_geometry(network, roi_size, in_channels, **(masking or {}))
         terms = active_terms(loss_weights) if loss_weights is not None else ()
         built = [build() for build in builds]
+        _check_terms(terms, built)
+        check_decay(ema_decay)
         if epochs is not None:
             check_schedule(epochs, val_interval)
         if key_metric is not None:
@@ -237,6 +242,19 @@ def _check_geometry(
     check_input(network, roi_size, in_channels)
     if masks.get("region_size") is not None:
         check_regions(network, roi_size, masks["region_size"], window_size)
+
+
+def _check_terms(terms: Sequence[str], built: Sequence[Any]) -> None:
+    """Refuse loss parts that the method, the first of ``built``, does not have."""
+    if not built:
+        return
+    known = getattr(built[0], "terms", terms)
+    foreign = [name for name in terms if name not in known]
+    if foreign:
+        raise ValueError(
+            f"loss_weights names {', '.join(foreign)}, which {type(built[0]).__name__} does not have; "
+            f"allowed: {', '.join(sorted(known))}"
+        )
 
 
 def _told(values: Sequence[int], source: str | None) -> str:

@@ -33,8 +33,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, decay: float | None) -> None:
-        if decay is not None and not 0 < decay < 1:
-            raise ValueError(f"decay is {decay}; it must be in (0, 1), or null to average nothing")
+        check_decay(decay)
         self.network = network
         self.average: AveragedModel | None = None
         if decay is not None:
@@ -77,6 +76,17 @@ class WeightAverage:
         assert self.average is not None
         if _stepped(engine):
             self.average.update_parameters(self.network)
+
+
+def check_decay(decay: float | None) -> None:
+    """Refuse a decay that averages nothing, or keeps the first weights for ever.
+
+    Raises:
+        ValueError: for anything but None and a number in (0, 1).
+    """
+    number = isinstance(decay, (int, float)) and not isinstance(decay, bool)
+    if decay is not None and not (number and 0 < decay < 1):
+        raise ValueError(f"decay of averaged weights (ema_decay) is {decay!r}; allowed: null, or within (0, 1)")
 
 
 def _stepped(engine: Engine) -> bool:

@@ -1,34 +1,22 @@
-"""pretrain_hybridmim's configs, resolved and run one step in this process.
+"""What is HybridMIM's own in pretrain_hybridmim's configs, run one step in this process.
 
-test_pretrain_hybridmim_runs.py runs them as a user does.
+test_pretraining.py has what every pretraining bundle promises; test_pretrain_hybridmim_runs.py runs this one as a
+user does.
 """
 
 from __future__ import annotations
 
-import configparser
-import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from monai.utils import set_determinism
-
-from custom_components.transfer import compare_networks
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "bundles" / "pretrain_hybridmim"
-SEGMENT = ROOT / "bundles" / "seg_btcv"
-LAYERS = sorted(
-    file.name for file in (BUNDLE / "configs").glob("*.yaml") if file.name not in ("train.yaml", "inference.yaml")
-)
-NETWORKS = {"swin_unetr.yaml": "SwinUNETR", "segresnet.yaml": "SegResNet", "unetr.yaml": "UNETR"}
-TASKS = [name for name in LAYERS if name.startswith("task_")]
-VIEW = ("channels", "orientation", "spacing", "window", "roi_size", "intensity")
 #: A network and a view so small that a step takes a tenth of a second.
 TINY: dict[str, Any] = {
     "device": torch.device("cpu"),
@@ -47,31 +35,14 @@ TINY: dict[str, Any] = {
 }
 
 
-def parse(*layers: str, bundle: Path = BUNDLE, first: str = "train.yaml", **changes: Any) -> ConfigParser:
-    """A bundle's merged configs, as ``monai.bundle run`` would hold them."""
+def parse(*layers: str, **changes: Any) -> ConfigParser:
+    """The merged configs, as ``monai.bundle run`` would hold them."""
     parser = ConfigParser()
-    parser.read_config([str(bundle / "configs" / name) for name in (first, *layers)])
-    parser["bundle_root"] = str(bundle)
+    parser.read_config([str(BUNDLE / "configs" / name) for name in ("train.yaml", *layers)])
+    parser["bundle_root"] = str(BUNDLE)
     for key, value in changes.items():
         parser[key] = value
     return parser
-
-
-def layer(name: str) -> dict[str, Any]:
-    return yaml.safe_load((BUNDLE / "configs" / name).read_text(encoding="utf-8"))
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """Every scalar and every key of a nested config."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from leaves(item)
-    else:
-        yield value
 
 
 @pytest.fixture(scope="module")
@@ -82,36 +53,6 @@ def volumes(tmp_path_factory: pytest.TempPathFactory, write_nifti: Callable[...,
     return folder
 
 
-@pytest.fixture
-def _multi_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK"):
-        monkeypatch.setenv(name, "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-
-
-# --- every layer ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [None, *LAYERS])
-@pytest.mark.usefixtures("_multi_process")
-def test_layer_resolves_to_its_network_and_a_pretext_around_it(name: str | None) -> None:
-    parser = parse(*([name] if name else []))
-    network = parser.get_parsed_content("network_def")
-    assert type(network).__name__ == NETWORKS.get(name or "", "BasicUNet")
-    pretext = parser.get_parsed_content("pretext")
-    assert pretext.network is network
-    assert set(parser.get_parsed_content("loss").terms) == pretext.terms
-    channels = len(parser.get_parsed_content("channels"))
-    assert (pretext.backbone.in_channels, pretext.backbone.out_channels) == (channels, channels)
-    assert set(parser.get_parsed_content("view")) == {
-        "channels",
-        "orientation",
-        "spacing",
-        "roi_size",
-        "intensity",
-    }
-
-
 def test_published_widths_are_the_defaults() -> None:
     unet = parse().get_parsed_content("architecture").keywords
     assert list(unet["features"]) == [64, 64, 128, 256, 512, 64]
@@ -120,61 +61,6 @@ def test_published_widths_are_the_defaults() -> None:
     expected = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
     assert parser.get_parsed_content("loss_weights") == expected
     assert parser.get_parsed_content("batch_size") >= 2
-
-
-def missing_keys(config: Any, name: str, value: Any) -> list[str]:
-    """Parts of an overriding key's path that the base lacks."""
-    part = config
-    for step in name.split("#"):
-        if not isinstance(part, dict) or step not in part:
-            return [name]
-        part = part[step]
-    return []
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_layer_changes_only_keys_of_train_yaml_or_reads_its_new_ones_itself(name: str) -> None:
-    base, text = layer("train.yaml"), (BUNDLE / "configs" / name).read_text(encoding="utf-8")
-    unknown = [key for key, value in layer(name).items() if missing_keys(base, key.lstrip("+"), value)]
-    assert [key for key in unknown if f"@{key}" not in text and key not in ("initialize", "finalize")] == []
-
-
-@pytest.mark.parametrize("name", ["train.yaml", "inference.yaml", *LAYERS])
-def test_config_has_no_absolute_path_and_no_list_position(name: str) -> None:
-    for text in (value for value in leaves(layer(name)) if isinstance(value, str)):
-        assert not re.match(r"/|~|[A-Za-z]:[\\/]", text), text
-        assert not re.search(r"(?<!\+ )'/", text), f"{text}: a path in an expression begins at a key of the config"
-        assert not re.search(r"(#|::)\d", text), f"{text}: names a place in a list"
-
-
-@pytest.mark.parametrize("name", ["train.yaml", "inference.yaml", *LAYERS])
-def test_config_loads_batches_with_monais_loader_only(name: str) -> None:
-    """torch's own repeats random draws across workers."""
-    assert "torch.utils.data" not in (BUNDLE / "configs" / name).read_text(encoding="utf-8")
-
-
-# --- the view of the image -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [None, "smoke.yaml", "swin_unetr.yaml", "segresnet.yaml", "unetr.yaml"])
-def test_weights_card_states_the_network_that_both_bundles_compare_it_with(name: str | None) -> None:
-    layers = [name] if name else []
-    card = parse(*layers).get_parsed_content("card#network")
-    for bundle in (BUNDLE, SEGMENT):
-        stated = parse(*layers, bundle=bundle).get_parsed_content("load_pretrained#architecture")
-        assert stated["class"] == card["class"]
-        assert compare_networks(card, stated) == []
-
-
-@pytest.mark.parametrize(
-    "name", [None, "smoke.yaml", "swin_unetr.yaml", "segresnet.yaml", "unetr.yaml", "hu_wide.yaml", *TASKS]
-)
-def test_inference_sees_the_image_and_the_network_as_training_does(name: str | None) -> None:
-    layers = [name] if name else []
-    train, inference = parse(*layers), parse(*layers, first="inference.yaml")
-    masks = ("patch_size", "region_size", "mask_mode", "mask_ratio", "region_ratio", "fill")
-    for key in (*VIEW, *masks, "architecture"):
-        assert train.get(key) == inference.get(key), key
 
 
 # --- loss parts ----------------------------------------------------------------------------------------
@@ -284,7 +170,6 @@ def test_backbone_trains_a_step(name: str, volumes: Path, tmp_path: Path) -> Non
     parser["train#handlers"] = [h for h in parser["train#handlers"] if "TensorBoard" not in h["_target_"]]
     trainer = parser.get_parsed_content("train#trainer")
     trainer.run()
-    assert type(parser.get_parsed_content("network_def")).__name__ == NETWORKS[name]
     assert set(trainer.state.output) == {
         "loss",
         "reconstruction",
@@ -306,89 +191,6 @@ def test_four_channels_need_only_their_names(write_nifti: Callable[..., Path], t
     trainer.run()
     assert parser.get_parsed_content("network_def").final_conv.weight.shape[0] == 4
     assert trainer.state.output["loss"] > 0
-
-
-# --- what the zoo asks ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("workflow", "name"), [("train", "train.yaml"), ("inference", "inference.yaml")])
-def test_ids_are_those_of_the_zoo(workflow: str, name: str, volumes: Path, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {}
-    if workflow == "train":
-        changes = {**TINY, "dataset_dir": str(volumes), "output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
-    made = ConfigWorkflow(
-        config_file=str(BUNDLE / "configs" / name),
-        meta_file=str(BUNDLE / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type=workflow,
-        bundle_root=str(BUNDLE),
-        **changes,
-    )
-    made.initialize()
-    assert made.check_properties() == []
-
-
-def test_inference_builds_without_data() -> None:
-    parser = parse(first="inference.yaml")
-    assert len(parser.get_parsed_content("dataset")) == 0
-    assert parser.get_parsed_content("evaluator") is not None
-
-
-def test_metadata_has_what_the_schema_requires() -> None:
-    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    required = (
-        *("schema", "version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version"),
-        *("task", "description", "authors", "copyright", "network_data_format"),
-    )
-    assert [key for key in required if not metadata.get(key)] == []
-    assert metadata["schema"] == "https://project-monai.github.io/schema/meta_schema_20240725.json"
-    assert re.fullmatch(r"\d\.\d\.\d", metadata["version"])
-    assert metadata["version"] in metadata["changelog"]
-    packages = metadata["required_packages_version"]
-    versions = [metadata[f"{name}_version"] for name in ("monai", "pytorch", "numpy")] + list(packages.values())
-    assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in versions), "versions are pins for pip"
-
-
-def test_metadata_describes_the_configured_network() -> None:
-    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    parser = parse()
-    formats = metadata["network_data_format"]
-    assert next(iter(formats["inputs"])) == "image"
-    assert next(iter(formats["outputs"])) == "pred"
-    channels = parser.get_parsed_content("channels")
-    for part in (formats["inputs"]["image"], formats["outputs"]["pred"]):
-        assert {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range"} <= set(part)
-        assert part["spatial_shape"] == parser.get_parsed_content("roi_size")
-        assert part["num_channels"] == len(channels)
-        assert list(part["channel_def"].values()) == channels
-
-
-def test_required_packages_are_within_the_tested_ranges() -> None:
-    from packaging.requirements import Requirement
-
-    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    pinned = {
-        **metadata["required_packages_version"],
-        **{
-            name: metadata[f"{key}_version"]
-            for name, key in (("monai", "monai"), ("torch", "pytorch"), ("numpy", "numpy"))
-        },
-    }
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    ranges = {r.name: r.specifier for r in map(Requirement, (line for line in lines if line and line[0] != "#"))}
-    assert [name for name, version in pinned.items() if name not in ranges or version not in ranges[name]] == []
-
-
-def test_bundle_has_the_files_that_the_zoo_asks_for() -> None:
-    files = ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
-    assert [name for name in files if not (BUNDLE / name).is_file()] == []
-
-
-def test_logging_uses_the_standard_librarys_handlers() -> None:
-    logging = configparser.RawConfigParser()
-    logging.read(BUNDLE / "configs" / "logging.conf")
-    used = {logging[section]["class"] for section in logging.sections() if section.startswith("handler_")}
-    assert used <= {"StreamHandler", "FileHandler"}
 
 
 # --- volumes on disk -----------------------------------------------------------------------------------

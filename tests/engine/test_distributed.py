@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import copy
 import logging
-from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.handlers import ValidationHandler
-from monai.networks.nets import BasicUNet
-from torch import multiprocessing, nn
+from monai.networks.nets import UNETR, BasicUNet
+from monai.transforms import Compose, RandFlipd, RandSpatialCropd
+from torch import nn
 
-from custom_components.engine import PretrainEvaluator, PretrainTrainer, part_metrics
+from custom_components.data import TwoViewsd
+from custom_components.engine import PretrainEvaluator, PretrainTrainer, part_metrics, prepare_view_batch
 from custom_components.handlers import BestWeights, ReseedEachEpoch, ResumePoint
 from custom_components.losses import CombinedLoss
 from custom_components.masking import FixedPatchMaskd, RandPatchMaskd
-from custom_components.pretext import HybridMIM
+from custom_components.pretext import HybridMIM, SimCLR
 from custom_components.transfer import load_pretrained
+from tests.ranks import run_ranks
 
 ALL = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
 SIZES = {"patch_size": 8, "region_size": 16, "region_ratio": 0.6}
@@ -78,16 +79,13 @@ def build(rank, folder, weights):
 
 def one_rank(rank, folder, weights):
     logging.disable(logging.WARNING)
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    trainer, pretext, evaluator = build(rank, Path(folder), weights)
+    trainer, pretext, evaluator = build(rank, folder, weights)
     begin = copy.deepcopy(pretext.state_dict())
     outputs = []
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: outputs.append(trainer.state.output))
     trainer.run()
     found = {"begin": begin, "end": pretext.state_dict(), "metric": evaluator.state.metrics["val_loss"]}
-    torch.save({**found, "outputs": outputs}, Path(folder) / f"rank{rank}.pt")
-    dist.destroy_process_group()
+    torch.save({**found, "outputs": outputs}, folder / f"rank{rank}.pt")
 
 
 def equal(one, two):
@@ -99,7 +97,7 @@ def equal(one, two):
 def test_two_ranks_from_a_pretrained_file_stay_equal_and_save_unwrapped(tmp_path, weights):
     start = network(seed=1).state_dict()
     torch.save({f"module.{key}": value for key, value in start.items()}, tmp_path / "start.pt")
-    multiprocessing.spawn(one_rank, (str(tmp_path), weights), nprocs=2)
+    run_ranks(one_rank, tmp_path, weights)
     one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     assert equal(one["begin"], two["begin"])
     for key, value in start.items():
@@ -119,3 +117,80 @@ def test_two_ranks_from_a_pretrained_file_stay_equal_and_save_unwrapped(tmp_path
     assert list(torch.load(models / "model.pt", weights_only=True)) == list(start)
     assert set(torch.load(models / "pretext.pt", weights_only=True)) == set(one["end"])
     assert equal(torch.load(models / "resume.pt", weights_only=True)["pretext"], one["end"])
+
+
+KEYS = ("image", "valid")
+TRAINED, VALIDATED = ([0, 1], [2, 3]), ([4, 5, 6], [7, 8])  # volumes of each rank
+
+
+def view_loader(numbers, batch_size):
+    """Volumes with padding at one end, and two views of each that depend on its number alone."""
+    cut = RandSpatialCropd(KEYS, 32, random_size=False)
+    views = TwoViewsd(KEYS, Compose([cut, RandFlipd(KEYS, prob=0.5, spatial_axis=0)]), seed=3)
+    data = []
+    for number in numbers:
+        image = torch.randn(1, 48, 40, 32, generator=torch.Generator().manual_seed(number))
+        valid = torch.ones_like(image, dtype=torch.uint8)
+        valid[:, 30:] = 0
+        data.append({"image": image, "valid": valid, "volume_id": number})
+    return DataLoader(Dataset(data, views), batch_size=batch_size)
+
+
+def simclr(seed):
+    torch.manual_seed(seed)
+    return SimCLR(UNETR(1, 1, 32, feature_size=6, hidden_size=24, mlp_dim=48, num_heads=2), 16, 8)
+
+
+def view_engines(pretext, wrapped, trained, validated, batch_size):
+    """Trainer and evaluator; the evaluator's loss stays on its rank, for ranks hold unequal numbers of volumes."""
+    both = {"device": "cpu", "prepare_batch": prepare_view_batch}
+    evaluator = PretrainEvaluator(
+        val_data_loader=view_loader(validated, 3),
+        network=pretext,
+        loss_function=CombinedLoss({"contrast": 1.0}, gather=False),
+        key_val_metric=part_metrics(["loss"]),
+        additional_metrics=part_metrics(["negatives"]),
+        **both,
+    )
+    trainer = PretrainTrainer(
+        max_epochs=2,
+        train_data_loader=view_loader(trained, batch_size),
+        network=wrapped,
+        optimizer=torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], 0.5),
+        loss_function=CombinedLoss({"contrast": 1.0}),
+        train_handlers=[ValidationHandler(1, evaluator)],
+        **both,
+    )
+    return trainer, evaluator
+
+
+def simclr_rank(rank, folder):
+    logging.disable(logging.WARNING)
+    pretext = simclr(seed=rank)
+    wrapped = nn.parallel.DistributedDataParallel(pretext)
+    trainer, evaluator = view_engines(pretext, wrapped, TRAINED[rank], VALIDATED[rank], 2)
+    trainer.run()
+    found = {"end": pretext.state_dict(), "output": trainer.state.output, "metrics": evaluator.state.metrics}
+    torch.save(found, folder / f"rank{rank}.pt")
+
+
+@pytest.mark.slow
+def test_two_ranks_train_simclr_as_one_that_holds_all_volumes_would(tmp_path):
+    run_ranks(simclr_rank, tmp_path)
+    one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    whole = simclr(seed=0)
+    begin = copy.deepcopy(whole.state_dict())
+    trainer, evaluator = view_engines(whole, whole, sum(TRAINED, []), sum(VALIDATED, []), 4)
+    trainer.run()
+    assert equal(one["end"], two["end"])
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(one["end"][key], value, rtol=1e-3, atol=1e-5)
+    moved = {key for key, value in one["end"].items() if not torch.equal(value, begin[key])}
+    assert moved == {name for name, parameter in whole.named_parameters() if parameter.requires_grad}
+    assert max((one["end"][key] - begin[key]).abs().max() for key in moved) > 0.01
+    mean = (one["output"]["loss"] + two["output"]["loss"]) / 2
+    assert mean == pytest.approx(trainer.state.output["loss"], rel=1e-4)
+    assert one["output"]["negatives"] == two["output"]["negatives"] == trainer.state.output["negatives"] == 6
+    assert one["metrics"] == two["metrics"]  # averaged over the ranks, of which one has three volumes
+    assert one["metrics"] == pytest.approx(evaluator.state.metrics, rel=1e-4)
+    assert one["metrics"]["val_negatives"] == 3

@@ -12,13 +12,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from monai.networks.nets import BasicUNet
 
 from custom_components.data import load_datalist, prepare_datalist
 from custom_components.engine.guard import guard_pretraining, guard_segmentation
 from custom_components.engine.guard_inference import guard_inference
 from custom_components.transfer import write_card
+from tests.ranks import run_ranks
 
 FEATURES = (4, 4, 4, 4, 4, 4)
 
@@ -363,15 +363,13 @@ def _broken() -> list[dict]:
     raise TypeError("not a finding")
 
 
-def _rank(rank: int, meeting: str, folder: str, results: str) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+def _rank(rank: int, results: Path, folder: Path) -> None:
     try:
         segmentation(folder)
         code: object = "passed"
     except SystemExit as end:
         code = end.code
-    Path(results, f"{rank}.json").write_text(json.dumps(code))
-    torch.distributed.destroy_process_group()
+    (results / f"{rank}.json").write_text(json.dumps(code))
 
 
 @pytest.mark.slow
@@ -380,7 +378,7 @@ def test_what_one_rank_finds_ends_all_ranks(folder: Path, tmp_path: Path, bad: s
     if bad:
         label = folder / "labels" / f"{bad}.nii.gz"
         nib.save(nib.Nifti1Image(np.full((20, 18, 16), 7, np.uint8), np.eye(4)), label)
-    mp.spawn(_rank, (str(tmp_path / "meeting"), str(folder), str(tmp_path)), nprocs=2)
+    run_ranks(_rank, tmp_path, folder)
     codes = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     if bad is None:
         assert codes == ["passed", "passed"]

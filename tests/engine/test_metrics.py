@@ -10,7 +10,7 @@ from ignite.engine import Engine
 
 from custom_components.engine import loss_parts, part_metrics, pretext_accuracies, validation_names
 from custom_components.losses import CombinedLoss
-from custom_components.pretext import HybridMIM
+from custom_components.pretext import HybridMIM, SimCLR
 from custom_components.pretext.hybridmim import TERMS
 
 
@@ -47,6 +47,13 @@ def test_scores_of_a_hand_made_case():
     )
 
 
+def test_where_targets_are_normalised_the_painting_is_scored():
+    case, plain = outputs(), outputs()
+    case["painting"], case["painting_target"] = case["reconstruction"], case["reconstruction_target"]
+    case["reconstruction"], case["reconstruction_target"] = (torch.full((1, 2, 2, 2, 2), v) for v in (3.0, -3.0))
+    assert pretext_accuracies(case) == pretext_accuracies(plain)
+
+
 def test_scores_over_nothing_are_zero():
     case = outputs()
     for key in ("reconstruction_mask", "region_valid", "patch_valid"):
@@ -65,6 +72,18 @@ def test_the_names_are_what_an_evaluation_gives(make_network, terms):
         values = {**CombinedLoss(dict.fromkeys(terms, 1.0))(found), **pretext_accuracies(found)}
     assert set(validation_names(terms)) == set(values)
     assert len(validation_names(terms)) == len(values)
+
+
+def test_of_two_views_contrast_is_measured_too(make_network):
+    pretext = SimCLR(make_network("BasicUNet"), 16, 8).eval()
+    with torch.no_grad():
+        found = pretext(*torch.randn(2, 2, 1, 32, 32, 32))
+        values = {**CombinedLoss({"contrast": 1.0})(found, torch.tensor([3, 5])), **pretext_accuracies(found)}
+    names = validation_names(["contrast"], views=True)
+    assert set(names) == set(values) == {"loss", "contrast", "negatives"}
+    assert len(names) == len(values)
+    assert validation_names(["contrast"]) == ["loss"]
+    assert validation_names(["count"], views=True) == validation_names(["count"])
 
 
 def test_part_metrics_average_each_named_part_over_batches():

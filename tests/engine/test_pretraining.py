@@ -8,9 +8,15 @@ from ignite.engine import Events
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines.utils import IterationEvents
 
-from custom_components.engine import PretrainEvaluator, PretrainTrainer, part_metrics, prepare_pretrain_batch
+from custom_components.engine import (
+    PretrainEvaluator,
+    PretrainTrainer,
+    part_metrics,
+    prepare_pretrain_batch,
+    prepare_view_batch,
+)
 from custom_components.losses import CombinedLoss
-from custom_components.pretext import HybridMIM
+from custom_components.pretext import HybridMIM, SimCLR
 
 WEIGHTS = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
 PLAIN = {k: v for k, v in WEIGHTS.items() if k != "contrast"}
@@ -177,10 +183,65 @@ def test_a_batch_without_mask_raises_and_names_what_is_there():
         prepare_pretrain_batch({"image": torch.ones(1), "label": torch.ones(1)})
 
 
-def make_evaluator(pretext, samples, weights, **kwargs):
+def view_samples(make_samples, count=4):
+    """Samples of stripes, each of its own width; the second view is the first, mirrored and half of it padding."""
+    samples = make_samples(count)
+    for number, sample in enumerate(samples):
+        stripes = torch.sin(torch.arange(32) / 2**number).expand_as(sample["image"])
+        sample["image"] = stripes + 0.1 * sample["image"]
+        sample["image_2"], sample["valid_2"] = sample["image"].flip(1), sample["valid"].clone()
+        sample["valid_2"][:, :16] = False
+    return samples
+
+
+def test_prepare_view_batch_gives_both_views_then_both_validities_then_ids(make_samples):
+    one, two = view_samples(make_samples, 2)
+    batch = {key: torch.stack([one[key], two[key]]) for key in ("image", "image_2", "valid", "valid_2")}
+    found = prepare_view_batch({**batch, "image": MetaTensor(batch["image"]), "volume_id": [3, 5]}, "cpu")
+    assert [type(item) for item in found] == [torch.Tensor] * 5
+    for item, key in zip(found, ("image", "image_2", "valid", "valid_2"), strict=False):
+        assert torch.equal(item, batch[key])
+    assert found[4].tolist() == [3, 5]
+    assert prepare_view_batch(batch)[4] is None
+    with pytest.raises(
+        ValueError, match=r"no \['image_2', 'valid_2'\]; it has \['image', 'valid'\]. Is TwoViewsd"
+    ):
+        prepare_view_batch({key: batch[key] for key in ("image", "valid")})
+
+
+def test_two_views_are_trained_and_validated_on(make_network, make_samples):
+    torch.manual_seed(0)
+    pretext, samples = SimCLR(make_network("UNETR", size=(32, 32, 32)), 16, 8), view_samples(make_samples)
+    trainer = PretrainTrainer(
+        device="cpu",
+        max_epochs=15,
+        train_data_loader=DataLoader(Dataset(samples), batch_size=4),
+        network=pretext,
+        optimizer=torch.optim.AdamW([p for p in pretext.parameters() if p.requires_grad], 0.01),
+        loss_function=CombinedLoss({"contrast": 1.0}),
+        prepare_batch=prepare_view_batch,
+    )
+    outputs = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: outputs.append(trainer.state.output))
+    evaluator = make_evaluator(pretext, samples, {"contrast": 1.0}, batch=4, prepare_batch=prepare_view_batch)
+    evaluator.run()
+    before = evaluator.state.output
+    trainer.run()
+    evaluator.run()
+    assert {tuple(sorted(output)) for output in outputs} == {("contrast", "loss", "negatives")}
+    assert set(evaluator.state.output) == {"contrast", "loss", "negatives"}
+    assert outputs[0]["negatives"] == before["negatives"] == 6
+    assert outputs[0]["loss"] == pytest.approx(before["loss"], rel=1e-4)  # nothing is dropped in training
+    assert outputs[-1]["loss"] < 0.5 * outputs[0]["loss"]
+    assert evaluator.state.output["loss"] < 0.5 * before["loss"]
+    for found, key in zip(evaluator.state.last_batch, ("image", "image_2", "valid", "valid_2"), strict=True):
+        assert torch.equal(found, torch.stack([sample[key] for sample in samples]))
+
+
+def make_evaluator(pretext, samples, weights, batch=1, **kwargs):
     return PretrainEvaluator(
         device="cpu",
-        val_data_loader=DataLoader(Dataset(samples), batch_size=1),
+        val_data_loader=DataLoader(Dataset(samples), batch_size=batch),
         network=pretext,
         loss_function=CombinedLoss(weights),
         **kwargs,

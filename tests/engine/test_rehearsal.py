@@ -14,8 +14,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import CacheDataset, DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
@@ -30,6 +28,7 @@ from custom_components.data.phantoms import write_phantoms
 from custom_components.engine import rehearsal, rehearse_validation
 from custom_components.engine.rehearsal import largest_case
 from custom_components.handlers import ReseedEachEpoch
+from tests.ranks import run_ranks
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "seg_msd_spleen"
 DECIDE = Compose([AsDiscreted("pred", argmax=True)])
@@ -377,8 +376,7 @@ def test_the_shipped_evaluation_is_rehearsed_on_the_files_own_grid(
     assert not (tmp_path / "none").exists()
 
 
-def _one_rank(rank: int, folder: str, items: list[dict[str, Any]]) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+def _one_rank(rank: int, folder: Path, items: list[dict[str, Any]]) -> None:
     error = MemoryError() if rank == 1 else None
     own = items[rank : rank + 1]
     end: Any = None
@@ -386,14 +384,13 @@ def _one_rank(rank: int, folder: str, items: list[dict[str, Any]]) -> None:
         rehearse_validation(evaluator_of(Dataset(own, preprocessing()), Recorder(error)), DECIDE, SPACING)
     except SystemExit as ended_by:
         end = ended_by.code
-    (Path(folder) / f"rank{rank}").write_text(str(end))
-    dist.destroy_process_group()
+    (folder / f"rank{rank}").write_text(str(end))
 
 
 @pytest.mark.slow
 def test_where_one_rank_has_too_little_memory_both_end_and_rank_0_says_why(
     items: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    mp.spawn(_one_rank, (str(tmp_path), items), nprocs=2)
+    run_ranks(_one_rank, tmp_path, items)
     assert f"largest case, {items[1]['image']} (" in (tmp_path / "rank0").read_text()
     assert (tmp_path / "rank1").read_text() == "1"

@@ -288,5 +288,5 @@ def test_the_copys_files_have_the_keys_of_the_network(start, tmp_path):
 
 @pytest.mark.parametrize("decay", [0, 0.0, 1.0, 1, -0.1, 1.5, float("nan")])
 def test_a_decay_outside_its_range_raises(decay):
-    with pytest.raises(ValueError, match=rf"decay is {decay}; it must be in \(0, 1\), or null"):
+    with pytest.raises(ValueError, match=rf"\(ema_decay\) is {decay}; allowed: null, or within \(0, 1\)"):
         WeightAverage(toy_network(), decay)

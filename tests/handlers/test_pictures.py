@@ -8,10 +8,10 @@ import pytest
 import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 
-from custom_components.engine import PretrainEvaluator
+from custom_components.engine import PretrainEvaluator, prepare_view_batch
 from custom_components.handlers import ReconstructionPictures, SaveReconstructionPaneld, reconstruction_panel
 from custom_components.losses import CombinedLoss
-from custom_components.pretext import HybridMIM
+from custom_components.pretext import HybridMIM, SimCLR
 
 
 def images_of(figure):
@@ -70,6 +70,47 @@ def test_a_validation_writes_one_png_and_an_event_file(evaluator, tmp_path):
     assert picture[..., :3].std() > 0.05
     events = EventAccumulator(str(tmp_path / "logs"), size_guidance={"images": 0}).Reload()
     assert [event.step for event in events.Images("reconstruction")] == [1, 2]
+
+
+class Normalised(torch.nn.Module):
+    """Says what a pretext network says whose targets are normalised: the painting is in the image's unit."""
+
+    def forward(self, image, mask, valid):
+        normal = {name: torch.zeros_like(image) for name in ("reconstruction", "reconstruction_target")}
+        painting = {"painting": image + 7, "painting_target": image}
+        return {**normal, **painting, "reconstruction_mask": valid}
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_what_is_drawn_is_in_the_images_unit(evaluator, make_samples, monkeypatch, normalised):
+    drawn = []
+    monkeypatch.setattr(
+        "custom_components.handlers.pictures.reconstruction_panel", lambda *args: drawn.append(args)
+    )
+    engine = evaluator(ReconstructionPictures())
+    if normalised:
+        engine.network = Normalised()
+    engine.run()
+    ((image, hidden, painted, channel),) = drawn
+    sample = make_samples(2)[0]  # the first of the batch
+    assert torch.equal(image, sample["image"])
+    assert torch.equal(hidden[:, ::16, ::16, ::16], sample["mask"])
+    assert channel == 0
+    wanted = sample["image"] + 7 if normalised else engine.state.last_outputs["reconstruction"][0]
+    assert torch.equal(painted, wanted)
+
+
+def test_two_views_are_no_picture(make_network, make_samples, tmp_path):
+    samples = [{**s, "image_2": s["image"].flip(1), "valid_2": s["valid"]} for s in make_samples(2)]
+    PretrainEvaluator(
+        device="cpu",
+        val_data_loader=DataLoader(Dataset(samples), batch_size=2),
+        network=SimCLR(make_network("BasicUNet"), 16, 8),
+        loss_function=CombinedLoss({"contrast": 1.0}),
+        prepare_batch=prepare_view_batch,
+        val_handlers=[ReconstructionPictures(str(tmp_path / "logs"), str(tmp_path / "pictures"))],
+    ).run()
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_reconstruction_or_folders_nothing_is_written(evaluator, tmp_path):

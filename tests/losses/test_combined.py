@@ -104,6 +104,21 @@ def test_options_reach_their_terms():
     torch.testing.assert_close(loss["contrast"], nt_xent(o["view_1"], o["view_2"], IDS, 0.1)[0])
 
 
+@pytest.mark.parametrize("gather", [True, False])
+def test_whether_other_ranks_are_gathered_reaches_the_contrast(monkeypatch, gather):
+    asked = []
+
+    def remember(one, two, ids, temperature, gather=True):
+        asked.append(gather)
+        return nt_xent(one, two, ids, temperature, gather)
+
+    monkeypatch.setattr("custom_components.losses.combined.nt_xent", remember)
+    CombinedLoss({"contrast": 1}, gather=gather)(outputs(), IDS)
+    assert asked == [gather]
+    CombinedLoss({"contrast": 1})(outputs(), IDS)
+    assert asked[1:] == [True]
+
+
 def test_active_terms_come_in_one_order_and_zero_is_not_active():
     assert active_terms({"contrast": 1, "count": 0, "reconstruction": 0.5}) == ("reconstruction", "contrast")
     assert active_terms(dict(reversed(PAPER.items()))) == TERMS

@@ -1,14 +1,13 @@
 import math
-from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import multiprocessing, nn
+from torch import nn
 
 from custom_components.losses import nt_xent
+from tests.ranks import run_ranks
 
 
 def views(batch, features=5, seed=0):
@@ -111,8 +110,6 @@ def projector():
 
 def one_rank(rank, folder):
     """One of two ranks with two items each; leaves loss, negatives and DDP's averaged gradient in a file."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     network = nn.parallel.DistributedDataParallel(projector())
     mine = slice(2 * rank, 2 * rank + 2)
     one, two = views(4)[:, mine]
@@ -121,12 +118,11 @@ def one_rank(rank, folder):
     alone = nt_xent(described[:2], described[2:], IDS[mine], gather=False)[0].detach()
     loss.backward()
     found = (loss.detach(), negatives, alone, network.module.weight.grad)
-    torch.save(found, Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
+    torch.save(found, folder / f"{rank}.pt")
 
 
 def test_two_ranks_of_two_equal_one_rank_of_four(tmp_path):
-    multiprocessing.spawn(one_rank, (str(tmp_path),), nprocs=2)
+    run_ranks(one_rank, tmp_path)
     network = projector()
     one, two = views(4)
     loss, negatives = nt_xent(network(one), network(two), IDS)

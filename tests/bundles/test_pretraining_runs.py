@@ -1,0 +1,390 @@
+"""pretrain_mae, pretrain_simmim and pretrain_simclr as a user runs them, on phantoms.
+
+The runs of a method are shared among its tests: one of 2 epochs, which is resumed, evaluated, inferred from and
+fine-tuned. What needs no process of its own runs in this one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.networks.nets import UNETR
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from custom_components.data.phantoms import write_phantoms
+from custom_components.transfer import read_card
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "bundles"
+NETWORK = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
+SMALL = {f"architecture#{key}": value for key, value in NETWORK.items()}
+VIEW = {"spacing": [8.0, 8.0, 8.0], "roi_size": [32, 32, 32]}
+TINY = {**VIEW, **SMALL, "num_samples": 1, "batch_size": 2, "warmup_share": 0.1, "val_interval": 1}
+#: Each method's own sizes and options: those that inference has too, and the others.
+SHARED: dict[str, dict[str, Any]] = {
+    "mae": {"decoder_width": 24, "decoder_heads": 2, "mask_ratio": [0.5, 0.8]},
+    "simmim": {"mask_mode": "block", "mask_ratio": 0.5, "block_size": [32, 32, 32], "normalize_targets": True},
+    "simclr": {},
+}
+OWN: dict[str, dict[str, Any]] = {
+    "mae": {**SHARED["mae"], "ema_decay": 0.5},
+    "simmim": SHARED["simmim"],
+    "simclr": {"projection_width": 16, "projection_features": 8},
+}
+WORKERS = {"mae": 0, "simmim": 2, "simclr": 0}
+TERM = {"mae": "reconstruction", "simmim": "reconstruction", "simclr": "contrast"}
+SCORES = {"mae": {"masked_mae", "visible_mae"}, "simclr": {"negatives"}}
+SCORES["simmim"] = SCORES["mae"]
+TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
+every_method = pytest.mark.parametrize("method", OWN)
+Result = subprocess.CompletedProcess[str]
+Load = Callable[[Path], dict[str, Any]]
+Same = Callable[[Any, Any], bool]
+Command = Callable[..., Result]
+Folder = Callable[[str], Path]
+Run = Callable[..., ConfigWorkflow]
+
+
+def launch(bundle: str, files: list[str], ranks: int = 1, **keys: Any) -> Result:
+    """The command, with one thread and without a GPU; files are those of the bundle, or absolute."""
+    folder = BUNDLES / bundle
+    named = str([str(folder / "configs" / file) for file in files])
+    command = ["-m", "monai.bundle", "run", "--config_file", named, "--bundle_root", str(folder)]
+    for key, value in keys.items():
+        command += [f"--{key}", str(value)]
+    if ranks > 1:
+        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *command]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("phantoms") / "data"
+    write_phantoms(folder, size="tiny", training=2, validation=2, test=2, unlabelled=4, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def command(data: Path) -> Command:
+    """``command(method, folder, layer, ..., ranks=1, ok=True, key=value)``: train.yaml as a command."""
+
+    def make(method: str, folder: Path, *layers: str, ranks: int = 1, ok: bool = True, **keys: Any) -> Result:
+        places = {"dataset_dir": data, "output_dir": folder, "ckpt_dir": folder}
+        sizes = {**TINY, **OWN[method], **places, **keys}
+        result = launch(f"pretrain_{method}", ["train.yaml", "smoke.yaml", *layers], ranks, **sizes)
+        assert not ok or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return result
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def here(data: Path, run_bundle: Run) -> Run:
+    """``here(method, folder, layer, ..., key=value)``: train.yaml in this process."""
+
+    def make(method: str, folder: Path, *layers: str, **keys: Any) -> ConfigWorkflow:
+        places = {"dataset_dir": str(data), "output_dir": str(folder), "ckpt_dir": str(folder)}
+        files = ["train.yaml", "smoke.yaml", *layers]
+        return run_bundle(f"pretrain_{method}", files, **{**TINY, **OWN[method], **places, **keys})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Folder:
+    """``trained(method)``: the folder of two epochs."""
+
+    @cache
+    def make(method: str) -> Path:
+        folder = tmp_path_factory.mktemp(method) / "run"
+        command(method, folder, **TWO_EPOCHS, num_workers=WORKERS[method])
+        return folder
+
+    return make
+
+
+def scalars(folder: Path) -> dict[str, list[float]]:
+    """Every TensorBoard scalar of a run, in order."""
+    found: dict[str, list[float]] = {}
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(file)).Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend(event.value for event in events.Scalars(tag))
+    return found
+
+
+# --- train, resume, evaluate ------------------------------------------------------------------------------
+
+
+@every_method
+def test_training_leaves_flat_weights_a_card_and_a_resume_point(method: str, trained: Folder, load: Load) -> None:
+    folder = trained(method)
+    state = load(folder / "model.pt")
+    UNETR(1, 1, (32, 32, 32), **NETWORK).load_state_dict(state, strict=True)
+    pretext = load(folder / "pretext.pt")
+    assert {f"network.{key}" for key in state} < set(pretext)
+    assert all(torch.equal(pretext[f"network.{key}"], value) for key, value in state.items())
+    card = read_card(folder / "model.pt")
+    assert card is not None
+    assert card["method"].lower() == method
+    assert card["trained"] == ["vit."]
+    assert card["network"]["class"] == "UNETR"
+    assert card["network"]["arguments"] == {"in_channels": 1, "out_channels": 1, "img_size": [32] * 3, **NETWORK}
+    assert card["view"]["spacing"] == [8.0, 8.0, 8.0]
+    assert len(card["datalist_hash"]) == 64
+    resume = load(folder / "resume.pt")
+    assert resume["trainer"]["epoch"] == 2
+    assert bool(resume["average"]) == ("ema_decay" in OWN[method])
+
+
+@every_method
+def test_tensorboard_has_every_loss_part_of_training_and_validation(method: str, trained: Folder) -> None:
+    found, term = scalars(trained(method)), TERM[method]
+    negatives = {"negatives"} & SCORES[method]
+    names = {"loss", term, *negatives}
+    assert names | {f"val_{name}" for name in names | SCORES[method]} <= set(found)
+    assert len(found["loss"]) == 4
+    assert len(found["val_loss"]) == 2
+    assert set(found.get("negatives", [2.0])) == {2.0}, "two views of the one other volume"
+    assert (trained(method) / "reconstruction.png").is_file() == (method != "simclr")
+
+
+@every_method
+def test_two_epochs_and_two_resumed_equal_four(
+    method: str, trained: Folder, here: Run, tmp_path: Path, load: Load, same: Same
+) -> None:
+    halves, whole = tmp_path / "halves", tmp_path / "whole"
+    shutil.copytree(trained(method), halves)
+    here(method, halves, "resume.yaml", **FOUR_EPOCHS, num_workers=WORKERS[method])
+    here(method, whole, **FOUR_EPOCHS, num_workers=WORKERS[method])
+    first, second = load(halves / "resume.pt"), load(whole / "resume.pt")
+    assert first["trainer"]["epoch"] == 4
+    assert [key for key in second if not same(first[key], second[key])] == []
+    assert same(load(halves / "model.pt"), load(whole / "model.pt"))
+    assert scalars(halves)["loss"] == scalars(whole)["loss"]
+
+
+@every_method
+def test_evaluation_repeats_to_the_digit(
+    method: str, trained: Folder, command: Command, here: Run, tmp_path: Path
+) -> None:
+    folder = trained(method)
+    command(method, tmp_path / "first", "evaluate.yaml", ckpt_dir=folder)
+    here(method, tmp_path / "second", "evaluate.yaml", ckpt_dir=str(folder))
+    reports = [
+        json.loads((tmp_path / name / "pretext_metrics.json").read_text(encoding="utf-8"))
+        for name in ("first", "second")
+    ]
+    assert reports[0]["metrics"] == reports[1]["metrics"]
+    assert set(reports[0]["metrics"]) == {f"val_{name}" for name in ("loss", TERM[method], *SCORES[method])}
+    card = read_card(folder / "pretext.pt")
+    assert card is not None
+    assert reports[0]["weights_sha256"] == card["sha256"]
+    assert reports[0]["metrics"]["val_loss"] == pytest.approx(card["metric"]["val_loss"], rel=1e-6)
+
+
+# --- inference ------------------------------------------------------------------------------------------------
+
+
+def inputs(data: Path) -> list[Path]:
+    listed = json.loads((data / "datalist.json").read_text(encoding="utf-8"))["test"]
+    return [data / item["image"] for item in listed]
+
+
+@pytest.mark.parametrize(("method", "ratio"), [("mae", 0.65), ("simmim", 0.5)])
+def test_inference_writes_volumes_that_overlay_and_hides_what_it_says(
+    method: str, ratio: float, trained: Folder, data: Path, tmp_path: Path
+) -> None:
+    image, out = inputs(data)[0], tmp_path / "out"
+    keys = {"dataset_dir": image, "output_dir": out, "weights": trained(method) / "pretext.pt"}
+    done = launch(f"pretrain_{method}", ["inference.yaml"], **VIEW, **SMALL, **SHARED[method], **keys)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    case = image.name.removesuffix(".nii.gz")
+    names = ("original", "masked", "reconstruction", "hidden")
+    files = {name: nib.load(out / case / f"{case}_{name}.nii.gz") for name in names}
+    assert (out / case / f"{case}_panel.png").read_bytes()[:4] == b"\x89PNG"
+    assert len({file.shape for file in files.values()}) == 1
+    assert all(np.allclose(file.affine, files["original"].affine) for file in files.values())
+    assert np.allclose(files["original"].header.get_zooms()[:3], 8.0)
+    voxels = {name: np.asarray(file.dataobj) for name, file in files.items()}
+    assert all(np.isfinite(values).all() for values in voxels.values())
+    hidden = voxels["hidden"] > 0
+    assert (voxels["masked"][hidden] == 0).all()
+    assert (voxels["masked"][~hidden] == voxels["original"][~hidden]).all()
+    assert (voxels["original"][hidden] != 0).any()
+    # Units of 16 voxels, counted from the first voxel; the last along an axis may be a part of one.
+    units = np.pad(hidden, [(0, -side % 16) for side in hidden.shape])
+    for axis in range(3):
+        units = np.logical_or.reduceat(units, range(0, units.shape[axis], 16), axis=axis)
+    assert units.size > 8, "more than one window"
+    assert units.sum() == round(ratio * units.size)
+    # In space: the image still lies where the file says, to the half of a voxel at each end.
+    source = nib.load(image)
+    corners = np.array([np.abs(np.array(f.shape[:3]) @ f.affine[:3, :3].T) for f in (source, files["original"])])
+    assert np.allclose(corners[0], corners[1], atol=12.0)
+
+
+def test_simclr_describes_each_volume_by_a_row_of_numbers(
+    trained: Folder, data: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    images = inputs(data)
+    weights = trained("simclr") / "model.pt"
+    keys = {"dataset_dir": str(images[0].parent), "weights": str(weights), **VIEW, **SMALL}
+    done = launch("pretrain_simclr", ["inference.yaml"], **keys, output_dir=tmp_path / "first")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    run_bundle("pretrain_simclr", ["inference.yaml"], **keys, output_dir=str(tmp_path / "second"))
+    tables = []
+    for name in ("first", "second"):
+        with open(tmp_path / name / "features.csv", encoding="utf-8") as file:
+            tables.append(list(csv.reader(file)))
+    assert tables[0] == tables[1]
+    assert [row[0] for row in tables[0]] == [str(path) for path in sorted(images[0].parent.glob("*.nii.gz"))]
+    features = np.array([row[1:] for row in tables[0]], dtype=float)
+    assert features.shape == (len(tables[0]), 24)
+    assert np.isfinite(features).all()
+    assert len(np.unique(features, axis=0)) == len(features) > 1
+
+
+# --- ranks --------------------------------------------------------------------------------------------------
+
+
+@every_method
+def test_two_ranks_start_from_a_file_and_end_with_equal_weights(
+    method: str, trained: Folder, command: Command, tmp_path: Path, load: Load, same: Same
+) -> None:
+    folder, keep = tmp_path / "ranks", tmp_path / "keep.yaml"
+    kept = "(@pretext.state_dict(), @average.module.state_dict())"
+    keep.write_text(f"+run:\n- \"$torch.save({kept}, @ckpt_dir + '/rank%d.pt' % @rank)\"\n", encoding="utf-8")
+    start = trained(method) / "model.pt"
+    layers = ("multi_gpu_train.yaml", str(keep))
+    command(method, folder, *layers, ranks=2, epochs=1, batch_size=1, pretrained=start)
+    first, second = (load(folder / f"rank{rank}.pt") for rank in (0, 1))
+    assert same(first, second)
+    given, saved = load(start), load(folder / "model.pt")
+    assert set(saved) == set(given), "keys are those of the bare network"
+    assert {key for key in saved if not torch.equal(saved[key], first[1][f"network.{key}"])} == set()
+    changed = {key for key in given if not torch.equal(first[0][f"network.{key}"], given[key])}
+    assert {key for key in given if key.startswith("vit.") and "norm_cross_attn" not in key} <= changed
+    report = json.loads((folder / "transfer.json").read_text(encoding="utf-8"))
+    assert report["encoder_share"] == 1
+    found = scalars(folder)
+    assert len(found["loss"]) == 2, "rank 0 alone logs"
+    assert set(found.get("negatives", [2.0])) == {2.0}, "negatives come from the other rank"
+
+
+# --- into segmentation ----------------------------------------------------------------------------------------
+
+
+@every_method
+def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
+    method: str, trained: Folder, data: Path, run_bundle: Run, tmp_path: Path, load: Load
+) -> None:
+    weights, start, keep = trained(method) / "model.pt", tmp_path / "start.pt", tmp_path / "keep.yaml"
+    keep.write_text(  # what the first step starts from
+        f"+initialize:\n- \"$torch.save(@network_def.state_dict(), '{start}') if @optimizer else 0\"\n"
+    )
+    run_bundle(
+        "seg_btcv",
+        ["train.yaml", "smoke.yaml", "unetr.yaml", "finetune.yaml", str(keep)],
+        **{**VIEW, **SMALL, "epochs": 1, "val_interval": 1, "num_samples": 1, "pretrained": str(weights)},
+        seed=7,  # under the pretraining's own, what neither has trained would be equal by chance
+        **{"dataset_dir": str(data), "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")},
+    )
+    report = json.loads((tmp_path / "models" / "transfer.json").read_text(encoding="utf-8"))
+    given, found = load(weights), load(start)
+    output, encoder = ({key for key in found if key.startswith(prefix)} for prefix in ("out.", "vit."))
+    assert report["encoder_share"] == 1.0
+    assert set(report["matched"]) == encoder
+    assert set(report["expected_missing"]) == output
+    assert set(report["untrained"]) == set(found) - encoder - output
+    for problem in ("adapted", "missing", "wrong_shape", "unexpected", "view_differences", "network_differences"):
+        assert report[problem] == [], problem
+    assert {key for key in encoder if not torch.equal(found[key], given[key])} == set()
+    drawn = {key for key in found if key.endswith("conv.weight")} - encoder - output
+    assert drawn
+    assert not any(torch.equal(found[key], given[key]) for key in drawn)
+    card = read_card(tmp_path / "models" / "model.pt")
+    assert card is not None
+    assert card["method"] == "fine-tuned"
+
+
+# --- bad input ------------------------------------------------------------------------------------------------
+
+SWIN = {"_target_": "SwinUNETR", "_mode_": "callable", "in_channels": 1, "out_channels": 1, "feature_size": 12}
+Wrong = tuple[str, dict[str, Any], str]
+#: What a user may do wrong: method, keys, and what the one line must say.
+WRONG: dict[str, Wrong] = {
+    "misspelled key": ("simmim", {"mask_ration": 0.5}, "'mask_ration' (nearest: 'mask_ratio')"),
+    "ratio over 1": ("mae", {"mask_ratio": 1.5}, "mask_ratio"),
+    "one volume in a batch": ("simclr", {"batch_size": 1}, "needs 2 volumes in a batch, found batch_size 1"),
+}
+WRONG_TOO: dict[str, Wrong] = {
+    "unit smaller than the token": ("mae", {"patch_size": [8, 8, 8]}, "UNETR's token of 16 voxels"),
+    "unit across tokens": ("simmim", {"patch_size": [32, 32, 8]}, "(32, 32, 8) is not a multiple of"),
+    "range turned round": ("mae", {"mask_ratio": [0.9, 0.5]}, "mask_ratio"),
+    "block of parts of units": ("simmim", {"block_size": [24, 32, 32]}, "block_size"),
+    "unknown mode": ("mae", {"mask_mode": "two_level"}, "region_size is missing"),
+    "Swin under MAE": ("mae", {"architecture": SWIN}, "found SwinUNETR; allowed: UNETR, UNETRPatch8"),
+    "heads that do not divide": ("mae", {"decoder_heads": 5}, "decoder_heads 5"),
+    "unknown positions": ("simmim", {"positions": "fixed"}, "positions is 'fixed'; allowed: learned, sincos"),
+    "fewer volumes than a batch": ("simclr", {"batch_size": 5}, "4 training case(s) fill no batch of 5 volumes"),
+    "a metric that is not measured": ("simclr", {"key_metric": "val_masked_mae"}, "val_loss, val_contrast"),
+    "no projection": ("simclr", {"projection_features": 0}, "projection_features 0"),
+    "roi of parts of units": (
+        "mae",
+        {"roi_size": [40, 32, 32]},
+        "roi_size (40, 32, 32) is not a multiple of patch_size (16, 16, 16)",
+    ),
+    "roi of parts of tokens": ("simclr", {"roi_size": [40, 32, 32]}, "roi_size (40, 32, 32) does not fit UNETR"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_bad_input_ends_with_one_line_before_anything_is_written(
+    case: str, command: Command, tmp_path: Path
+) -> None:
+    method, keys, told = WRONG[case]
+    result = command(method, tmp_path / "out", ok=False, epochs=1, **keys)
+    assert result.returncode != 0
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert result.stderr.strip().splitlines()[-1] == errors[0]
+    assert told in errors[0]
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("case", WRONG_TOO)
+def test_the_guard_names_bad_input_before_anything_is_written(case: str, here: Run, tmp_path: Path) -> None:
+    method, keys, told = WRONG_TOO[case]
+    with pytest.raises(SystemExit) as error:
+        here(method, tmp_path / "out", epochs=1, **keys)
+    assert str(error.value).startswith("error: ")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_contrast_is_not_validated_on_one_volume(data: Path, here: Run, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"error: 1 validation case\(s\); a contrast needs 2 volumes"):
+        here("simclr", tmp_path / "out", dataset_dir=str(data / "imagesUn"), holdout=1, epochs=1)
+    assert not (tmp_path / "out").exists()
