@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ class TwoViewsd(Randomizable, MapTransform):
 
     Args:
         keys: what a view consists of, ``image`` and ``valid``, say.
-        transform: dictionary transforms with their randomness (a `monai.transforms.Compose`).
+        transform: dictionary transforms with their randomness (a `monai.transforms.Compose`). A copy is used, so
+            that the draws of a validation are without effect on a training that was given the same.
         suffix: of the second view's keys.
         seed: None: draws anew each time. A whole number from 0: what is drawn depends on it and on the volume's
             number alone, so that a validation sees the same views each time.
@@ -43,7 +45,7 @@ class TwoViewsd(Randomizable, MapTransform):
             raise ValueError("suffix is empty; the second view would replace the first")
         if seed is not None and seed < 0:
             raise ValueError(f"seed is {seed}; it must be None or a whole number from 0")
-        self.transform, self.suffix, self.seed, self.id_key = transform, suffix, seed, id_key
+        self.transform, self.suffix, self.seed, self.id_key = deepcopy(transform), suffix, seed, id_key
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> TwoViewsd:
         """Seed the inner transform too."""

@@ -130,6 +130,18 @@ def test_with_a_seed_views_depend_on_it_and_the_volume_alone():
     assert both(views(tensor_id)) == first[4]
 
 
+def test_a_validation_leaves_a_training_with_the_same_transform_alone():
+    drawn = []
+    for between in (False, True):
+        transform = crop_and_flip()
+        training, validation = TwoViewsd(KEYS, transform), TwoViewsd(KEYS, transform, seed=7)
+        training.set_random_state(seed=0)
+        if between:
+            validation(sample(4))
+        drawn.append(both(training(sample())))
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_validation_sees_the_same_views_in_every_epoch_and_worker(workers):
     expected = {number: both(two_views(seed=7)(sample(number))) for number in range(4)}
