@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle.config_parser import ConfigParser
+from package_layers import MERGED
 
 #: Groups of checks in their order. The first three read files only.
 GROUPS = ("files", "metadata", "configs", "workflows", "label", "network", "exports")
@@ -105,6 +106,16 @@ class Packed:
     def layer(self, name: str) -> dict[str, Any]:
         """One config by itself, its keys as written."""
         return ConfigParser.load_config_file(self.config_files(name)[0])
+
+    @cached_property
+    def own_network(self) -> str | None:
+        """The inference network's class where it is ours and a layer that was merged in brought it.
+
+        Such a package is no longer one that MONAI Label serves without custom_components being installed.
+        """
+        target = str(at(self.config("inference"), "architecture#_target_"))
+        merged = MERGED in self.text("configs/inference.yaml").partition("\n")[0]
+        return target if merged and target.startswith("custom_components.backbones.") else None
 
     def parsed(self, key: str, *names: str) -> Any:
         """One entry of merged configs, built."""

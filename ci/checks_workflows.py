@@ -83,8 +83,8 @@ def bundle_download(packed: Packed) -> str:
 
 @check("inference properties", "workflows")
 def inference_properties(packed: Packed) -> str:
-    """With an empty dataset_dir; a segmentation bundle without custom_components."""
-    if not packed.segments:
+    """With an empty dataset_dir; a segmentation bundle without custom_components, but for a layer's network."""
+    if not packed.segments or packed.own_network:
         return has_properties(packed, "inference", "inference")
     with without_own_code():
         return has_properties(packed, "inference", "inference") + ", without custom_components"

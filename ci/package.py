@@ -19,7 +19,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from package_files import SUMS, Files, all_bundles, collect, find_bundle
+from package_files import SUMS, Files, all_bundles, collect, find_bundle, pretext_beside
 from package_layers import check_weights
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -29,7 +29,8 @@ HELP = {
     "layer": "layer merged into train.* and inference.* of the package, so that a bundle whose weights were "
     "trained with it is served as one file; a name in the bundle's configs or a path; several in their order. The "
     "merged YAML has no comments; without --layer the YAML is copied as it is",
-    "weights": "file packed as models/model.pt, with its .card.json; default: those of models/ that git tracks",
+    "weights": "file packed as models/model.pt, with its .card.json, and with the pretext.pt beside it where the "
+    "bundle's inference reads that; default: those of models/ that git tracks",
     "allow_large": "keep files over 25 MB in the package: for your own server, not for the zoo",
     "overwrite": "replace what an earlier call wrote; anything else stays",
 }
@@ -133,6 +134,9 @@ def main(argv: list[str] | None = None) -> None:
             raise ValueError(f"--weights {given.weights} is for one bundle; {len(bundles)} are to be packed")
         if given.weights and given.weights.is_file():
             check_weights(bundles[0], given.layer, given.weights)
+            pretext = pretext_beside(bundles[0], given.weights)
+            if pretext and pretext.is_file():
+                check_weights(bundles[0], given.layer, pretext, "pretext")
         for bundle in bundles:
             options = {"layers": given.layer, "weights": given.weights, "allow_large": given.allow_large}
             for path in package(bundle, given.out, given.overwrite, **options):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from package_layers import as_json, fitted_metadata, merged_config
+from package_layers import as_json, fitted_metadata, merged_config, reads_pretext
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMS = "SHA256SUMS"
@@ -76,15 +76,32 @@ def tracked_weights(bundle: Path) -> list[Path]:
     return tracked
 
 
+def pretext_beside(bundle: Path, weights: Path) -> Path | None:
+    """The ``pretext.pt`` beside given weights, there or not, where the bundle's inference reads one."""
+    reads = reads_pretext(merged_config(bundle, "inference", [])[0])
+    return weights.with_name("pretext.pt") if reads else None
+
+
 def weights_files(bundle: Path, weights: Path | None) -> Files:
     """``models/...`` of the package."""
     if weights is None:
         return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in tracked_weights(bundle)}
     if not weights.is_file():
         raise ValueError(f"--weights {weights} does not exist")
-    card = weights.with_name(weights.stem + ".card.json")
-    files = {"models/model.pt": weights.read_bytes()}
-    return files | ({"models/model.card.json": card.read_bytes()} if card.is_file() else {})
+    packed, pretext = {"model": weights}, pretext_beside(bundle, weights)
+    if pretext and pretext.is_file():
+        packed["pretext"] = pretext
+    elif pretext:
+        print(
+            f"{bundle.name}: {pretext} does not exist; inference of the package has none to paint with",
+            file=sys.stderr,
+        )
+    files: Files = {}
+    for name, path in packed.items():
+        card = path.with_name(path.stem + ".card.json")
+        files[f"models/{name}.pt"] = path.read_bytes()
+        files |= {f"models/{name}.card.json": card.read_bytes()} if card.is_file() else {}
+    return files
 
 
 def packed_readme(name: str, readme: bytes) -> bytes:

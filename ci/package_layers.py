@@ -12,6 +12,8 @@ from monai.bundle.config_parser import ConfigParser
 
 #: Layers that say how to run, not what image or network: they fit behind train.yaml only.
 NOT_MERGED = ("evaluate.yaml", "multi_gpu_train.yaml", "resume.yaml")
+#: How the first line of a YAML ends that layers changed.
+MERGED = "merged in by ci/package.py"
 
 
 def as_json(content: Any) -> bytes:
@@ -53,7 +55,7 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
         raise ValueError(f"{bundle.name}: {with_layers} cannot be merged: {error}") from None
     if not layers:
         return config, None
-    head = f"# {name}.yaml with {', '.join(Path(layer).name for layer in layers)} merged in by ci/package.py\n"
+    head = f"# {name}.yaml with {', '.join(Path(layer).name for layer in layers)} {MERGED}\n"
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=115)
     return config, (head + text).encode()
 
@@ -86,17 +88,28 @@ def fitted_metadata(metadata: bytes, inference: dict[str, Any]) -> bytes:
     return metadata if content == json.loads(metadata) else as_json(content)
 
 
-def check_weights(bundle: Path, layers: list[str], weights: Path) -> None:
+def reads_pretext(inference: dict[str, Any]) -> bool:
+    """Whether an inference config takes models/pretext.pt: what paints is the network with its heads."""
+    return str(inference.get("weights")).endswith("/models/pretext.pt'")
+
+
+def check_weights(bundle: Path, layers: list[str], weights: Path, network: str = "network_def") -> None:
     """Compare a weights file with the network of the packed inference config.
 
     `monai.bundle.load` takes what fits and leaves the rest random, so weights of another layer must end here.
+
+    Args:
+        bundle: the bundle's folder.
+        layers: those that are packed with it.
+        weights: the file.
+        network: the network's id; ``pretext`` for the one with its heads.
 
     Raises:
         ValueError: for a file that cannot be read, and for tensors that are missing or of another shape.
     """
     parser = ConfigParser(merged_config(bundle, "inference", layers)[0])
     parser.parse()
-    own = parser.get_parsed_content("network_def").state_dict()
+    own = parser.get_parsed_content(network).state_dict()
     try:
         given = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different class for each kind of damage

@@ -1,4 +1,4 @@
-"""The quick start's report: one HTML page with a table and three pictures, from the files the steps left."""
+"""The quick start's report: one HTML page with tables and pictures, from the files the steps left."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import nibabel as nib
-import numpy as np
 import torch
-from matplotlib.figure import Figure
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from quickstart_methods import Choice
+from report_pictures import RUNS, draw_curves, draw_overlay
 
 from custom_components.data.sections import read_sections
 from custom_components.transfer import write_json
 
-RUNS = {"scratch": "from scratch", "finetuned": "from pretrained weights"}
 NOT_SEGMENTED = (
     "Not done: this volume is one file per channel, and inference.yaml reads one file per volume. Join them "
     "into one 4D file to segment it; the scores above do not depend on this step."
 )
+PAINTED = (
+    "A validation volume under its fixed mask. Only hidden voxels are trained; where the image was visible the "
+    "reconstruction means nothing."
+)
+SECTIONS = ("unlabelled", "training", "validation", "test")
 #: A prediction of background alone scores 0 on every class that the label has; below this nothing was learned.
 LEARNED = 0.01
 STYLE = (
@@ -34,56 +35,6 @@ STYLE = (
 def read(path: Path) -> dict[str, Any]:
     """A JSON file."""
     return json.loads(path.read_text())
-
-
-def curve(folder: Path, tag: str) -> tuple[list[int], list[float]]:
-    """Steps and values of one TensorBoard scalar, over all event files of a folder."""
-    points: dict[int, float] = {}
-    for file in sorted(folder.glob("events.out.tfevents.*")):
-        events = EventAccumulator(str(file)).Reload()
-        if tag in events.Tags()["scalars"]:
-            points |= {event.step: event.value for event in events.Scalars(tag)}
-    return sorted(points), [points[step] for step in sorted(points)]
-
-
-def draw_curves(out: Path) -> None:
-    """Validation Dice over epochs of both runs."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for run, name in RUNS.items():
-        steps, values = curve(out / run, "val_mean_dice")
-        axes.plot(steps, values, marker="o", label=name)
-    axes.set(xlabel="epoch", ylabel="mean Dice on validation volumes", ylim=(0, 1))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(out / "dice_curves.png", dpi=110)
-
-
-def draw_overlay(out: Path, image: Path, label: Path, prediction: Path) -> None:
-    """Label and prediction over the plane that shows most of the label, along each axis."""
-    volumes = [nib.as_closest_canonical(nib.load(path)) for path in (image, label, prediction)]
-    scan, truth, found = (np.asarray(volume.dataobj).squeeze() for volume in volumes)
-    scan = scan[..., 0] if scan.ndim == 4 else scan  # the first channel
-    # CT reaches from air to bone: soft tissue is what is to be seen
-    low, high = (-160, 240) if scan.min() < -500 else np.percentile(scan, (1, 99))
-    colours = matplotlib.colormaps["tab20"].with_extremes(under=(0, 0, 0, 0))
-    figure = Figure(figsize=(10, 9), layout="constrained")
-    axes = figure.subplots(3, 3)
-    zooms = volumes[0].header.get_zooms()[:3]
-    for axis in range(3):
-        plane = int(np.argmax((truth > 0).sum(axis=tuple(a for a in range(3) if a != axis))))
-        row, column = [a for a in range(3) if a != axis]
-        view = {"origin": "lower", "aspect": zooms[column] / zooms[row]}
-        for place, (title, mask) in enumerate((("image", None), ("label", truth), ("prediction", found))):
-            panel = axes[axis, place]
-            panel.imshow(np.take(scan, plane, axis).T, cmap="gray", vmin=low, vmax=high, **view)
-            if mask is not None:
-                classes = np.take(mask, plane, axis).T
-                panel.imshow(classes, cmap=colours, vmin=0.5, vmax=20.5, alpha=0.6, **view, interpolation="none")
-            panel.set_axis_off()
-            if axis == 0:
-                panel.set_title(title)
-    figure.savefig(out / "overlay.png", dpi=110)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -138,6 +89,31 @@ def idle_runs(scores: dict[str, Any]) -> list[str]:
     return [run for run in RUNS if (scores[run]["all"]["dice_mean"] or 0) < LEARNED]
 
 
+def count_cases(dataset_dir: Path) -> dict[str, int]:
+    """Cases of the data list, by section."""
+    sections, _ = read_sections(dataset_dir)
+    return {section: len(sections.get(section, [])) for section in SECTIONS}
+
+
+def of_pretraining(out: Path, metrics: dict[str, float]) -> str:
+    """The pretext scores, under a picture where the method paints one."""
+    scores = table(["pretext score", "value"], [[k, number(v, 4)] for k, v in metrics.items()])
+    if not (out / "pretrain" / "reconstruction.png").is_file():
+        return f"<h2>Pretraining</h2>\n{scores}"
+    picture = "<img src='pretrain/reconstruction.png' alt='reconstruction'>"
+    return f"<h2>What pretraining paints</h2>\n<p>{PAINTED}</p>{picture}\n{scores}"
+
+
+def of_segmentation(out: Path, dataset_dir: Path, case: dict[str, Any]) -> str:
+    """The picture of the segmented volume; where it was not segmented, why."""
+    if not isinstance(case["image"], str):
+        return f"<p>{html.escape(NOT_SEGMENTED)}</p>"
+    prediction = next((out / "segmentation").glob("*_seg.nii.gz"))
+    draw_overlay(out, dataset_dir / case["image"], dataset_dir / case["label"], prediction)
+    told = html.escape(str(prediction.relative_to(out)))
+    return f"<img src='overlay.png' alt='label and prediction'><p>{told}</p>"
+
+
 def write_report(
     out: Path,
     name: str,
@@ -145,6 +121,7 @@ def write_report(
     case: dict[str, Any],
     seed: int,
     seconds: dict[str, float],
+    choice: Choice,
 ) -> Path:
     """Draw the pictures and write ``report.html``, and its numbers as ``report.json``.
 
@@ -155,6 +132,7 @@ def write_report(
         case: the item that was segmented; not segmented, and said so, where its image is several files.
         seed: of all runs.
         seconds: by step.
+        choice: the method of pretraining, and the network.
 
     Raises:
         SystemExit: when a run learned nothing; the report is written all the same.
@@ -162,20 +140,13 @@ def write_report(
     scores = {run: read(out / run / "summary.json") for run in RUNS}
     transfer, pretext = read(out / "finetuned" / "transfer.json"), read(out / "pretrain" / "pretext_metrics.json")
     draw_curves(out)
-    segmented = f"<p>{html.escape(NOT_SEGMENTED)}</p>"
-    if isinstance(case["image"], str):
-        prediction = next((out / "segmentation").glob("*_seg.nii.gz"))
-        draw_overlay(out, dataset_dir / case["image"], dataset_dir / case["label"], prediction)
-        segmented = "<img src='overlay.png' alt='label and prediction'>"
-        segmented += f"<p>{html.escape(str(prediction.relative_to(out)))}</p>"
     counts = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in transfer["counts"].items())
     share = f"{transfer['encoder_share']:.0%} of the encoder"
-    sections, _ = read_sections(dataset_dir)
-    names = ("unlabelled", "training", "validation", "test")
-    cases = ", ".join(f"{len(sections.get(section, []))} {section}" for section in names)
-    machine = pretext["machine"]
+    cases, machine = count_cases(dataset_dir), pretext["machine"]
     facts = [
-        ["data", f"{name}: {cases}"],
+        ["method", f"{choice.method.title} ({choice.name}), bundle {choice.method.bundle.name}"],
+        ["backbone", choice.backbone],
+        ["data", f"{name}: {', '.join(f'{count} {section}' for section, count in cases.items())}"],
         ["seed", str(seed)],
         ["optimizer steps", ", ".join(f"{k}: {v}" for k, v in steps_run(out).items())],
         ["seconds", ", ".join(f"{k}: {v:.0f}" for k, v in seconds.items())],
@@ -192,20 +163,19 @@ def write_report(
         dice_table(scores),
         "<p>Same seed, same schedule; on each label's own grid. HD95: over cases where the class was found.</p>",
         "<img src='dice_curves.png' alt='Dice curves'>",
-        "<h2>What pretraining paints</h2>",
-        "<p>A validation volume under its fixed mask. Only hidden voxels are trained; where the image was visible "
-        "the reconstruction means nothing.</p><img src='pretrain/reconstruction.png' alt='reconstruction'>",
-        table(["pretext score", "value"], [[k, number(v, 4)] for k, v in pretext["metrics"].items()]),
+        of_pretraining(out, pretext["metrics"]),
         "<h2>A new volume, segmented</h2>",
-        segmented,
+        of_segmentation(out, dataset_dir, case),
         "<h2>Of this run</h2>",
         table(["", ""], facts),
     ]
     write_json(
         out / "report.json",
         {
+            "method": choice.name,
+            "backbone": choice.backbone,
             "data": name,
-            "cases": {section: len(sections.get(section, [])) for section in names},
+            "cases": cases,
             "datalist_hash": scores["scratch"].get("datalist_hash"),
             "seed": seed,
             "steps": steps_run(out),

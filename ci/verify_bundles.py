@@ -28,7 +28,8 @@ from package import package
 from package_files import ROOT, all_bundles, find_bundle
 
 MODULES = [
-    f"checks_{name}" for name in ("files", "readme", "metadata", "configs", "workflows", "label", "network")
+    f"checks_{name}"
+    for name in ("files", "readme", "metadata", "configs", "workflows", "label", "network", "exports")
 ]
 #: What results may depend on; the report gives their versions.
 PACKAGES = ("monai", "torch", "numpy", "onnx", "onnxscript", "onnxruntime")

@@ -16,7 +16,13 @@ ROOT = Path(__file__).parents[2]
 BUNDLES = ROOT / "bundles"
 PRETRAIN = BUNDLES / "pretrain_hybridmim" / "configs"
 NAMES = sorted(path.name for path in BUNDLES.glob("seg_*"))
-NETWORKS = {"segresnet.yaml": "SegResNet", "swin_unetr.yaml": "SwinUNETR", "unetr.yaml": "UNETR"}
+PRETRAINING = sorted(path.name for path in BUNDLES.glob("pretrain_*"))
+NETWORKS = {
+    "segresnet.yaml": "SegResNet",
+    "swin_unetr.yaml": "SwinUNETR",
+    "unetr.yaml": "UNETR",
+    "unetr_patch8.yaml": "UNETRPatch8",
+}
 LAYERS = [[], *([name] for name in NETWORKS), ["smoke.yaml"]]
 #: Layers of pretrain_hybridmim that give a bundle's view, and its view in smoke form.
 TASKS = {
@@ -35,7 +41,14 @@ TASK_KEYS = {
     "flip_prob",
     "cache_rate",
 }
-SAME_FILES = ("multi_gpu_train.yaml", "resume.yaml", "segresnet.yaml", "unetr.yaml", "logging.conf")
+SAME_FILES = (
+    "multi_gpu_train.yaml",
+    "resume.yaml",
+    "segresnet.yaml",
+    "unetr.yaml",
+    "unetr_patch8.yaml",
+    "logging.conf",
+)
 VIEW_KEYS = ("channels", "orientation", "spacing", "roi_size")
 
 
@@ -58,6 +71,14 @@ def workflow(name: str, first: str, layers: list[str], **override: Any) -> Confi
     override = {"bundle_root": str(BUNDLES / name), "device": torch.device("cpu"), "amp": False, **override}
     files = [str(file) for file in configs(name, first, layers)]
     return ConfigWorkflow(files, workflow_type=kind, logging_file=False, **override)
+
+
+def strings(content: Any) -> list[str]:
+    """Every text in a nested config."""
+    if isinstance(content, str):
+        return [content]
+    items = content.values() if isinstance(content, dict) else content if isinstance(content, list) else []
+    return [text for item in items for text in strings(item)]
 
 
 bundles = pytest.mark.parametrize("name", NAMES)
@@ -253,7 +274,7 @@ def test_no_placeholder_is_left_in_a_document(document: str) -> None:
     assert re.findall(r"@[A-Z_]+@", (ROOT / document).read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("name", [*NAMES, "pretrain_hybridmim"])
+@pytest.mark.parametrize("name", [*NAMES, *PRETRAINING])
 def test_pins_are_the_same_in_all_metadata(name: str) -> None:
     """Pretraining lists no package that only segmentation asks for."""
     files = (BUNDLES / bundle / "configs" / "metadata.json" for bundle in (name, "seg_btcv"))
@@ -271,6 +292,20 @@ def test_pins_are_the_same_in_all_metadata(name: str) -> None:
 @bundles
 def test_inference_names_no_class_of_ours(name: str) -> None:
     assert "custom_components" not in (BUNDLES / name / "configs" / "inference.yaml").read_text()
+
+
+@bundles
+def test_the_one_class_of_ours_that_a_layer_brings_into_inference_is_a_network_that_monai_lacks(name: str) -> None:
+    """And its layer says what that costs; `ci/checks_configs.py` allows it in packages that hold the layer."""
+    keys = set(load(*configs(name, "inference.yaml", [])))
+    found = {}
+    for path in sorted((BUNDLES / name / "configs").glob("*.yaml")):
+        layer = yaml.safe_load(path.read_text(encoding="utf-8"))
+        named = [value for value in strings(layer) if "custom_components" in value]
+        if named and {key.partition("#")[0] for key in layer} <= keys:
+            found[path.name] = named
+    assert found == {"unetr_patch8.yaml": ["custom_components.backbones.UNETRPatch8"]}
+    assert "where custom_components is installed" in (BUNDLES / name / "configs/unetr_patch8.yaml").read_text()
 
 
 @bundles

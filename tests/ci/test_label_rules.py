@@ -151,6 +151,7 @@ def test_nothing_asks_a_device_for_its_type(bundle: str, name: str) -> None:
 
 @every_bundle
 def test_inference_names_no_code_that_two_bundles_would_bring(bundle: str) -> None:
+    """Of the layers unetr_patch8.yaml does, its network: served only where custom_components is installed."""
     text = (configs(bundle) / "inference.yaml").read_text()
     assert "custom_components" not in text
     assert "scripts" not in text

@@ -212,6 +212,31 @@ def test_given_weights_come_with_their_card(packing, tree, tmp_path):
         pack(packing, tree("there"), tmp_path / "out_2", weights=tmp_path / "none.pt")
 
 
+def test_weights_of_a_bundle_that_paints_come_with_the_network_and_its_head(packing, tmp_path, capsys):
+    bundle, layers = ROOT / "bundles" / "pretrain_mae", ["smoke.yaml"]
+    files = [bundle / "configs" / name for name in ("inference.yaml", *layers)]
+    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
+    network, pretext = (parser.get_parsed_content(key) for key in ("network_def", "pretext"))
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    words = ["pretrain_mae", "--layer", *layers, "--weights", str(tmp_path / "model.pt"), "--out"]
+    packing.main([*words, str(tmp_path / "alone"), "--allow-large"])
+    assert [path.name for path in (tmp_path / "alone" / "pretrain_mae" / "models").iterdir()] == ["model.pt"]
+    assert "pretext.pt does not exist" in capsys.readouterr().err
+    torch.save(pretext.state_dict(), tmp_path / "pretext.pt")
+    (tmp_path / "pretext.card.json").write_text("{}")
+    packing.main([*words, str(tmp_path / "both"), "--allow-large"])
+    names = sorted(path.name for path in (tmp_path / "both" / "pretrain_mae" / "models").iterdir())
+    assert names == ["model.pt", "pretext.card.json", "pretext.pt"]
+    torch.save(network.state_dict(), tmp_path / "pretext.pt")
+    with pytest.raises(
+        SystemExit, match=r"error: --weights .*pretext\.pt do not fit pretrain_mae with smoke\.yaml"
+    ):
+        packing.main([*words, str(tmp_path / "other"), "--allow-large"])
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    folder, _ = packing.package(ROOT / "bundles" / BUNDLE, tmp_path / "seg", weights=tmp_path / "weights.pt")
+    assert [path.name for path in (folder / "models").iterdir()] == ["model.pt"]  # its inference reads no other
+
+
 def test_the_command_refuses_weights_of_another_network(packing, tmp_path):
     small = {"spatial_dims": 3, "in_channels": 1, "out_channels": 3, "features": (16, 16, 32, 64, 128, 16)}
     torch.save(BasicUNet(**small).state_dict(), tmp_path / "small.pt")

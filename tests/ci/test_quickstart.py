@@ -1,15 +1,15 @@
-"""The quick start's own steps: what it deletes, what it makes of a user's list, what it refuses."""
+"""The quick start's own steps: what it deletes, when it stops, what it runs."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 CI = Path(__file__).resolve().parents[2] / "ci"
+MODULES = ("quickstart", "quickstart_data", "quickstart_methods", "report", "report_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +21,8 @@ def quickstart():
         yield quickstart
     finally:
         sys.path.remove(str(CI))
-        for name in ("quickstart", "report"):
+        for name in MODULES:
             sys.modules.pop(name, None)
-
-
-def listed(folder: Path, **content: Any) -> Path:
-    """A folder with a list; ``training=2`` gives two labelled cases whose files do not exist."""
-    for name, value in content.items():
-        if isinstance(value, int):
-            content[name] = [{"image": f"{name}{i}.nii", "label": f"{name}{i}_seg.nii"} for i in range(value)]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "datalist.json").write_text(json.dumps({"labels": {"0": "background", "1": "a"}, **content}))
-    return folder
 
 
 def test_overwrite_deletes_only_a_folder_that_the_quick_start_made(quickstart, tmp_path):
@@ -59,52 +49,95 @@ def test_overwrite_keeps_the_data_that_the_run_is_about(quickstart, tmp_path):
     assert (tmp_path / "out" / "data").is_dir()
 
 
-@pytest.mark.parametrize(("shape", "channels"), [((6, 6, 6), 1), ((6, 6, 6, 4), 4)])
-def test_channels_that_a_list_does_not_name_are_those_of_its_image(
-    quickstart, tmp_path, write_nifti, shape, channels
-):
-    folder = listed(tmp_path / "data", channels=[], training=[{"image": "a.nii.gz", "label": "b.nii.gz"}])
-    write_nifti(folder / "a.nii.gz", shape)
-    task = quickstart.own_task(folder, tmp_path, [1.0, 1.0, 1.0])
-    layer = json.loads(task.own_layer.read_text())
-    assert layer["channels"] == [f"channel {i}" for i in range(channels)]
-    assert layer["label_names"] == ["background", "a"]
-    assert layer["intensity"]["_target_"] == "NormalizeIntensityd"
+def listed(folder, **counts):
+    """A folder with a list of cases whose files do not exist."""
+    sections = {
+        name: [{"image": f"{name}{i}.nii", "label": f"{name}{i}_seg.nii"} for i in range(count)]
+        for name, count in counts.items()
+    }
+    folder.mkdir(parents=True)
+    content = {"labels": {"0": "background", "1": "a"}, "channels": ["CT"], **sections}
+    (folder / "datalist.json").write_text(json.dumps(content))
+    return folder
 
 
-def test_an_image_of_several_files_has_their_channels(quickstart, tmp_path, write_nifti):
-    folder = listed(tmp_path, training=[{"image": ["t1.nii.gz", "t2.nii.gz"], "label": "b.nii.gz"}])
-    for name in ("t1", "t2"):
-        write_nifti(folder / f"{name}.nii.gz", (6, 6, 6))
-    assert quickstart.channel_count(quickstart.Task("own", folder)) == 2
+@pytest.fixture
+def started(quickstart, tmp_path, monkeypatch):
+    """``started(*words, **counts)``: the steps on a list of so many cases, as (step, config files, overrides)."""
 
-
-@pytest.mark.parametrize(
-    ("sections", "message"),
-    [
-        ({"training": 2}, r"no cases in validation; found 2 unlabelled, 2 training, 0 validation, 0 test$"),
-        ({"training": 2, "test": 1}, "no cases in validation; found"),
-        ({"unlabelled": 2, "validation": 1}, "no cases in training; found"),
-        ({"training": 1, "validation": [{"image": "v.nii"}]}, "1 validation cases without a label, first v.nii"),
-    ],
-)
-def test_a_list_that_is_short_is_refused_in_one_line(quickstart, tmp_path, sections, message):
-    with pytest.raises(SystemExit, match=f"^error: the data list has {message}"):
-        quickstart.held_out_section(quickstart.Task("own", listed(tmp_path, **sections)))
-
-
-def test_nothing_is_trained_on_a_list_that_is_short(quickstart, tmp_path, monkeypatch):
-    folder = listed(tmp_path / "data", channels=["CT"], training=2)
-    monkeypatch.setattr(quickstart, "run_bundle", lambda *a, **k: pytest.fail("a bundle was run"))
-    arguments = ["quickstart.py", "--dataset_dir", str(folder), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(SystemExit, match="no cases in validation"):
+    def start(*words, **counts):
+        runs = []
+        monkeypatch.setattr(
+            quickstart, "run_bundle", lambda what, files, **o: runs.append((what, files, o)) or 1.0
+        )
+        monkeypatch.setattr(quickstart, "write_report", lambda *given: given)
+        folder = listed(tmp_path / "data", **counts)
+        line = ["quickstart.py", "--dataset_dir", folder, "--out", tmp_path / "out", *words]
+        monkeypatch.setattr(sys, "argv", [str(word) for word in line])
         quickstart.main()
+        return runs
+
+    return start
 
 
-@pytest.mark.parametrize(
-    ("test", "section"), [(2, "test"), (0, "validation"), ([{"image": "t.nii"}], "validation")]
-)
-def test_runs_are_compared_where_there_are_labels(quickstart, tmp_path, test, section):
-    folder = listed(tmp_path, training=2, validation=1, test=test)
-    assert quickstart.held_out_section(quickstart.Task("own", folder)) == section
+def test_nothing_is_trained_on_a_list_that_is_short(started, quickstart, monkeypatch):
+    with pytest.raises(SystemExit, match="no cases in validation"):
+        started(training=2)
+
+
+def test_nothing_is_written_where_method_and_network_do_not_go_together(started, tmp_path):
+    with pytest.raises(SystemExit, match="it goes with: unetr, unetr_patch8, swin_unetr$"):
+        started("--method", "simmim", "--backbone", "basic_unet", training=2, validation=1)
+    assert not (tmp_path / "out").exists()
+
+
+def names(files):
+    """File names, and the bundle of the first."""
+    return Path(files[0]).parents[1].name, [Path(file).name for file in files]
+
+
+def test_layers_come_in_their_order(started):
+    words = ("--method", "simmim", "--backbone", "swin_unetr")
+    runs = started(*words, training=2, validation=1, unlabelled=2)
+    layers = ["smoke.yaml", "own.json", "swin_unetr.yaml"]
+    pretrained = ("pretrain_simmim", ["train.yaml", *layers])
+    scored = ("pretrain_simmim", ["train.yaml", *layers, "evaluate.yaml"])
+    segmented = [("seg_btcv", ["train.yaml", *layers]), ("seg_btcv", ["train.yaml", *layers, "evaluate.yaml"])]
+    inferred = ("seg_btcv", ["inference.yaml", *layers])
+    assert [names(files) for _, files, _ in runs] == [pretrained, scored, *segmented, *segmented, inferred]
+
+
+def test_layers_of_the_hippocampus_come_behind_smoke_and_before_the_network(quickstart):
+    task = quickstart.Task("hippocampus", Path("data"), pretraining_layers=["task_msd_hippocampus.yaml"])
+    choice = quickstart.choose("simclr", "segresnet")
+    files = quickstart.Steps(task, choice, Path("out"), 0).files(choice.method.bundle)
+    layers = ["train.yaml", "smoke.yaml", "task_msd_hippocampus.yaml", "segresnet.yaml"]
+    assert names(files) == ("pretrain_simclr", layers)
+
+
+def test_every_step_builds_the_same_network(started):
+    runs = started("--method", "mae", training=2, validation=1, unlabelled=2)
+    narrow = {
+        "architecture#feature_size": 8,
+        "architecture#hidden_size": 192,
+        "architecture#mlp_dim": 768,
+        "architecture#num_heads": 6,
+    }
+    for _, _, overrides in runs:
+        assert narrow.items() <= overrides.items()
+
+
+def test_scratch_and_finetuned_differ_in_the_weights_alone(started, tmp_path):
+    runs = {what: overrides for what, _, overrides in started(training=2, validation=1, unlabelled=2)}
+    scratch, tuned = runs["segmentation, scratch"], runs["segmentation, finetuned"]
+    assert tuned.pop("pretrained") == tmp_path / "out" / "pretrain" / "model.pt"
+    for key in ("ckpt_dir", "output_dir"):
+        assert scratch.pop(key) != tuned.pop(key)
+    assert scratch == tuned
+
+
+@pytest.mark.parametrize(("method", "epochs"), [("hybridmim", 20), ("mae", 20), ("simmim", 20), ("simclr", 40)])
+def test_epochs_follow_from_the_batch_size_of_the_configs(started, method, epochs):
+    runs = started("--method", method, training=8, validation=2, unlabelled=16)
+    assert runs[0][2]["epochs"] == epochs  # 160 steps
+    assert [overrides["epochs"] for what, _, overrides in runs if what.startswith("segmentation")] == [60, 60]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 CI = Path(__file__).resolve().parents[2] / "ci"
+MODULES = ("report", "report_pictures", "quickstart_methods")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,8 @@ def report():
         yield report
     finally:
         sys.path.remove(str(CI))
-        sys.modules.pop("report", None)
+        for name in MODULES:
+            sys.modules.pop(name, None)
 
 
 def dice(scratch, finetuned):
@@ -69,37 +71,62 @@ def left(report, tmp_path, write_nifti):
     (data / "datalist.json").write_text(json.dumps({"training": [{"image": "x.nii", "label": "y.nii"}]}))
     write_nifti(data / "image.nii.gz", (8, 7, 6, 2))
     write_nifti(data / "label.nii.gz", (8, 7, 6), label_classes=2)
+    (out / "pretrain" / "reconstruction.png").write_bytes(b"")
     write_nifti(out / "segmentation" / "image_seg.nii.gz", (8, 7, 6), label_classes=2)
     return out, data
 
 
-def test_report_states_the_steps_that_ran_and_the_machine(report, left):
+@pytest.fixture
+def written(report, left):
+    """``written(case, name, backbone)``: the page of a report."""
     out, data = left
-    case = {"image": "image.nii.gz", "label": "label.nii.gz"}
-    page = report.write_report(out, "own", data, case, 0, {"all": 1.0}).read_text()
-    numbers = json.loads((out / "report.json").read_text())
+
+    def write(image="image.nii.gz", name="hybridmim", backbone="basic_unet"):
+        case, choice = {"image": image, "label": "label.nii.gz"}, report.Choice(name, backbone)
+        return report.write_report(out, "own", data, case, 0, {"all": 1.0}, choice).read_text()
+
+    return write
+
+
+def test_report_states_the_steps_that_ran_and_the_machine(written, left):
+    page = written()
+    numbers = json.loads((left[0] / "report.json").read_text())
     assert numbers["seconds"] == {"all": 1.0}
     assert numbers["scores"].keys() == {"scratch", "finetuned"}
     assert "pretrain: 7, scratch: 8, finetuned: 9" in page
     assert "Some-System, 2 CPUs, no GPU" in page
     assert "own: 1 unlabelled, 1 training, 0 validation, 0 test" in page
     assert "overlay.png" in page
-    assert (out / "overlay.png").is_file()
+    assert (left[0] / "overlay.png").is_file()
 
 
-def test_report_says_that_an_image_of_several_files_was_not_segmented(report, left):
-    out, data = left
-    case = {"image": ["t1.nii.gz", "t2.nii.gz"], "label": "label.nii.gz"}
-    page = report.write_report(out, "own", data, case, 0, {"all": 1.0}).read_text()
+def test_report_says_which_method_network_and_bundle(written, left):
+    page = written(name="simmim", backbone="swin_unetr")
+    numbers = json.loads((left[0] / "report.json").read_text())
+    assert (numbers["method"], numbers["backbone"]) == ("simmim", "swin_unetr")
+    assert "SimMIM (simmim), bundle pretrain_simmim" in page
+    assert "<td>backbone</td><td>swin_unetr</td>" in page
+
+
+def test_report_shows_what_pretraining_paints_where_it_paints(written, left):
+    assert "What pretraining paints" in written()
+    (left[0] / "pretrain" / "reconstruction.png").unlink()
+    page = written(name="simclr", backbone="unetr")
+    assert "paints" not in page
+    assert "reconstruction.png" not in page
+    assert "<td>val_loss</td><td>1.0000</td>" in page
+
+
+def test_report_says_that_an_image_of_several_files_was_not_segmented(written, left):
+    page = written(image=["t1.nii.gz", "t2.nii.gz"])
     assert "Not done: this volume is one file per channel" in page
     assert "overlay.png" not in page
-    assert not (out / "overlay.png").exists()
+    assert not (left[0] / "overlay.png").exists()
 
 
-def test_report_is_written_also_where_nothing_was_learned(report, left):
-    out, data = left
+def test_report_is_written_also_where_nothing_was_learned(written, left):
+    out, _ = left
     (out / "scratch" / "summary.json").write_text(json.dumps(dice(None, 0.6)["scratch"]))
-    case = {"image": "image.nii.gz", "label": "label.nii.gz"}
     with pytest.raises(SystemExit, match="segmentation from scratch learned nothing"):
-        report.write_report(out, "own", data, case, 0, {"all": 1.0})
+        written()
     assert "not measured" in (out / "report.html").read_text()

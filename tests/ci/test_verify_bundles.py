@@ -216,6 +216,38 @@ def test_commands_of_a_bundle_packed_beside_are_checked_too(packages, run, tmp_p
     assert told in after.note
 
 
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        (TRAIN, "best_weights/files/model.pt", "$@average.module"),
+        (TRAIN, "average/network", "@train_network"),
+        (TRAIN, "make_pretext/network", "$@architecture()"),
+    ],
+)
+def test_what_pretraining_saves_is_the_network_alone(packages, run, tmp_path, file, key, value):
+    root = Path(shutil.copytree(packages("pretrain_mae"), tmp_path / "pretrain_mae"))
+    (before,) = run(root, ["model.pt is saved flat"])
+    put(file, key, value)(root)
+    (after,) = run(root, ["model.pt is saved flat"])
+    assert (before.ok, after.ok) == (True, False)
+    assert "no such saver" in after.note
+
+
+def test_a_network_of_ours_is_a_layers_and_said(ci, run, tmp_path):
+    """unetr_patch8.yaml names our class on purpose; inference.yaml itself never does."""
+    names = ["inference names MONAI and torch only", "inference properties"]
+    layers = ["smoke.yaml", "unetr_patch8.yaml"]
+    root, _ = ci.package.package(ROOT / "bundles" / SAMPLE, tmp_path / "packed", layers=layers)
+    named, built = run(root, names)
+    assert named.ok
+    assert built.ok
+    assert "UNETRPatch8: MONAI Label takes it only where custom_components is installed" in named.note
+    assert "without custom_components" not in built.note
+    text = (root / "configs" / "inference.yaml").read_text()
+    (root / "configs" / "inference.yaml").write_text(text.partition("\n")[2])  # as if no layer had brought it
+    assert [result.ok for result in run(root, names)] == [False, False]
+
+
 @pytest.mark.parametrize("name", ["seg_btcv_v2", "Seg", "seg"])
 def test_a_name_that_corrupts_listings_fails(packages, run, tmp_path, name):
     root = Path(shutil.copytree(packages(SAMPLE), tmp_path / name))

@@ -39,13 +39,51 @@ def test_network_checks_fail_on_nested_weights_and_on_other_outputs(ci, run, tmp
     assert not any(result.ok for result in run(root, names))
 
 
+def packed_small(ci, tmp_path, bundle):
+    """A pretraining bundle packed in small form."""
+    root, _ = ci.package.package(ROOT / "bundles" / bundle, tmp_path / "packed", layers=["smoke.yaml"])
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", ["pretrain_mae", "pretrain_simmim"])
+def test_inference_that_paints_fails_without_its_head_or_its_reconstruction(ci, run, tmp_path, bundle):
+    root = packed_small(ci, tmp_path, bundle)
+    configs = root / "configs" / "inference.json"
+    content = json.loads(configs.read_text())
+    steps = content["postprocessing"]["transforms"]
+    content["postprocessing"]["transforms"] = [s for s in steps if s.get("output_postfix") != "reconstruction"]
+    configs.write_text(json.dumps(content))
+    (result,) = run(root, ["inference runs"])
+    assert not result.ok
+    assert "wanted one reconstruction" in result.note
+    (root / "models").mkdir()
+    torch.save({"network.out.weight": torch.zeros(1)}, root / "models" / "pretext.pt")
+    shutil.rmtree(tmp_path / "scratch")
+    (result,) = run(root, ["inference runs"])
+    assert not result.ok
+    assert "pretext.pt do not fit" in result.note
+
+
+@pytest.mark.slow
+def test_inference_that_describes_fails_without_a_row_per_volume(ci, run, tmp_path):
+    root = packed_small(ci, tmp_path, "pretrain_simclr")
+    configs = root / "configs" / "inference.json"
+    content = json.loads(configs.read_text())
+    content["dataset"]["data"] = "$[{'image': image} for image in @images * 2]"
+    configs.write_text(json.dumps(content))
+    (result,) = run(root, ["inference runs"])
+    assert not result.ok
+    assert "wanted one of" in result.note
+
+
 @pytest.mark.slow
 def test_an_export_that_differs_from_the_eager_network_fails(ci, run, tmp_path, monkeypatch):
-    import checks_network
+    import checks_exports
 
     root, _ = ci.package.package(ROOT / "bundles" / SAMPLE, tmp_path / "packed", layers=["smoke.yaml"])
-    eager = checks_network.eager
-    monkeypatch.setattr(checks_network, "eager", lambda packed: (eager(packed)[0], eager(packed)[1] * 1.01))
+    eager = checks_exports.eager
+    monkeypatch.setattr(checks_exports, "eager", lambda packed: (eager(packed)[0], eager(packed)[1] * 1.01))
     results = run(root, ["ckpt_export (TorchScript)", "onnx_export (ONNX)"])
     assert [result.ok for result in results] == [False, False]
     assert all("of the largest value" in result.note for result in results)

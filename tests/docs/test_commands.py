@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import glob
 import inspect
+import json
 import os
 import re
 import shlex
@@ -37,20 +38,61 @@ DOCUMENTS = [
     for pattern in ("README.md", "bundles/*/docs/README.md", "docs/*.md", "benchmarks/README.md")
     for path in sorted(ROOT.glob(pattern))
 ]
+#: The small form of a run, so far as its config has these keys: they stand behind its view ...
 TINY = """
 spacing: [8.0, 8.0, 8.0]
 roi_size: [32, 32, 32]
-patch_size: [8, 8, 8]
-region_size: [16, 16, 16]
-window_size: [16, 32, 32]
-architecture#features: [4, 4, 8, 8, 16, 4]
-contrast_features: 8
 num_samples: 1
 num_workers: 0
 warmup_share: 0.0
 epochs: 1
 val_interval: 1
 """
+#: ... with those of a method: units that hold the network's tokens, and a batch that two ranks fill ...
+METHODS = {
+    "pretrain_hybridmim": """
+patch_size: [8, 8, 8]
+region_size: [16, 16, 16]
+window_size: [16, 32, 32]
+contrast_features: 8
+""",
+    "pretrain_mae": """
+patch_size: [16, 16, 16]
+block_size: [16, 16, 16]
+decoder_width: 24
+decoder_heads: 2
+batch_size: 2
+""",
+    "pretrain_simmim": """
+patch_size: [16, 16, 16]
+block_size: [16, 16, 16]
+batch_size: 2
+""",
+    "pretrain_simclr": """
+projection_width: 24
+projection_features: 8
+batch_size: 2
+""",
+}
+UNETR = """
+architecture#hidden_size: 24
+architecture#mlp_dim: 48
+architecture#num_heads: 2
+architecture#feature_size: 4
+"""
+#: ... and those of its network, whatever layer brought it, behind everything: pretrained and fine-tuned alike.
+NETWORKS = {
+    "BasicUNet": "architecture#features: [4, 4, 8, 8, 16, 4]",
+    "SegResNet": "architecture#init_filters: 8",
+    "SwinUNETR": """
+architecture#feature_size: 12
+roi_size: [64, 32, 32]
+region_size: [32, 32, 32]
+window_size: [64, 32, 32]
+""",
+    "UNETR": UNETR,
+    "UNETRPatch8": UNETR,
+}
 #: What a bundle's document is tried on where that is not the abdomen, and the small form's own keys.
 PHANTOMS = {
     "seg_brats": ("brain_mri", "label_source: msd_task01\n"),
@@ -58,9 +100,14 @@ PHANTOMS = {
     "seg_msd_spleen": ("spleen_ct", ""),
     "seg_msd_hippocampus": ("hippocampus_mri", "spacing: [2.0, 2.0, 2.0]\n"),
 }
+MIM = "--hidden 24 --mlp 48 --heads 2 --deep 2 16 2 --size 32"
+#: Small forms by network; a benchmark's first network is its default.
 BENCHMARK = {
-    "basic_unet": "--features 4 4 8 8 16 4 --size 32 --window 32",
-    "swin_unetr": "--features 12 --size 64 32 32 --window 64 32 32",
+    "benchmarks/pretrain_step.py": {
+        "basic_unet": "--features 4 4 8 8 16 4 --size 32 --window 32",
+        "swin_unetr": "--features 12 --size 64 32 32 --window 64 32 32",
+    },
+    "benchmarks/mim_step.py": {"unetr": MIM, "unetr_patch8": MIM},
 }
 #: Flags of what is no config: pytest's, torchrun's, tensorboard's.
 OTHER_FLAGS = {"standalone", "nproc_per_node", "logdir", "config_file", "help"}
@@ -131,6 +178,11 @@ def run_arguments() -> set[str]:
     return {name for made in (monai_run, ConfigWorkflow.__init__) for name in inspect.signature(made).parameters}
 
 
+def load(files: list[str]) -> dict[str, Any]:
+    """Configs merged in their order."""
+    return dict(ConfigParser.load_config_files([str(ROOT / file) for file in files]))
+
+
 def has_key(config: Any, key: str) -> bool:
     for step in re.split("#|::", key):
         if not isinstance(config, dict) or step not in config:
@@ -148,9 +200,10 @@ def script_flags(*scripts: str) -> set[str]:
 class Sandbox:
     """A copy of the bundles in which a document's commands run, on phantoms of 5 mm and with a tiny network."""
 
-    def __init__(self, folder: Path, data: Path, pretrained: Path, own_keys: str = "") -> None:
+    def __init__(self, folder: Path, data: Path, own_keys: str = "") -> None:
         self.root = folder / "repository"
         self.data = data
+        self.own_keys = own_keys
         self.number = 0
         self.epochs = 1
         left_out = shutil.ignore_patterns("eval", "*.pt", "*.card.json", "__pycache__", "runs")
@@ -158,10 +211,23 @@ class Sandbox:
             shutil.copytree(ROOT / name, self.root / name, ignore=left_out)
         for name in ("pyproject.toml", "requirements.txt"):
             shutil.copy(ROOT / name, self.root / name)
-        tiny = {**yaml.safe_load(TINY), **(yaml.safe_load(own_keys) or {})}
-        (self.root / "tiny.yaml").write_text(yaml.safe_dump(tiny), encoding="utf-8")
-        for file in pretrained.iterdir():  # what one document takes from another's commands
-            shutil.copy(file, self.root / "bundles" / "pretrain_hybridmim" / "models")
+
+    def small(self, files: list[str]) -> list[str]:
+        """A command's configs with the layers that make them small: behind the view, and behind everything."""
+        tasks = [file for file in files if Path(file).name.startswith("task_")]
+        first, *layers = (file for file in files if file not in tasks)
+        network = load(files)["architecture"]["_target_"].rpartition(".")[2]
+        view = self.layer([first, *tasks], TINY, METHODS.get(Path(first).parts[1], ""), self.own_keys)
+        return [first, *tasks, view, *layers, self.layer(files, NETWORKS[network])]
+
+    def layer(self, files: list[str], *texts: str) -> str:
+        """A file with those keys of some YAML that configs have."""
+        config = load(files)
+        given = {key: value for text in texts for key, value in (yaml.safe_load(text) or {}).items()}
+        path = self.fresh().with_suffix(".yaml")
+        own = {key: value for key, value in given.items() if has_key(config, key)}
+        path.write_text(yaml.safe_dump(own), encoding="utf-8")
+        return str(path)
 
     def fresh(self) -> Path:
         """A path that does not exist yet."""
@@ -203,21 +269,18 @@ class Sandbox:
 def check_bundle_keys(words: list[str]) -> None:
     files = config_files(words)
     assert [file for file in files if not (ROOT / file).is_file()] == []
-    config = ConfigParser.load_config_files([str(ROOT / file) for file in files])
+    config = load(files)
     known = run_arguments()
     assert [key for key in flags(bundle_words(words)) if key not in known and not has_key(config, key)] == []
     assert flags(words)["bundle_root"] in {str(Path(file).parents[1]) for file in files}
 
 
 def run_bundle(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
-    """The command itself, with the tiny layer behind its view (first config, task layer) and few epochs."""
-    files = config_files(words)
-    tasks = [file for file in files if Path(file).name.startswith("task_")]
-    first, *layers = (file for file in files if file not in tasks)
+    """The command itself, in the small form of its configs and with few epochs."""
     small = list(words)
     if words[0] == "torchrun":
         small = ["python", "-m", "torch.distributed.run", *words[1:]]
-    small[small.index("--config_file") + 1] = str([first, *tasks, "tiny.yaml", *layers])
+    small[small.index("--config_file") + 1] = str(sandbox.small(config_files(words)))
     if "--epochs" in small:  # a later number is a higher one: --epochs may extend a run that is resumed
         sandbox.epochs += 1
         small[small.index("--epochs") + 1] = str(sandbox.epochs)
@@ -256,12 +319,14 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_benchmark_flags(words: list[str]) -> None:
-    assert set(flags(words)) <= script_flags(words[1])
+    assert set(flags(words)) <= script_flags(words[1], "benchmarks/step_cli.py")
 
 
 def run_benchmark(words: list[str], sandbox: Sandbox, environment: dict[str, str]) -> None:
-    network = flags(words).get("network", "basic_unet")
-    small = f"{BENCHMARK[network]} --repeats 1 --threads 1 --device cpu --out OUT/step.json"
+    """Its result takes its default name, in the sandbox, so that a later command shows it."""
+    forms = BENCHMARK[words[1]]
+    network = flags(words).get("network", next(iter(forms)))
+    small = f"{forms[network]} --repeats 1 --threads 1 --device cpu"
     sandbox.execute(words if "--show" in words else [*words, *small.split()], environment=environment)
 
 
@@ -324,7 +389,7 @@ CHECKS: dict[str, tuple[Check, Runner | None]] = {
     "python -m monai.bundle run ": (check_bundle_keys, run_bundle),
     "torchrun --standalone --nproc_per_node=2 -m monai.bundle run ": (check_bundle_keys, run_bundle),
     "python -m custom_components ": (check_tool_flags, run_tool),
-    "python benchmarks/pretrain_step.py": (check_benchmark_flags, run_benchmark),
+    **{f"python {script}": (check_benchmark_flags, run_benchmark) for script in BENCHMARK},
     "tensorboard --logdir ": (lambda words: None, run_tensorboard),
     "python ci/package.py ": (check_package_flags, run_package),
     "python ci/verify_bundles.py": (check_verify_flags, None),
@@ -386,7 +451,7 @@ def test_every_override_named_in_the_text_exists(document: str) -> None:
     bundle = document.split("/")[1] if document.startswith("bundles/") else "*"
     files = sorted(glob.glob(str(ROOT / "bundles" / bundle / "configs" / "*.yaml")))
     configs = [ConfigParser.load_config_file(file) for file in files]
-    known = script_flags("ci/quickstart.py", "benchmarks/pretrain_step.py") | run_arguments() | OTHER_FLAGS
+    known = script_flags("ci/quickstart.py", "benchmarks/step_cli.py", *BENCHMARK) | run_arguments() | OTHER_FLAGS
     known |= {name for command in COMMANDS.values() for name in inspect.signature(command).parameters}
     assert [key for key in sorted(named) if key not in known and not any(has_key(c, key) for c in configs)] == []
 
@@ -416,27 +481,89 @@ def make_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return make
 
 
+def taken(document: str) -> list[str]:
+    """The pretraining bundles whose weights a document's commands start from, where none before has made them."""
+    made: set[str] = set()
+    found = []
+    for words in commands(document):
+        given = flags(words)
+        match = re.fullmatch(r"bundles/(pretrain_\w+)/models/\w+\.pt", given.get("pretrained", ""))
+        if match and match[1] not in made:
+            found.append(match[1])
+        if "config_file" in given and "ckpt_dir" not in given:
+            made |= {Path(file).parts[1] for file in config_files(words) if Path(file).name == "train.yaml"}
+    return sorted(set(found))
+
+
+def test_what_a_document_takes_from_anothers_commands_is_known() -> None:
+    assert [document for document in DOCUMENTS if not set(taken(document)) <= set(METHODS)] == []
+    assert set(METHODS) == {path.parents[1].name for path in ROOT.glob("bundles/pretrain_*/configs/train.yaml")}
+
+
 @pytest.fixture(scope="module")
-def pretrained(make_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pretrained weights, for documents that start from those of another document."""
+def make_pretrained(
+    make_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Weights of a pretraining bundle, made when first asked for: some documents start from another's."""
     folder = tmp_path_factory.mktemp("pretrained")
-    (folder / "none").mkdir()
-    bundle = "bundles/pretrain_hybridmim"
-    words = ["python", "-m", "monai.bundle", "run", "--bundle_root", bundle, "--dataset_dir", "DATA"]
-    words += ["--config_file", f"{bundle}/configs/train.yaml", "--ckpt_dir", str(folder / "models")]
-    run_bundle(words, Sandbox(folder, make_data("abdomen_ct"), folder / "none"), {})
-    return folder / "models"
+
+    def make(bundle: str) -> Path:
+        models = folder / bundle / "models"
+        if not models.exists():
+            words = ["python", "-m", "monai.bundle", "run", "--bundle_root", f"bundles/{bundle}"]
+            words += ["--config_file", f"bundles/{bundle}/configs/train.yaml"]
+            words += ["--dataset_dir", "DATA", "--ckpt_dir", str(models)]
+            run_bundle(words, Sandbox(folder / bundle, make_data("abdomen_ct")), {})
+        return models
+
+    return make
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if commands(document)])
 def test_commands_run_in_small_form(
-    document: str, make_data: Callable[[str], Path], pretrained: Path, tmp_path: Path
+    document: str, make_data: Callable[[str], Path], make_pretrained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kind_of_data, own_keys = PHANTOMS.get(Path(document).parts[1] if "/" in document else "", ("abdomen_ct", ""))
-    sandbox = Sandbox(tmp_path, make_data(kind_of_data), pretrained, own_keys)
+    sandbox = Sandbox(tmp_path, make_data(kind_of_data), own_keys)
+    for bundle in taken(document):
+        shutil.copytree(make_pretrained(bundle), sandbox.root / "bundles" / bundle / "models", dirs_exist_ok=True)
     for words in commands(document):
         environment, command = split_environment(words)
         _, runner = kind(command)
         if runner is not None:
             runner(command, sandbox, environment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bundle", "layer", "segment"),
+    [
+        ("pretrain_mae", None, "unetr.yaml"),
+        ("pretrain_simmim", "swin_unetr.yaml", "swin_unetr.yaml"),
+        ("pretrain_simclr", "unetr_patch8.yaml", "unetr_patch8.yaml"),
+    ],
+)
+def test_small_forms_of_pretraining_and_fine_tuning_are_of_one_network(
+    bundle: str, layer: str | None, segment: str, make_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As the documents' table of networks says it in words: weights of a layer go behind that of a seg bundle."""
+    sandbox = Sandbox(tmp_path, make_data("abdomen_ct"))
+    for root, layers, more in (
+        (bundle, [layer] if layer else [], []),
+        ("seg_btcv", [segment], ["--pretrained", f"bundles/{bundle}/models/model.pt"]),
+    ):
+        files = [f"bundles/{root}/configs/{name}" for name in ("train.yaml", *layers)]
+        words = [
+            "python",
+            "-m",
+            "monai.bundle",
+            "run",
+            "--config_file",
+            str(files),
+            "--bundle_root",
+            f"bundles/{root}",
+        ]
+        run_bundle([*words, "--dataset_dir", "DATA", *more], sandbox, {})
+    report = json.loads((sandbox.root / "bundles" / "seg_btcv" / "models" / "transfer.json").read_text())
+    assert report["counts"]["matched"] > 0

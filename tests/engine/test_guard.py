@@ -17,6 +17,7 @@ from monai.networks.nets import BasicUNet
 from custom_components.data import load_datalist, prepare_datalist
 from custom_components.engine.guard import guard_pretraining, guard_segmentation
 from custom_components.engine.guard_inference import guard_inference
+from custom_components.pretext import DenseMAE
 from custom_components.transfer import write_card
 from tests.ranks import run_ranks
 
@@ -185,6 +186,14 @@ def test_a_validated_contrast_needs_two_volumes_and_can_be_the_key_metric(folder
     assert "'val_mae'; with these loss parts it can be val_loss, val_contrast" in message
 
 
+def test_loss_parts_that_the_method_does_not_have_are_refused(folder: Path) -> None:
+    builds = [functools.partial(DenseMAE, network(), 16)]
+    settings = {"masking": None, "builds": builds}
+    message = refusal(pretraining, folder, loss_weights={"reconstruction": 1.0, "count": 0.1}, **settings)
+    assert "loss_weights names count, which DenseMAE does not have; allowed: reconstruction" in message
+    pretraining(folder, loss_weights={"reconstruction": 1.0, "count": 0}, **settings)
+
+
 def test_contrast_off_allows_one_volume(folder: Path) -> None:
     pretraining(folder, batch_size=1, loss_weights={"reconstruction": 1.0})
 
@@ -320,6 +329,25 @@ def test_inference_takes_several_files_per_image(
     assert "and 2 more files have 3 channels; expected 4" in message
     Path(images[1][2]).unlink()
     assert f"{images[1][2]} does not exist" in refusal(guard_inference, images, network(4, 3), 4, 32, str(weights))
+
+
+def test_inference_by_a_networks_heads_needs_the_weights_of_both(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    images = [item["image"] for item in lists(folder, "unlabelled")()]
+    masking = {"patch_size": 16, "mask_ratio": 0.5, "mask_mode": "uniform", "fill": "learned"}
+    pretext = DenseMAE(network(), 16, decoder="light", fill="learned")
+    whole, bare = tmp_path / "pretext.pt", tmp_path / "model.pt"
+    torch.save(pretext.state_dict(), whole)
+    torch.save(pretext.network.state_dict(), bare)
+    values = (images, pretext.network, 1, 32)
+    guard_inference(*values, str(whole), masking=masking, pretext=pretext)
+    assert "checked: 3 images" in capsys.readouterr().out
+    message = refusal(guard_inference, *values, str(bare), masking=masking, pretext=pretext)
+    assert "model.pt do not fit this DenseMAE" in message
+    assert "fill is 'learned'" in refusal(guard_inference, *values, str(bare), masking=masking)
+    guard_inference(*values, str(bare), masking={**masking, "fill": "zero"})
+    guard_inference(*values, str(bare), masking={key: value for key, value in masking.items() if key != "fill"})
 
 
 def test_classes_must_be_the_networks(folder: Path) -> None:
