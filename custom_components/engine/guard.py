@@ -123,9 +123,10 @@ def guard_pretraining(
         check_not_empty(train, dataset_dir)
         if "contrast" in terms:
             check_contrast(batch_size, world_size(), len(train))
-        if "contrast" in measured and len(validation) < 2:
+        judged = train if validation_items is None else validation  # the former in an evaluation
+        if "contrast" in measured and len(judged) < 2:
             raise ValueError(
-                f"{len(validation)} validation case(s); a contrast needs 2 volumes: raise holdout, or list more"
+                f"{len(judged)} validation case(s); a contrast needs 2 volumes: raise holdout, or list more"
             )
         if terms:  # an evaluation gives no weights, and takes its cases one by one
             check_batches(batch_size, world_size(), len(train))

@@ -33,6 +33,32 @@ def test_the_hippocampus_table_is_that_of_its_result_file() -> None:
         assert row(name, scores) in readme
 
 
+def test_the_costs_of_mae_and_simmim_are_those_of_their_result_file() -> None:
+    result = read("mim_step_cpu_unetr_batch4_hugepages.json")
+    ratios = [result["step_time_ratios"][f"MAE {ratio} / SimMIM 0.75"] for ratio in (0.25, 0.5, 0.75, 0.9)]
+    peaks = [result["peak_ratios"][f"MAE {ratio} / SimMIM 0.75"] for ratio in (0.25, 0.5, 0.75, 0.9)]
+    assert ratios == sorted(ratios, reverse=True)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    seconds = {name: f"{v['seconds']['step']:.2f} s" for name, v in result["variants"].items()}
+    assert f"{seconds['mae-0.75']} at ratio 0.75, {ratios[2]:.2f} of SimMIM's" in readme
+    assert f"four crops: {seconds['simmim-0.75']} |" in readme
+    text = " ".join((ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8").split())
+    for values in (ratios, peaks):
+        *first, last = (f"{value:.2f}" for value in values)
+        assert f"{', '.join(first)} and {last} of" in text
+
+
+def test_the_quick_starts_told_are_those_of_their_result_files() -> None:
+    results = {name: read(f"quickstart_hippocampus_{name}.json") for name in ("mae", "simmim", "simclr")}
+    dice = {name: result["scores"]["finetuned"]["all"]["dice_mean"] for name, result in results.items()}
+    scratch = {f"{result['scores']['scratch']['all']['dice_mean']:.3f}" for result in results.values()}
+    assert len(scratch) == 1, "the same scratch run beside each"
+    assert {result["datalist_hash"] for result in results.values()} == {results["mae"]["datalist_hash"]}
+    text = " ".join((ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8").split())
+    told = f"{dice['mae']:.3f} (MAE), {dice['simmim']:.3f} (SimMIM) and {dice['simclr']:.3f} (SimCLR)"
+    assert f"from scratch {scratch.pop()}, fine-tuned {told}" in text
+
+
 def test_the_hippocampus_result_is_of_its_split() -> None:
     result, split = read("seg_msd_hippocampus.json"), read("seg_msd_hippocampus_split.json")
     sections = [split[name] for name in ("training", "validation", "test")]

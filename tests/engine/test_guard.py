@@ -182,6 +182,9 @@ def test_a_validated_contrast_needs_two_volumes_and_can_be_the_key_metric(folder
     pretraining(folder, items=train, validation_items=two, key_metric="val_contrast", **settings)
     message = refusal(pretraining, folder, items=train, validation_items=[one], key_metric="val_loss", **settings)
     assert "1 validation case(s); a contrast needs 2 volumes" in message
+    evaluated = {**settings, "loss_weights": None, "validation_items": None}
+    pretraining(folder, items=two, **evaluated)
+    assert "1 validation case(s)" in refusal(pretraining, folder, items=[one], **evaluated)
     message = refusal(pretraining, folder, items=train, validation_items=two, key_metric="val_mae", **settings)
     assert "'val_mae'; with these loss parts it can be val_loss, val_contrast" in message
 
