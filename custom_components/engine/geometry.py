@@ -190,3 +190,17 @@ def check_contrast(batch_size: int, ranks: int, cases: int) -> None:
         )
     if cases < volumes:
         raise ValueError(f"{cases} training case(s) fill no batch of {volumes} volumes (batch_size x ranks)")
+
+
+def check_validated_contrast(measured: Sequence[str], cases: int) -> None:
+    """Check that a validation which measures contrast has a negative.
+
+    Args:
+        measured: what a validation measures.
+        cases: volumes that it sees.
+
+    Raises:
+        ValueError: saying how many there are.
+    """
+    if "contrast" in measured and cases < 2:
+        raise ValueError(f"{cases} validation case(s); a contrast needs 2 volumes: raise holdout, or list more")

@@ -20,6 +20,7 @@ from custom_components.engine.geometry import (
     check_masks,
     check_regions,
     check_seg_channels,
+    check_validated_contrast,
 )
 from custom_components.engine.guard_files import (
     Items,
@@ -32,7 +33,7 @@ from custom_components.engine.guard_files import (
 from custom_components.engine.labels import check_label_settings, check_listed_labels
 from custom_components.engine.overrides import check_overrides
 from custom_components.engine.ranks import rank, run_checks, world_size
-from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule
+from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule, check_terms
 from custom_components.engine.weights import check_weights_complete
 from custom_components.handlers.averaging import check_decay
 from custom_components.losses import active_terms
@@ -108,7 +109,7 @@ def guard_pretraining(
         _check_geometry(network, roi_size, in_channels, **(masking or {}))
         terms = active_terms(loss_weights) if loss_weights is not None else ()
         built = [build() for build in builds]
-        _check_terms(terms, built)
+        check_terms(terms, built)
         check_decay(ema_decay)
         if epochs is not None:
             check_schedule(epochs, val_interval)
@@ -124,10 +125,7 @@ def guard_pretraining(
         if "contrast" in terms:
             check_contrast(batch_size, world_size(), len(train))
         judged = train if validation_items is None else validation  # the former in an evaluation
-        if "contrast" in measured and len(judged) < 2:
-            raise ValueError(
-                f"{len(judged)} validation case(s); a contrast needs 2 volumes: raise holdout, or list more"
-            )
+        check_validated_contrast(measured, len(judged))
         if terms:  # an evaluation gives no weights, and takes its cases one by one
             check_batches(batch_size, world_size(), len(train))
         told = check_files(train, validation, in_channels, spacing, cache_rate, cache_copies, dataset_dir)
@@ -243,19 +241,6 @@ def _check_geometry(
     check_input(network, roi_size, in_channels)
     if masks.get("region_size") is not None:
         check_regions(network, roi_size, masks["region_size"], window_size)
-
-
-def _check_terms(terms: Sequence[str], built: Sequence[Any]) -> None:
-    """Refuse loss parts that the method, the first of ``built``, does not have."""
-    if not built:
-        return
-    known = getattr(built[0], "terms", terms)
-    foreign = [name for name in terms if name not in known]
-    if foreign:
-        raise ValueError(
-            f"loss_weights names {', '.join(foreign)}, which {type(built[0]).__name__} does not have; "
-            f"allowed: {', '.join(sorted(known))}"
-        )
 
 
 def _told(values: Sequence[int], source: str | None) -> str:

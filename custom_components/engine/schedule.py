@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -72,3 +73,22 @@ def check_resume(
     done = content["trainer"]["epoch"]
     if done >= epochs:
         raise ValueError(f"{path} is at epoch {done} and epochs is {epochs}; ask for more to train on")
+
+
+def check_terms(terms: Sequence[str], built: Sequence[Any]) -> None:
+    """Refuse loss parts that the method does not have.
+
+    Args:
+        terms: active loss parts.
+        built: the pretext network first, which knows its own parts; empty: nothing is compared.
+
+    Raises:
+        ValueError: naming the parts and what is allowed.
+    """
+    known = getattr(built[0], "terms", terms) if built else terms
+    foreign = [name for name in terms if name not in known]
+    if foreign:
+        raise ValueError(
+            f"loss_weights names {', '.join(foreign)}, which {type(built[0]).__name__} does not have; "
+            f"allowed: {', '.join(sorted(known))}"
+        )
