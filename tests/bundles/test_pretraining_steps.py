@@ -32,6 +32,7 @@ from tests.bundles.pretraining import (
     trained_of,
 )
 
+pytestmark = pytest.mark.slow
 OTHERS = [name for name in NAMES if name != "pretrain_hybridmim"]
 #: State-dict prefix of each network's last layer.
 LAST = dict.fromkeys(ENCODER, "out.conv.conv.") | {"BasicUNet": "final_conv.", "SegResNet": "conv_final.2.conv."}
