@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 
 class ProjectionHead(nn.Module):
-    """Two linear layers with a ReLU between (SimCLR, arXiv 2002.05709).
+    """Two linear layers with batch norm and a ReLU between, as SimCLR's released code has them (arXiv 2002.05709).
+
+    Pooled features of all crops point nearly the same way at first. Batch norm takes that common part out; without
+    it the contrast stays at chance for long. Both views of a batch go through at once, so that neither its
+    statistics nor what they give away tell the views apart. With several ranks these should be of all ranks
+    (`torch.nn.SyncBatchNorm`), or what a rank's own give away helps to find the other view.
 
     Args:
         in_features: pooled features F.
@@ -16,11 +21,17 @@ class ProjectionHead(nn.Module):
 
     def __init__(self, in_features: int, hidden_features: int = 2048, out_features: int = 128) -> None:
         super().__init__()
-        # No batch norm as in the paper: batches of a few volumes have no statistics worth the name.
         self.layers = nn.Sequential(
-            nn.Linear(in_features, hidden_features), nn.ReLU(), nn.Linear(hidden_features, out_features)
+            nn.Linear(in_features, hidden_features, bias=False),  # batch norm has its own
+            nn.BatchNorm1d(hidden_features),
+            nn.ReLU(),
+            nn.Linear(hidden_features, out_features),
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map ``(B, F)`` to ``(B, P)``."""
+        """Map ``(B, F)`` to ``(B, P)``; in training B is 2 or more.
+
+        Raises:
+            ValueError: from batch norm, in training, where B is 1.
+        """
         return self.layers(features)
