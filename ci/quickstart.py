@@ -6,7 +6,6 @@ strings them together. ``ci/quickstart.sh`` installs what it needs and calls it.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
+from quickstart_arguments import parse
 from quickstart_data import Task, held_out_section, prepare
-from quickstart_methods import METHODS, NARROW, Choice, choose
+from quickstart_methods import ROOT, Choice
 from report import write_report
 
-ROOT = Path(__file__).resolve().parent.parent
 #: Optimizer steps, at least, of pretraining and of each of the two segmentation runs.
 STEPS = (160, 240)
 VALIDATIONS = 6  # points on a Dice curve
@@ -114,8 +113,7 @@ def start_folder(out: Path, overwrite: bool, dataset_dir: str | None) -> None:
 
 def main() -> None:
     """Run every step."""
-    arguments = parse()
-    choice = choose(arguments.method, arguments.backbone)
+    arguments, choice = parse()
     out = Path(arguments.out).resolve()
     start_folder(out, arguments.overwrite, arguments.dataset_dir)
     seconds: dict[str, float] = {}
@@ -140,21 +138,6 @@ def main() -> None:
     seconds["all"] = time.perf_counter() - start
     report = write_report(out, task.name, task.dataset_dir, case, arguments.seed, seconds, choice)
     print(f"\nreport: {report}")
-
-
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=("phantoms", "hippocampus"), default="phantoms")
-    parser.add_argument("--method", choices=tuple(METHODS), default="hybridmim", help="of pretraining")
-    parser.add_argument("--backbone", choices=tuple(NARROW), help="the network; default: the method's own")
-    parser.add_argument("--dataset_dir", help="your data: decathlon layout, or images beside labels")
-    parser.add_argument("--out", default=str(ROOT / "runs" / "quickstart"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--spacing", type=float, nargs=3, default=[4.0, 4.0, 4.0], help="mm, for your own data")
-    parser.add_argument("--budget", type=float, default=1.0, help="multiplies the training steps")
-    parser.add_argument("--overwrite", action="store_true")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-from quickstart_methods import BUNDLES
+from quickstart_methods import BUNDLES, ROOT
 
 from custom_components.data.sections import read_sections
-
-ROOT = BUNDLES.parent
 
 
 @dataclass

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLES = ROOT / "bundles"
 SEGMENTED = "basic_unet"  # the default network of the segmentation bundles
 _VIT = {
     "architecture#feature_size": 8,

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 CI = Path(__file__).resolve().parents[2] / "ci"
-MODULES = ("quickstart", "quickstart_data", "quickstart_methods", "report", "report_pictures")
+MODULES = (
+    "quickstart",
+    "quickstart_arguments",
+    "quickstart_data",
+    "quickstart_methods",
+    "report",
+    "report_pictures",
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +100,24 @@ def test_nothing_is_written_where_method_and_network_do_not_go_together(started,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        ("--method mae --backbone swin_unetr", 1, "error: --method mae does not go with --backbone swin_unetr;"),
+        ("--metod mae", 2, "unrecognized arguments: --metod mae"),
+        ("--budget 0", 2, "--budget is 0.0; allowed: numbers above 0"),
+        ("--help", 0, "--backbone {basic_unet"),
+    ],
+)
+def test_the_command_line_is_judged_before_anything_is_installed(tmp_path, words, status, told):
+    environment = {**os.environ, "VENV": str(tmp_path / "venv"), "PYTHON": sys.executable}
+    line = ["bash", str(CI / "quickstart.sh"), *words.split(), "--out", str(tmp_path / "out")]
+    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == status
+    assert told in ended.stdout + ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def names(files):
     """File names, and the bundle of the first."""
     return Path(files[0]).parents[1].name, [Path(file).name for file in files]
@@ -109,7 +136,7 @@ def test_layers_come_in_their_order(started):
 
 def test_layers_of_the_hippocampus_come_behind_smoke_and_before_the_network(quickstart):
     task = quickstart.Task("hippocampus", Path("data"), pretraining_layers=["task_msd_hippocampus.yaml"])
-    choice = quickstart.choose("simclr", "segresnet")
+    _, choice = quickstart.parse(["--method", "simclr", "--backbone", "segresnet"])
     files = quickstart.Steps(task, choice, Path("out"), 0).files(choice.method.bundle)
     layers = ["train.yaml", "smoke.yaml", "task_msd_hippocampus.yaml", "segresnet.yaml"]
     assert names(files) == ("pretrain_simclr", layers)

@@ -14,7 +14,14 @@ from custom_components.engine.geometry import check_input, check_masks, check_re
 from custom_components.transfer.match import match
 
 CI = Path(__file__).resolve().parents[2] / "ci"
-MODULES = ("quickstart", "quickstart_data", "quickstart_methods", "report", "report_pictures")
+MODULES = (
+    "quickstart",
+    "quickstart_arguments",
+    "quickstart_data",
+    "quickstart_methods",
+    "report",
+    "report_pictures",
+)
 ALLOWED = {
     "hybridmim": ["basic_unet", "segresnet", "swin_unetr", "unetr", "unetr_patch8"],
     "mae": ["unetr", "unetr_patch8", "basic_unet", "segresnet"],

@@ -307,7 +307,7 @@ def check_shell_script(words: list[str]) -> None:
     """Hours or an installation long: its syntax, and the options that it hands on."""
     subprocess.run(["bash", "-n", str(ROOT / words[1])], check=True)
     if words[1] == "ci/quickstart.sh":
-        assert set(flags(words)) <= script_flags("ci/quickstart.py")
+        assert set(flags(words)) <= script_flags("ci/quickstart_arguments.py")
     else:
         assert words[1] == "ci/test.sh"
 
@@ -451,7 +451,11 @@ def test_every_override_named_in_the_text_exists(document: str) -> None:
     bundle = document.split("/")[1] if document.startswith("bundles/") else "*"
     files = sorted(glob.glob(str(ROOT / "bundles" / bundle / "configs" / "*.yaml")))
     configs = [ConfigParser.load_config_file(file) for file in files]
-    known = script_flags("ci/quickstart.py", "benchmarks/step_cli.py", *BENCHMARK) | run_arguments() | OTHER_FLAGS
+    known = (
+        script_flags("ci/quickstart_arguments.py", "benchmarks/step_cli.py", *BENCHMARK)
+        | run_arguments()
+        | OTHER_FLAGS
+    )
     known |= {name for command in COMMANDS.values() for name in inspect.signature(command).parameters}
     assert [key for key in sorted(named) if key not in known and not any(has_key(c, key) for c in configs)] == []
 
