@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from torch import nn
 
 from custom_components.backbones import UNETRPatch8
 
-# Tensors here are too small to gain from threads, and the suite often shares its machine.
+# Tensors here are too small to gain from threads, and tests run side by side. Processes they start inherit it.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Size = Sequence[int]
 
