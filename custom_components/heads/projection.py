@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from custom_components.heads.rank_norm import RankBatchNorm
+
 
 class ProjectionHead(nn.Module):
     """Two linear layers with batch norm and a ReLU between, as SimCLR's released code has them (arXiv 2002.05709).
 
     Pooled features of all crops point nearly the same way at first. Batch norm takes that common part out; without
-    it the contrast stays at chance for long. Both views of a batch go through at once, so that neither its
-    statistics nor what they give away tell the views apart. With several ranks these should be of all ranks
-    (`torch.nn.SyncBatchNorm`), or what a rank's own give away helps to find the other view.
+    it the contrast stays at chance for long. Its batch is both views of all ranks' crops, so that it gives nothing
+    away about which view belongs to which.
 
     Args:
         in_features: pooled features F.
@@ -23,15 +24,11 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(in_features, hidden_features, bias=False),  # batch norm has its own
-            nn.BatchNorm1d(hidden_features),
+            RankBatchNorm(hidden_features),
             nn.ReLU(),
             nn.Linear(hidden_features, out_features),
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map ``(B, F)`` to ``(B, P)``; in training B is 2 or more.
-
-        Raises:
-            ValueError: from batch norm, in training, where B is 1.
-        """
+        """Map ``(B, F)`` to ``(B, P)``; in training B is 2 or more, both views of each crop."""
         return self.layers(features)
