@@ -49,7 +49,7 @@ def check_masks(
         roi_size: voxels of a crop.
         patch_size: voxels of a patch.
         region_size: voxels of a region; None: there are none.
-        mask_ratio: share of patches masked, in [0, 1], or a pair [low, high].
+        mask_ratio: share of patches masked, above 0 up to 1, or a pair [low, high].
         region_ratio: share of regions touched, in [0, 1]; used by "two_level".
         mask_mode: how masks are drawn.
         fill: what masked voxels become.
@@ -64,7 +64,8 @@ def check_masks(
         raise ValueError(f"mask_mode is {mask_mode!r}; allowed: {', '.join(MODES)}")
     if fill not in FILLS:
         raise ValueError(f"fill is {fill!r}; allowed: {', '.join(FILLS)}")
-    ratio_range(mask_ratio, "mask_ratio")
+    if ratio_range(mask_ratio, "mask_ratio")[1] == 0:
+        raise ValueError(f"mask_ratio is {mask_ratio!r}: nothing would be hidden; allowed: above 0, up to 1")
     roi = triple(roi_size, "roi_size")
     if region_size is not None:
         _check_tiles(roi, region_size, patch_size)

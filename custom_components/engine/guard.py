@@ -33,6 +33,7 @@ from custom_components.engine.guard_files import (
 from custom_components.engine.labels import check_label_settings, check_listed_labels
 from custom_components.engine.overrides import check_overrides
 from custom_components.engine.ranks import rank, run_checks, world_size
+from custom_components.engine.recipe import check_recipe
 from custom_components.engine.schedule import check_key_metric, check_resume, check_schedule, check_terms
 from custom_components.engine.weights import check_weights_complete
 from custom_components.handlers.averaging import check_decay
@@ -65,6 +66,7 @@ def guard_pretraining(
     key_metric: str | None = None,
     measured: Sequence[str] = (),
     ema_decay: float | None = None,
+    recipe: Mapping[str, Any] | None = None,
     resume: str | None = None,
     pretext_weights: str | None = None,
     channels: Sequence[str] | None = None,
@@ -95,6 +97,7 @@ def guard_pretraining(
         key_metric: what picks the best weights, out of ``measured``; None: not checked.
         measured: what a validation measures; with ``contrast`` among it, validation needs two volumes too.
         ema_decay: share of the averaged weights that a step keeps, in (0, 1); None: nothing is averaged.
+        recipe: further numbers by their key, ``learning_rate``, say, see ``check_recipe``.
         resume: resume file to continue from; None: a fresh run.
         pretext_weights: ``pretext.pt`` to be evaluated, which must fit the first of ``builds``; None: none.
         channels: names of the image's channels in order, compared with those of the list; None: not compared.
@@ -106,6 +109,7 @@ def guard_pretraining(
 
     def checks() -> str:
         check_overrides()
+        check_recipe({"batch_size": batch_size, "cache_rate": cache_rate, **(recipe or {})})
         _check_geometry(network, roi_size, in_channels, **(masking or {}))
         terms = active_terms(loss_weights) if loss_weights is not None else ()
         built = [build() for build in builds]
@@ -152,6 +156,7 @@ def guard_segmentation(
     check_label_values: bool = True,
     epochs: int | None = None,
     val_interval: int = 1,
+    recipe: Mapping[str, Any] | None = None,
     resume: str | None = None,
     channels: Sequence[str] | None = None,
     datalist: str | None = None,
@@ -183,6 +188,7 @@ def guard_segmentation(
         check_label_values: read every label's voxels (about 0.1 s a CT, shared among ranks).
         epochs: length of the run; None: an evaluation.
         val_interval: epochs between validations.
+        recipe: numbers by their key, ``learning_rate``, say, see ``check_recipe``.
         resume: resume file to continue from; None: a fresh run.
         channels: names of the image's channels in order, compared with those of the list; None: not compared.
         datalist: list file that the items are read from, as in ``load_datalist``.
@@ -202,6 +208,7 @@ def guard_segmentation(
 
     def checks() -> str:
         check_overrides()
+        check_recipe({"cache_rate": cache_rate, **(recipe or {})})
         if label_names is not None:
             values = check_label_settings(
                 label_names, crop_ratios, regions, label_source, label_sources, largest_component

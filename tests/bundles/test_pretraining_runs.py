@@ -340,6 +340,10 @@ WRONG: dict[str, Wrong] = {
 WRONG_TOO: dict[str, Wrong] = {
     "unit smaller than the token": ("mae", {"patch_size": [8, 8, 8]}, "UNETR's token of 16 voxels"),
     "unit across tokens": ("simmim", {"patch_size": [32, 32, 8]}, "(32, 32, 8) is not a multiple of"),
+    "nothing hidden": ("simmim", {"mask_ratio": 0}, "mask_ratio is 0: nothing would be hidden"),
+    "a rate that is text": ("mae", {"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: numbers above 0"),
+    "no crops": ("simclr", {"num_samples": 0}, "num_samples is 0; allowed: whole numbers from 1"),
+    "no volumes": ("mae", {"batch_size": 0}, "batch_size is 0; allowed: whole numbers from 1"),
     "range turned round": ("mae", {"mask_ratio": [0.9, 0.5]}, "mask_ratio"),
     "block of parts of units": ("simmim", {"block_size": [24, 32, 32]}, "block_size"),
     "unknown mode": ("mae", {"mask_mode": "two_level"}, "region_size is missing"),

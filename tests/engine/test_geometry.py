@@ -98,6 +98,11 @@ def test_masks_that_fit_pass(masks):
         ),
         ({**BLOCK, "region_size": 64}, r"roi_size \(64, 32, 32\) is not a multiple of region_size \(64, 64, 64\)"),
         ({**BLOCK, "roi_size": 40}, r"roi_size \(40, 40, 40\) is not a multiple of patch_size \(16, 8, 16\)"),
+        (
+            {**TWO_LEVEL, "mask_ratio": 0, "region_ratio": 0},
+            "mask_ratio is 0: nothing would be hidden; allowed: above",
+        ),
+        ({**BLOCK, "mask_ratio": [0, 0]}, r"mask_ratio is \[0, 0\]: nothing would be hidden"),
         ({**TWO_LEVEL, "mask_ratio": 7}, r"mask_ratio must be a number in \[0, 1\], found 7"),
         (
             {**BLOCK, "mask_ratio": [0.9, 0.6]},

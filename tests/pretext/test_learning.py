@@ -16,7 +16,7 @@ AXES = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, side) for side in SIZE
 
 
 def planes(generator):
-    """Images ``(B, 1, D, H, W)`` whose intensity rises along a direction of their own, and masks of 2 in 3 patches."""
+    """Images ``(B, 1, D, H, W)`` whose intensity rises along a direction of their own, 2 in 3 patches masked."""
     slopes, offsets = (
         torch.randn(BATCH, 3, generator=generator),
         torch.randn(BATCH, 1, 1, 1, 1, generator=generator),
