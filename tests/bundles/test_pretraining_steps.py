@@ -104,6 +104,8 @@ OPTIONS: dict[str, Option] = {
     "SimCLR BasicUNet": ("pretrain_simclr", "basic_unet.yaml", {}),
     "SimCLR SegResNet": ("pretrain_simclr", "segresnet.yaml", {}),
     "SimCLR Swin": ("pretrain_simclr", "swin_unetr.yaml", {}),
+    "HybridMIM block": ("pretrain_hybridmim", None, {"mask_mode": "block"}),
+    "HybridMIM foreground": ("pretrain_hybridmim", None, {"mask_mode": "foreground"}),
     "HybridMIM range": ("pretrain_hybridmim", None, {"mask_ratio": [0.3, 0.6]}),
     "HybridMIM patch 8": ("pretrain_hybridmim", "unetr_patch8.yaml", {}),
 }

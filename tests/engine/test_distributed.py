@@ -187,7 +187,7 @@ def test_two_ranks_train_simclr_as_one_that_holds_all_volumes_would(tmp_path):
         torch.testing.assert_close(one["end"][key], value, rtol=1e-3, atol=1e-5)
     moved = {key for key, value in one["end"].items() if not torch.equal(value, begin[key])}
     trained = {name for name, parameter in whole.named_parameters() if parameter.requires_grad}
-    assert moved == trained | {name for name, _ in whole.named_buffers()}  # statistics of the batches of both ranks
+    assert moved == trained | {name for name, _ in whole.named_buffers()}  # statistics
     assert max((one["end"][key] - begin[key]).abs().max() for key in moved) > 0.01
     mean = (one["output"]["loss"] + two["output"]["loss"]) / 2
     assert mean == pytest.approx(trainer.state.output["loss"], rel=1e-4)
