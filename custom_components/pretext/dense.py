@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from custom_components.backbones import adapt
 from custom_components.heads import PatchHead
-from custom_components.masking import FILLS, fill_masked, triple
+from custom_components.masking import FILLS, fill_masked
 
-from .base import all_valid, check_reconstructing_channels, freeze_all_but, reconstruction_outputs
+from .base import all_valid
+from .masked import MaskedReconstruction
 
 DECODERS = ("full", "light")
 
 
-class DenseMAE(nn.Module):
+class DenseMAE(MaskedReconstruction):
     """Masked reconstruction with an ordinary U-Net, dense convolutions over the masked image.
 
     Today's strong default for CNNs (Spark3D, OpenMind: plain MAE in a U-Net comes close to sparse convolutions).
@@ -34,8 +34,6 @@ class DenseMAE(nn.Module):
         ValueError: where network, decoder, fill or channels do not fit together.
     """
 
-    terms = frozenset({"reconstruction"})
-
     def __init__(
         self,
         network: nn.Module,
@@ -44,19 +42,13 @@ class DenseMAE(nn.Module):
         fill: str = "zero",
         normalize_targets: bool = False,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.backbone = adapt(network)
-        self.patch_size = triple(patch_size, "patch_size")
+        super().__init__(network, patch_size, normalize_targets)
         self.fill = fill
-        self.normalize_targets = normalize_targets
         if decoder not in DECODERS:
             raise ValueError(f"decoder is {decoder!r}; allowed: {', '.join(DECODERS)}")
         if fill not in FILLS:
             raise ValueError(f"fill is {fill!r}; allowed: {', '.join(FILLS)}")
-        check_reconstructing_channels(self.backbone)
-        self.trained = ("",) if decoder == "full" else self.backbone.encoder_prefixes
-        freeze_all_but(network, self.backbone, self.trained)
+        self.train_only(("",) if decoder == "full" else self.backbone.encoder_prefixes)
         channels = self.backbone.in_channels
         if decoder == "light":
             self.head = PatchHead(self.backbone.bottleneck_channels, channels, self.backbone.stride)
@@ -73,4 +65,4 @@ class DenseMAE(nn.Module):
             painted = self.head(cells.flatten(2).transpose(1, 2), cells.shape[2:])
         else:
             painted = self.backbone.decode(encoded)
-        return reconstruction_outputs(painted, image, mask, valid, self.patch_size, self.normalize_targets)
+        return self.outputs(painted, image, mask, valid)

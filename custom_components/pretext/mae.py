@@ -9,19 +9,12 @@ from monai.networks.blocks.pos_embed_utils import build_sincos_position_embeddin
 from monai.networks.blocks.transformerblock import TransformerBlock
 from torch import Tensor, nn
 
-from custom_components.backbones import UNETRBackbone, adapt, fix_sincos_positions
+from custom_components.backbones import UNETRBackbone, adapt
 from custom_components.heads import PatchHead
-from custom_components.masking import flatten_grid, triple
+from custom_components.masking import flatten_grid
 
-from .base import (
-    POSITIONS,
-    all_valid,
-    check_reconstructing_channels,
-    check_units,
-    freeze_all_but,
-    reconstruction_outputs,
-    token_mask,
-)
+from .base import all_valid
+from .masked import TokenReconstruction, token_mask
 
 
 class TokenDecoder(nn.Module):
@@ -82,7 +75,7 @@ class TokenDecoder(nn.Module):
         return self.norm(tokens)
 
 
-class MAE(nn.Module):
+class MAE(TokenReconstruction):
     """The pretext network around a UNETR: its own ``vit`` is the encoder, so nothing changes its name on the way.
 
     The encoder runs on the visible tokens alone, its cost falls with the mask ratio. Padding is visible, as it is
@@ -102,8 +95,6 @@ class MAE(nn.Module):
         ValueError: where network, sizes or positions do not fit together.
     """
 
-    terms = frozenset({"reconstruction"})
-
     def __init__(
         self,
         network: nn.Module,
@@ -114,25 +105,12 @@ class MAE(nn.Module):
         positions: str = "learned",
         normalize_targets: bool = False,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.backbone = adapt(network)
-        self.patch_size = triple(patch_size, "patch_size")
-        self.normalize_targets = normalize_targets
-        if not isinstance(self.backbone, UNETRBackbone):
+        if not isinstance(adapt(network), UNETRBackbone):
             raise ValueError(
                 f"MAE hides tokens from a UNETR's encoder, found {type(network).__name__}; allowed: UNETR, "
                 "UNETRPatch8. Other networks: DenseMAE, or SimMIM for SwinUNETR"
             )
-        if positions not in POSITIONS:
-            raise ValueError(f"positions is {positions!r}; allowed: {', '.join(POSITIONS)}")
-        check_reconstructing_channels(self.backbone)
-        check_units(self.backbone, self.patch_size)
-        self.trained = self.backbone.encoder_prefixes
-        freeze_all_but(network, self.backbone, self.trained)
-        if positions == "sincos":
-            fix_sincos_positions(self.backbone)
-        self.token_size = self.backbone.strides[0]
+        super().__init__(network, patch_size, positions, normalize_targets)
         self.grid = tuple(side // self.token_size for side in self.backbone.crop_size or ())
         features = self.backbone.bottleneck_channels
         self.decoder = TokenDecoder(features, self.grid, decoder_width, decoder_depth, decoder_heads, positions)
@@ -147,8 +125,7 @@ class MAE(nn.Module):
             valid: bool ``(B, 1, D, H, W)`` on voxels, True = counts; ``None`` means everywhere.
 
         Returns:
-            ``reconstruction``, ``reconstruction_target`` ``(B, C, D, H, W)`` and ``reconstruction_mask``
-            ``(B, 1, D, H, W)``; with normalised targets ``painting`` and ``painting_target`` in the image's unit.
+            What `outputs` says.
 
         Raises:
             ValueError: for shapes that do not fit.
@@ -162,7 +139,7 @@ class MAE(nn.Module):
         assert isinstance(self.backbone, UNETRBackbone)  # as __init__ has seen to
         encoded = self.backbone.encode_visible(image, keep, attended)
         painted = self.head(self.decoder(encoded, keep, present), self.grid)
-        return reconstruction_outputs(painted, image, mask, valid, self.patch_size, self.normalize_targets)
+        return self.outputs(painted, image, mask, valid)
 
 
 def visible_tokens(hidden: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -7,22 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from custom_components.backbones import adapt, fix_sincos_positions
 from custom_components.heads import PatchHead
-from custom_components.masking import triple
 
-from .base import (
-    POSITIONS,
-    all_valid,
-    check_reconstructing_channels,
-    check_units,
-    freeze_all_but,
-    reconstruction_outputs,
-    token_mask,
-)
+from .base import all_valid
+from .masked import TokenReconstruction, token_mask
 
 
-class SimMIM(nn.Module):
+class SimMIM(TokenReconstruction):
     """The pretext network around a transformer encoder: UNETR's ``vit`` or SwinUNETR's ``swinViT``.
 
     Hidden tokens are replaced by a learned one behind the patch embedding, before positions are added; all tokens
@@ -38,8 +29,6 @@ class SimMIM(nn.Module):
         ValueError: where network, sizes or positions do not fit together.
     """
 
-    terms = frozenset({"reconstruction"})
-
     def __init__(
         self,
         network: nn.Module,
@@ -47,20 +36,7 @@ class SimMIM(nn.Module):
         positions: str = "learned",
         normalize_targets: bool = False,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.backbone = adapt(network)
-        self.patch_size = triple(patch_size, "patch_size")
-        self.normalize_targets = normalize_targets
-        if positions not in POSITIONS:
-            raise ValueError(f"positions is {positions!r}; allowed: {', '.join(POSITIONS)}")
-        check_units(self.backbone, self.patch_size)
-        check_reconstructing_channels(self.backbone)
-        self.trained = self.backbone.encoder_prefixes
-        freeze_all_but(network, self.backbone, self.trained)
-        if positions == "sincos":
-            fix_sincos_positions(self.backbone)
-        self.token_size = self.backbone.strides[0]
+        super().__init__(network, patch_size, positions, normalize_targets)
         self.token = nn.Parameter(torch.zeros(1, self.backbone.token_channels, 1, 1, 1))
         nn.init.trunc_normal_(self.token, std=0.02)
         self.head = PatchHead(self.backbone.bottleneck_channels, self.backbone.in_channels, self.backbone.stride)
@@ -75,4 +51,4 @@ class SimMIM(nn.Module):
 
         cells = self.backbone.encode(image, replace=replace).bottleneck
         painted = self.head(cells.flatten(2).transpose(1, 2), cells.shape[2:])
-        return reconstruction_outputs(painted, image, mask, valid, self.patch_size, self.normalize_targets)
+        return self.outputs(painted, image, mask, valid)
