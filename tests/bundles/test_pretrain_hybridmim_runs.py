@@ -6,10 +6,7 @@ The runs are shared among the tests: one of 2 epochs, which is resumed, evaluate
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +15,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom_components.data.phantoms import write_phantoms
+from tests.bundles.commands import Result, launch, scalars
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[2]
-BUNDLE = ROOT / "bundles" / "pretrain_hybridmim"
 PARTS = {"reconstruction", "count", "position", "consistency", "contrast"}
 TINY = """
 spacing: [8.0, 8.0, 8.0]
@@ -39,18 +34,9 @@ warmup_share: 0.1
 val_interval: 1
 """
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "lr_scheduler#total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
-Result = subprocess.CompletedProcess[str]
 Load = Callable[[Path], dict[str, Any]]
 Same = Callable[[Any, Any], bool]
 Run = Callable[..., Result]
-
-
-def launch(command: list[str]) -> Result:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
-    env |= {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300
-    )
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +63,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
         last = tiny / f"{folder.name}.yaml"
         last.write_text(TINY + extra, encoding="utf-8")
         # The tiny layer stands before the others: what they change must not be undone.
-        names = [BUNDLE / "configs" / name for name in (first, "smoke.yaml")]
-        files = [str(path) for path in (*names, last, *(BUNDLE / "configs" / name for name in layers))]
+        files = [first, "smoke.yaml", str(last), *layers]
         places = {"dataset_dir": data, "output_dir": folder}
         if first == "train.yaml":
             places["ckpt_dir"] = folder
-        command = ["-m", "monai.bundle", "run", "--config_file", str(files), "--bundle_root", str(BUNDLE)]
-        for key, value in {**places, **keys}.items():
-            command += [f"--{key}", str(value)]
-        if ranks > 1:
-            command = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *command]
-        result = launch(command)
+        result = launch("pretrain_hybridmim", files, ranks, **places, **keys)
         assert not ok or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
         return result
 
@@ -99,16 +79,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     run(folder, **TWO_EPOCHS)
     return folder
-
-
-def scalars(folder: Path) -> dict[str, list[float]]:
-    """Every TensorBoard scalar of a run, in order."""
-    found: dict[str, list[float]] = {}
-    for file in sorted(folder.glob("events.out.tfevents.*")):
-        events = EventAccumulator(str(file)).Reload()
-        for tag in events.Tags()["scalars"]:
-            found.setdefault(tag, []).extend(event.value for event in events.Scalars(tag))
-    return found
 
 
 def test_training_leaves_flat_weights_that_the_bare_network_takes(trained: Path, load: Load) -> None:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -23,14 +20,12 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 from monai.networks.nets import UNETR
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom_components.data.phantoms import write_phantoms
 from custom_components.transfer import read_card
+from tests.bundles.commands import Result, launch, scalars
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[2]
-BUNDLES = ROOT / "bundles"
 NETWORK = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 SMALL = {f"architecture#{key}": value for key, value in NETWORK.items()}
 VIEW = {"spacing": [8.0, 8.0, 8.0], "roi_size": [32, 32, 32]}
@@ -52,28 +47,11 @@ SCORES = {"mae": {"masked_mae", "visible_mae"}, "simclr": {"negatives"}}
 SCORES["simmim"] = SCORES["mae"]
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
 every_method = pytest.mark.parametrize("method", OWN)
-Result = subprocess.CompletedProcess[str]
 Load = Callable[[Path], dict[str, Any]]
 Same = Callable[[Any, Any], bool]
 Command = Callable[..., Result]
 Folder = Callable[[str], Path]
 Run = Callable[..., ConfigWorkflow]
-
-
-def launch(bundle: str, files: list[str], ranks: int = 1, **keys: Any) -> Result:
-    """The command, with one thread and without a GPU; files are those of the bundle, or absolute."""
-    folder = BUNDLES / bundle
-    named = str([str(folder / "configs" / file) for file in files])
-    command = ["-m", "monai.bundle", "run", "--config_file", named, "--bundle_root", str(folder)]
-    for key, value in keys.items():
-        command += [f"--{key}", str(value)]
-    if ranks > 1:
-        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *command]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
-    env |= {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -120,16 +98,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Folde
         return folder
 
     return make
-
-
-def scalars(folder: Path) -> dict[str, list[float]]:
-    """Every TensorBoard scalar of a run, in order."""
-    found: dict[str, list[float]] = {}
-    for file in sorted(folder.glob("events.out.tfevents.*")):
-        events = EventAccumulator(str(file)).Reload()
-        for tag in events.Tags()["scalars"]:
-            found.setdefault(tag, []).extend(event.value for event in events.Scalars(tag))
-    return found
 
 
 # --- train, resume, evaluate ------------------------------------------------------------------------------

@@ -1,0 +1,41 @@
+"""Pretraining as a user runs it: a bundle's configs as a command, and what the run logged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "bundles"
+Result = subprocess.CompletedProcess[str]
+
+
+def launch(bundle: str, files: list[str], ranks: int = 1, **keys: Any) -> Result:
+    """The command, with one thread and without a GPU; files are those of the bundle, or absolute."""
+    folder = BUNDLES / bundle
+    named = str([str(folder / "configs" / file) for file in files])
+    command = ["-m", "monai.bundle", "run", "--config_file", named, "--bundle_root", str(folder)]
+    for key, value in keys.items():
+        command += [f"--{key}", str(value)]
+    if ranks > 1:
+        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *command]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def scalars(folder: Path) -> dict[str, list[float]]:
+    """Every TensorBoard scalar of a run, in order."""
+    found: dict[str, list[float]] = {}
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(file)).Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend(event.value for event in events.Scalars(tag))
+    return found
