@@ -70,6 +70,17 @@ def test_the_table_of_quick_starts_is_that_of_their_result_files() -> None:
     assert text.count("| phantoms | ") + text.count("| hippocampus | ") == len(files) >= 7
 
 
+def test_what_is_told_of_the_quick_starts_is_so() -> None:
+    level = {("phantoms", "mae"), ("phantoms", "simmim"), ("phantoms", "simclr"), ("hippocampus", "simmim")}
+    for path in RESULTS.glob("quickstart_*.json"):
+        result = read(path.name)
+        scratch, tuned = (result["scores"][run]["all"]["dice_mean"] for run in ("scratch", "finetuned"))
+        if (result["data"], result["method"]) in level:
+            assert 0 <= round(tuned - scratch, 3) <= 0.006
+        else:
+            assert tuned < scratch - 0.006
+
+
 def test_quick_starts_on_the_same_data_and_network_share_their_scratch_run() -> None:
     for data, network, steps in (("phantoms", "unetr", 240), ("hippocampus", "unetr_patch8", 480)):
         results = [read(f"quickstart_{data}_{name}.json") for name in ("mae", "simmim", "simclr")]
