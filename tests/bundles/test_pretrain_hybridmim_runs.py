@@ -67,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
         places = {"dataset_dir": data, "output_dir": folder}
         if first == "train.yaml":
             places["ckpt_dir"] = folder
-        result = launch("pretrain_hybridmim", files, ranks, **places, **keys)
+        result = launch("pretrain_hybridmim", files, ranks, **{**places, **keys})
         assert not ok or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
         return result
 
