@@ -164,8 +164,6 @@ def check_batches(batch_size: int, ranks: int, cases: int) -> None:
     Raises:
         ValueError: saying which number is too small.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; allowed: whole numbers from 1")
     if cases < ranks:
         raise ValueError(f"{cases} training case(s) cannot be shared among {ranks} ranks; start fewer")
     if -(-cases // ranks) < batch_size:

@@ -70,17 +70,7 @@ class MaskedReconstruction(nn.Module):
 
 
 class TokenReconstruction(MaskedReconstruction):
-    """The same on a transformer, of which the encoder alone is trained.
-
-    Args:
-        network: UNETR, UNETRPatch8 or SwinUNETR with ``out_channels == in_channels``.
-        patch_size: voxels per side of a masked unit, a multiple of the network's token (16, 8 and 2 voxels).
-        positions: ``"learned"``, or ``"sincos"``, fixed; SwinUNETR has relative positions of its own: "learned".
-        normalize_targets: whether each unit's mean and deviation are taken out of the targets.
-
-    Raises:
-        ValueError: where network, sizes or positions do not fit together.
-    """
+    """The same on a transformer, of which the encoder alone is trained; arguments and errors are `SimMIM`'s."""
 
     def __init__(
         self, network: nn.Module, patch_size: Sequence[int] | int, positions: str, normalize_targets: bool

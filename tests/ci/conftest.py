@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import subprocess
@@ -31,6 +32,26 @@ def ci():
         )
     finally:
         sys.path.remove(str(ROOT / "ci"))
+
+
+@pytest.fixture(scope="module")
+def quick_start():
+    """The modules of the quick start and its report, by name."""
+    names = (
+        "quickstart_methods",
+        "quickstart_arguments",
+        "quickstart_data",
+        "report_pictures",
+        "report",
+        "quickstart",
+    )
+    sys.path.insert(0, str(ROOT / "ci"))
+    try:
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    finally:
+        sys.path.remove(str(ROOT / "ci"))
+        for name in names:
+            sys.modules.pop(name, None)
 
 
 @pytest.fixture(autouse=True)

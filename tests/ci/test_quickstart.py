@@ -11,27 +11,11 @@ from pathlib import Path
 import pytest
 
 CI = Path(__file__).resolve().parents[2] / "ci"
-MODULES = (
-    "quickstart",
-    "quickstart_arguments",
-    "quickstart_data",
-    "quickstart_methods",
-    "report",
-    "report_pictures",
-)
 
 
-@pytest.fixture(scope="module")
-def quickstart():
-    sys.path.insert(0, str(CI))
-    try:
-        import quickstart
-
-        yield quickstart
-    finally:
-        sys.path.remove(str(CI))
-        for name in MODULES:
-            sys.modules.pop(name, None)
+@pytest.fixture
+def quickstart(quick_start):
+    return quick_start.quickstart
 
 
 def test_overwrite_deletes_only_a_folder_that_the_quick_start_made(quickstart, tmp_path):

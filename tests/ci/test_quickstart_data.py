@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CI = Path(__file__).resolve().parents[2] / "ci"
-MODULES = ("quickstart_data", "quickstart_methods")
 
-
-@pytest.fixture(scope="module")
-def quickstart_data():
-    sys.path.insert(0, str(CI))
-    try:
-        import quickstart_data
-
-        yield quickstart_data
-    finally:
-        sys.path.remove(str(CI))
-        for name in MODULES:
-            sys.modules.pop(name, None)
+@pytest.fixture
+def quickstart_data(quick_start):
+    return quick_start.quickstart_data
 
 
 def listed(folder: Path, **content: Any) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,15 +12,6 @@ from monai.bundle import ConfigParser
 from custom_components.engine.geometry import check_input, check_masks, check_regions, check_seg_channels
 from custom_components.transfer.match import match
 
-CI = Path(__file__).resolve().parents[2] / "ci"
-MODULES = (
-    "quickstart",
-    "quickstart_arguments",
-    "quickstart_data",
-    "quickstart_methods",
-    "report",
-    "report_pictures",
-)
 ALLOWED = {
     "hybridmim": ["basic_unet", "segresnet", "swin_unetr", "unetr", "unetr_patch8"],
     "mae": ["unetr", "unetr_patch8", "basic_unet", "segresnet"],
@@ -32,19 +22,11 @@ PAIRS = [(name, backbone) for name, backbones in ALLOWED.items() for backbone in
 REFUSED = [pair for pair in product(ALLOWED, ALLOWED["hybridmim"]) if pair not in PAIRS]
 
 
-@pytest.fixture(scope="module")
-def ci():
-    sys.path.insert(0, str(CI))
-    try:
-        import quickstart
-        import quickstart_data
-        import quickstart_methods
-
-        yield SimpleNamespace(quickstart=quickstart, data=quickstart_data, methods=quickstart_methods)
-    finally:
-        sys.path.remove(str(CI))
-        for name in MODULES:
-            sys.modules.pop(name, None)
+@pytest.fixture
+def ci(quick_start):
+    names = ("quickstart", "quickstart_data", "quickstart_methods")
+    quickstart, data, methods = (getattr(quick_start, name) for name in names)
+    return SimpleNamespace(quickstart=quickstart, data=data, methods=methods)
 
 
 @pytest.fixture

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-CI = Path(__file__).resolve().parents[2] / "ci"
-MODULES = ("report", "report_pictures", "quickstart_methods")
 
-
-@pytest.fixture(scope="module")
-def report():
-    sys.path.insert(0, str(CI))
-    try:
-        import report
-
-        yield report
-    finally:
-        sys.path.remove(str(CI))
-        for name in MODULES:
-            sys.modules.pop(name, None)
+@pytest.fixture
+def report(quick_start):
+    return quick_start.report
 
 
 def dice(scratch, finetuned):
