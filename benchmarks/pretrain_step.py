@@ -77,8 +77,10 @@ class Bench(StepBench):
                 second_view_grad=variant.second_view_grad,
             ).to(self.device)
             backbone = pretext.backbone
-            again = partial(whole_second_pass, backbone) if variant.whole_second_pass else backbone.encode_again
-            backbone.encode_again = self.clock.wrap("second view", again)  # type: ignore[method-assign]
+            again = (
+                partial(whole_second_pass, backbone) if variant.whole_second_pass else backbone.encode_second_view
+            )
+            backbone.encode_second_view = self.clock.wrap("second view", again)  # type: ignore[method-assign]
             backbone.encode = self.clock.wrap("encoder", backbone.encode)  # type: ignore[method-assign]
             backbone.decode = self.clock.wrap("decoder", backbone.decode)  # type: ignore[method-assign]
             self.pretexts[name] = pretext.train()

@@ -83,5 +83,5 @@ def _items(module: nn.Module) -> list[nn.Module]:
 
 
 def whole_second_pass(backbone: Backbone, encoded: Encoded, drop: Drop, first: str) -> Tensor:
-    """Take the place of `Backbone.encode_again`: the whole encoder once more, nothing shared."""
+    """Take the place of `Backbone.encode_second_view`: the whole encoder once more, nothing shared."""
     return type(backbone).encode(backbone, encoded.image, drop).bottleneck

@@ -1,7 +1,7 @@
-"""How one network is cut into stages: ``encode``, ``encode_again`` and ``decode`` (any window of it)."""
+"""How one network is cut into stages: ``encode``, ``encode_second_view`` and ``decode`` (any window of it)."""
 
 from .adapt import BACKBONES, adapt, register
-from .base import Backbone, Drop, Encoded, Replace, Window
+from .base import Backbone, Encoded, StageHook, TokenHook, Window
 from .convolutional import BasicUNetBackbone, SegResNetBackbone
 from .swin import SwinUNETRBackbone
 from .tokens import TokenBackbone, fix_sincos_positions
@@ -12,9 +12,9 @@ __all__ = [
     "BACKBONES",
     "Backbone",
     "BasicUNetBackbone",
-    "Drop",
+    "StageHook",
     "Encoded",
-    "Replace",
+    "TokenHook",
     "SegResNetBackbone",
     "SwinUNETRBackbone",
     "TokenBackbone",

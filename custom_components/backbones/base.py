@@ -9,9 +9,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 #: Called with a stage's name and its output; returns what the next stage shall see.
-Drop = Callable[[str, Tensor], Tensor]
+StageHook = Callable[[str, Tensor], Tensor]
 #: Called with projected patches as cells ``(B, F, d, h, w)``; returns what takes their place, in the same shape.
-Replace = Callable[[Tensor], Tensor]
+TokenHook = Callable[[Tensor], Tensor]
 #: One slice of voxels per axis, relative to the encoded crop; starts and stops are multiples of the stride.
 Window = tuple[slice, slice, slice]
 
@@ -41,7 +41,7 @@ class Backbone(ABC):
         strides: voxels per cell of each stage's output, along every axis.
         encoder_prefixes: state-dict prefixes of everything that ``encode`` runs.
         output_layer: state-dict name of the last layer, which a change of task replaces.
-        stems: state-dict names of the convolution weights whose second axis is the input channels.
+        input_convs: state-dict names of the convolution weights whose second axis is the input channels.
         crop_size: the only crop the network takes; ``None``: any multiple of the stride.
         position_keys: state-dict names of what the network learns about each cell of such a crop.
         idle: names of parameters that the network holds and never reads.
@@ -53,10 +53,10 @@ class Backbone(ABC):
     strides: tuple[int, ...]
     encoder_prefixes: tuple[str, ...]
     output_layer: str
-    stems: tuple[str, ...]
+    input_convs: tuple[str, ...]
     crop_size: tuple[int, int, int] | None = None
     position_keys: tuple[str, ...] = ()
-    idle: tuple[str, ...] = ()
+    unused_parameters: tuple[str, ...] = ()
     takes_tokens: bool = False
     #: Bottleneck cells a window must hold at least: a norm over a single cell has no spread.
     min_cells: int = 1
@@ -69,7 +69,7 @@ class Backbone(ABC):
     @property
     def in_channels(self) -> int:
         """Image channels the network takes."""
-        return int(self.net.get_parameter(self.stems[0]).shape[1])
+        return int(self.net.get_parameter(self.input_convs[0]).shape[1])
 
     @property
     def out_channels(self) -> int:
@@ -80,7 +80,7 @@ class Backbone(ABC):
     @property
     def token_channels(self) -> int:
         """Features of a projected patch, where the backbone `takes_tokens`."""
-        return int(self.net.get_parameter(self.stems[0]).shape[0])
+        return int(self.net.get_parameter(self.input_convs[0]).shape[0])
 
     @property
     @abstractmethod
@@ -107,14 +107,14 @@ class Backbone(ABC):
         """Turn the last stage's (dropped) output into bottleneck features."""
         return last
 
-    def embed(self, image: Tensor, replace: Replace) -> Tensor:
+    def embed(self, image: Tensor, replace: TokenHook) -> Tensor:
         """Run the first stage with ``replace`` acting on its projected patches."""
         raise ValueError(
             f"{type(self.net).__name__} has no tokens that replace could act on; "
             "allowed: a transformer (UNETR, UNETRPatch8, SwinUNETR), or no replace"
         )
 
-    def encode(self, image: Tensor, drop: Drop | None = None, replace: Replace | None = None) -> Encoded:
+    def encode(self, image: Tensor, drop: StageHook | None = None, replace: TokenHook | None = None) -> Encoded:
         """Run every stage on ``(B, C, D, H, W)``.
 
         Args:
@@ -136,7 +136,7 @@ class Backbone(ABC):
                 x = drop(name, x)
         return Encoded(image, outputs, self.bottleneck(x))
 
-    def encode_again(self, encoded: Encoded, drop: Drop, first: str) -> Tensor:
+    def encode_second_view(self, encoded: Encoded, drop: StageHook, first: str) -> Tensor:
         """Bottleneck of a second dropout view of the same image.
 
         Stages up to and including ``first``, the first one whose output is dropped, are the same in both views
@@ -169,7 +169,7 @@ class Backbone(ABC):
     def encoder_keys(self) -> list[str]:
         """State-dict keys of the encoder, less `idle` ones."""
         keys = self.net.state_dict()
-        return [key for key in keys if key.startswith(self.encoder_prefixes) and key not in self.idle]
+        return [key for key in keys if key.startswith(self.encoder_prefixes) and key not in self.unused_parameters]
 
 
 def crop(features: Tensor, window: Window | None, stride: int) -> Tensor:

@@ -20,7 +20,7 @@ class BasicUNetBackbone(Backbone):
     strides = (1, 2, 4, 8, 16)
     encoder_prefixes = ("conv_0.", "down_")
     output_layer = "final_conv"
-    stems = ("conv_0.conv_0.conv.weight",)
+    input_convs = ("conv_0.conv_0.conv.weight",)
 
     def __init__(self, net: BasicUNet) -> None:
         self.net: BasicUNet = net
@@ -48,7 +48,7 @@ class SegResNetBackbone(Backbone):
 
     encoder_prefixes = ("convInit.", "down_layers.")
     output_layer = "conv_final.2"
-    stems = ("convInit.conv.weight",)
+    input_convs = ("convInit.conv.weight",)
 
     def __init__(self, net: SegResNet) -> None:
         if not net.use_conv_final:

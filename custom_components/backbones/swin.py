@@ -22,7 +22,7 @@ class SwinUNETRBackbone(TokenBackbone):
     encoder_prefixes = ("swinViT.",)
     output_layer = "out"
     min_cells = 2  # encoder10 normalises the bottleneck's cells within the window
-    stems = (
+    input_convs = (
         "swinViT.patch_embed.proj.weight",
         "encoder1.layer.conv1.conv.weight",
         "encoder1.layer.conv3.conv.weight",
@@ -40,13 +40,13 @@ class SwinUNETRBackbone(TokenBackbone):
     def project(self, image: Tensor) -> Tensor:  # noqa: D102
         return self.net.swinViT.patch_embed(image)
 
-    def place(self, cells: Tensor) -> Tensor:  # noqa: D102
+    def add_positions(self, cells: Tensor) -> Tensor:  # noqa: D102
         return self.net.swinViT.pos_drop(cells)
 
     def run_stage(self, name: str, x: Tensor) -> Tensor:  # noqa: D102
         vit = self.net.swinViT
         if name == "patch_embed":
-            return self.place(self.project(x))
+            return self.add_positions(self.project(x))
         if vit.use_v2:
             x = vit.get_submodule(f"{name}c.0")(x.contiguous())
         return vit.get_submodule(f"{name}.0")(x.contiguous())

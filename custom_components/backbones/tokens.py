@@ -8,7 +8,7 @@ import torch
 from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
 from torch import Tensor
 
-from .base import Backbone, Replace
+from .base import Backbone, TokenHook
 
 
 class TokenBackbone(Backbone):
@@ -21,11 +21,11 @@ class TokenBackbone(Backbone):
         """Project patches: ``(B, C, D, H, W)`` to cells ``(B, F, d, h, w)``, without positions and dropout."""
 
     @abstractmethod
-    def place(self, cells: Tensor) -> Tensor:
+    def add_positions(self, cells: Tensor) -> Tensor:
         """Finish the first stage: add to projected patches what else it adds, positions and dropout."""
 
-    def embed(self, image: Tensor, replace: Replace) -> Tensor:
-        """Run the first stage with ``replace`` acting between `project` and `place`."""
+    def embed(self, image: Tensor, replace: TokenHook) -> Tensor:
+        """Run the first stage with ``replace`` acting between `project` and `add_positions`."""
         cells = self.project(image)
         replaced = replace(cells)
         if replaced.shape != cells.shape:
@@ -33,7 +33,7 @@ class TokenBackbone(Backbone):
                 f"replace returned {tuple(replaced.shape)} for tokens of shape {tuple(cells.shape)}; "
                 "allowed: the same shape"
             )
-        return self.place(replaced)
+        return self.add_positions(replaced)
 
 
 def fix_sincos_positions(backbone: Backbone) -> None:

@@ -63,14 +63,14 @@ class UNETRBackbone(TokenBackbone):
         self.crop_size = depth, height, width
         names = [name for name, _ in net.named_parameters()]
         # encoder1 has no conv3 where feature_size is the number of input channels.
-        stems = (
+        input_convs = (
             "vit.patch_embedding.patch_embeddings.weight",
             "encoder1.layer.conv1.conv.weight",
             "encoder1.layer.conv3.conv.weight",
         )
-        self.stems = tuple(name for name in stems if name in names)
+        self.input_convs = tuple(name for name in input_convs if name in names)
         # MONAI builds a norm for cross-attention into every block, also where there is no cross-attention.
-        self.idle = tuple(name for name in names if ".norm_cross_attn." in name)
+        self.unused_parameters = tuple(name for name in names if ".norm_cross_attn." in name)
 
     @property
     def bottleneck_channels(self) -> int:  # noqa: D102
@@ -81,13 +81,13 @@ class UNETRBackbone(TokenBackbone):
         self.check_crop("image", image.shape[2:])
         return self.net.vit.patch_embedding.patch_embeddings(image)
 
-    def place(self, cells: Tensor) -> Tensor:  # noqa: D102
+    def add_positions(self, cells: Tensor) -> Tensor:  # noqa: D102
         embedding = self.net.vit.patch_embedding
         return self._cells(embedding.dropout(_tokens(cells) + embedding.position_embeddings))
 
     def run_stage(self, name: str, x: Tensor) -> Tensor:  # noqa: D102
         if name == "vit.patch_embedding":
-            return self.place(self.project(x))
+            return self.add_positions(self.project(x))
         tokens = _tokens(x)
         for number in BLOCKS[name]:
             tokens = self.net.vit.blocks[number](tokens)

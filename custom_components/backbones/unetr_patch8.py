@@ -9,7 +9,7 @@ from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, U
 from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
-from custom_components.masking import triple
+from custom_components.masking import to_3tuple
 
 PATCH = 8
 
@@ -57,7 +57,7 @@ class UNETRPatch8(nn.Module):
         qkv_bias: bool = False,
     ) -> None:
         super().__init__()
-        size = triple(img_size, "img_size")
+        size = to_3tuple(img_size, "img_size")
         if any(side < PATCH or side % PATCH for side in size):
             raise ValueError(f"img_size is {size}; each side must be a positive multiple of {PATCH}")
         self.hidden_size = hidden_size

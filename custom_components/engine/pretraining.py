@@ -19,7 +19,7 @@ from monai.utils.enums import CommonKeys as Keys
 from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor, nn
 
-from .metrics import pretext_accuracies
+from custom_components.metrics.pretext import pretext_accuracies
 
 Batch = dict[str, Any]
 

@@ -1,24 +1,23 @@
 """Handlers that MONAI and ignite lack: exact seeding, weights with cards, averages, resume, pictures, reports."""
 
-from .averaging import WeightAverage
-from .evaluation import EvaluationReport
+from .best_checkpoint import BestCheckpoint
+from .ema import EMA
 from .pictures import ReconstructionPictures, SaveReconstructionPaneld, reconstruction_panel
+from .pretext_report import PretextReport
 from .progress import ProgressLog
-from .report import MetricsReport
-from .resume import ResumePoint, WarmupCosine
+from .resume import ResumeCheckpoint
 from .seeding import ReseedEachEpoch
-from .weights import BestWeights
+from .segmentation_report import SegmentationReport
 
 __all__ = [
-    "BestWeights",
-    "EvaluationReport",
-    "MetricsReport",
+    "BestCheckpoint",
+    "SegmentationReport",
+    "PretextReport",
     "ProgressLog",
     "ReconstructionPictures",
     "ReseedEachEpoch",
-    "ResumePoint",
+    "ResumeCheckpoint",
     "SaveReconstructionPaneld",
-    "WarmupCosine",
-    "WeightAverage",
+    "EMA",
     "reconstruction_panel",
 ]

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from custom_components.masking import to_voxels
+from custom_components.masking import mask_to_voxels
 
 TITLES = ("image", "masked", "reconstruction", "pasted")
 
@@ -57,7 +57,7 @@ class SaveReconstructionPaneld:
     Args:
         output_dir: folder of the pictures.
         image_key: the whole image ``(C, D, H, W)``, with its file name in the metadata.
-        hidden_key: mask on voxels ``(1, D, H, W)``.
+        masked_key: mask on voxels ``(1, D, H, W)``.
         pred_key: the reconstruction ``(C, D, H, W)``.
         channel: which channel is drawn.
     """
@@ -66,19 +66,19 @@ class SaveReconstructionPaneld:
         self,
         output_dir: str,
         image_key: str = "original",
-        hidden_key: str = "hidden",
+        masked_key: str = "hidden",
         pred_key: str = "pred",
         channel: int = 0,
     ) -> None:
         self.output_dir = Path(output_dir)
-        self.image_key, self.hidden_key, self.pred_key, self.channel = image_key, hidden_key, pred_key, channel
+        self.image_key, self.masked_key, self.pred_key, self.channel = image_key, masked_key, pred_key, channel
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         """Draw, and return ``data`` as it was."""
         image = data[self.image_key]
         name = Path(str(getattr(image, "meta", {}).get("filename_or_obj", "volume"))).name
         case = name.removesuffix(".gz").removesuffix(".nii")
-        figure = reconstruction_panel(image, data[self.hidden_key], data[self.pred_key], self.channel)
+        figure = reconstruction_panel(image, data[self.masked_key], data[self.pred_key], self.channel)
         save_figure(figure, self.output_dir / case / f"{case}_panel.png")
         return data
 
@@ -116,7 +116,7 @@ class ReconstructionPictures:
             return
         image, mask, *_ = state.last_batch
         size = [voxels // patches for voxels, patches in zip(image.shape[2:], mask.shape[2:], strict=True)]
-        hidden = to_voxels(mask[:1], tuple(size))[0]
+        hidden = mask_to_voxels(mask[:1], tuple(size))[0]
         painted = outputs.get("painting", outputs["reconstruction"])  # the former has the image's unit
         figure = reconstruction_panel(image[0], hidden, painted[0], self.channel)
         if self.output_dir is not None:

@@ -7,7 +7,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from custom_components.masking.grid import triple
+from custom_components.masking.grid import to_3tuple
 from custom_components.masking.patches import unpatchify
 
 
@@ -22,7 +22,7 @@ class PatchHead(nn.Module):
 
     def __init__(self, in_features: int, channels: int, patch_size: int | Sequence[int]) -> None:
         super().__init__()
-        self.patch_size = triple(patch_size, "patch_size")
+        self.patch_size = to_3tuple(patch_size, "patch_size")
         self.linear = nn.Linear(in_features, channels * prod(self.patch_size))
 
     def forward(self, tokens: Tensor, grid: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from custom_components.heads.rank_norm import RankBatchNorm
+from custom_components.heads.sync_batch_norm import SyncBatchNorm1d
 
 
 class ProjectionHead(nn.Module):
@@ -24,7 +24,7 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(in_features, hidden_features, bias=False),  # batch norm has its own
-            RankBatchNorm(hidden_features),
+            SyncBatchNorm1d(hidden_features),
             nn.ReLU(),
             nn.Linear(hidden_features, out_features),
         )

@@ -3,7 +3,6 @@
 from custom_components.masking.apply import ApplyPatchMaskd
 from custom_components.masking.blocks import draw_blocks
 from custom_components.masking.collate import MaskingCollate
-from custom_components.masking.draw import check_two_level, draw_two_level, draw_uniform
 from custom_components.masking.fill import FILLS, fill_masked
 from custom_components.masking.foreground import check_weight, draw_foreground, foreground_share
 from custom_components.masking.grid import (
@@ -11,6 +10,7 @@ from custom_components.masking.grid import (
     check_grid,
     check_ratio,
     flatten_grid,
+    mask_to_voxels,
     masked_count,
     patch_grid,
     patch_sums,
@@ -18,13 +18,13 @@ from custom_components.masking.grid import (
     patches_per_region,
     ratio_range,
     region_grid,
-    to_voxels,
-    triple,
+    to_3tuple,
     valid_patches,
 )
-from custom_components.masking.mode import MODES, MaskMode, Patches
 from custom_components.masking.patches import NormalizedPatches, normalize_patches, patchify, unpatchify
 from custom_components.masking.regions import RegionTargets, group_regions, region_targets, ungroup_regions
+from custom_components.masking.sampler import MODES, MaskSampler, Patches
+from custom_components.masking.sampling import check_two_level, draw_two_level, draw_uniform
 from custom_components.masking.transforms import FixedPatchMaskd, RandPatchMaskd
 from custom_components.masking.valid import AddValidMaskd
 
@@ -34,7 +34,7 @@ __all__ = [
     "AddValidMaskd",
     "ApplyPatchMaskd",
     "FixedPatchMaskd",
-    "MaskMode",
+    "MaskSampler",
     "MaskingCollate",
     "NormalizedPatches",
     "Patches",
@@ -63,8 +63,8 @@ __all__ = [
     "ratio_range",
     "region_grid",
     "region_targets",
-    "to_voxels",
-    "triple",
+    "mask_to_voxels",
+    "to_3tuple",
     "ungroup_regions",
     "unpatchify",
     "valid_patches",

@@ -11,7 +11,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
 from custom_components.masking.fill import FILLS, fill_masked
-from custom_components.masking.grid import to_voxels
+from custom_components.masking.grid import mask_to_voxels
 
 
 class ApplyPatchMaskd(MapTransform):
@@ -26,7 +26,7 @@ class ApplyPatchMaskd(MapTransform):
         fill: "zero", "mean" or "noise"; "learned" lives in the pretext network and is not to be had here.
         mask_key: bool ``(1, gd, gh, gw)``.
         valid_key: bool ``(1, D, H, W)``.
-        hidden_key: where the mask on voxels goes.
+        masked_key: where the mask on voxels goes.
         allow_missing_keys: whether keys that are absent are passed over.
 
     Raises:
@@ -40,7 +40,7 @@ class ApplyPatchMaskd(MapTransform):
         fill: str = "zero",
         mask_key: str = "mask",
         valid_key: str = "valid",
-        hidden_key: str = "hidden",
+        masked_key: str = "hidden",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -48,7 +48,7 @@ class ApplyPatchMaskd(MapTransform):
         if fill not in allowed:
             raise ValueError(f"fill is {fill!r}; without the pretext network it can be one of {allowed}")
         self.patch_size, self.fill = patch_size, fill
-        self.mask_key, self.valid_key, self.hidden_key = mask_key, valid_key, hidden_key
+        self.mask_key, self.valid_key, self.masked_key = mask_key, valid_key, masked_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with the images masked and the hidden voxels marked."""
@@ -58,8 +58,8 @@ class ApplyPatchMaskd(MapTransform):
             image = torch.as_tensor(out[key])
             plain = image.as_tensor() if isinstance(image, MetaTensor) else image
             filled = fill_masked(plain[None], mask, self.patch_size, self.fill, None, valid)[0]
-            hidden = (to_voxels(mask, self.patch_size) & valid)[0].to(torch.uint8)
-            out[key], out[self.hidden_key] = _like(filled, image), _like(hidden, image)
+            hidden = (mask_to_voxels(mask, self.patch_size) & valid)[0].to(torch.uint8)
+            out[key], out[self.masked_key] = _like(filled, image), _like(hidden, image)
         return out
 
 

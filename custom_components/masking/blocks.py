@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from custom_components.masking.draw import BoolGrid
-from custom_components.masking.grid import masked_count, triple
+from custom_components.masking.grid import masked_count, to_3tuple
+from custom_components.masking.sampling import BoolGrid
 
 Box = tuple[slice, slice, slice]
 
@@ -35,7 +35,7 @@ def draw_blocks(
     Raises:
         ValueError: when the ratio lies outside [0, 1], or the block is not one or three whole numbers from 1.
     """
-    largest = np.minimum(triple(patches_per_block, "patches_per_block"), valid_grid.shape)
+    largest = np.minimum(to_3tuple(patches_per_block, "patches_per_block"), valid_grid.shape)
     places = np.flatnonzero(valid_grid)
     missing = masked_count(mask_ratio, places.size)
     mask = np.zeros(valid_grid.shape, dtype=bool)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from custom_components.masking.grid import patch_grid, to_voxels, triple
+from custom_components.masking.grid import mask_to_voxels, patch_grid, to_3tuple
 
 FILLS = ("zero", "mean", "noise", "learned")
 """Names that :func:`fill_masked` knows."""
@@ -44,9 +44,9 @@ def fill_masked(
     if tuple(mask.shape) != (image.shape[0], 1, *grid):
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}; an image of {tuple(image.shape)} in patches of "
-            f"{triple(patch_size)} needs {(image.shape[0], 1, *grid)}."
+            f"{to_3tuple(patch_size)} needs {(image.shape[0], 1, *grid)}."
         )
-    hidden = to_voxels(mask.bool(), patch_size)
+    hidden = mask_to_voxels(mask.bool(), patch_size)
     if fill == "zero":
         return image.masked_fill(hidden, 0)
     if fill == "learned":
@@ -60,7 +60,7 @@ def fill_masked(
 
 def _tile(token: Tensor | None, image: Tensor, patch_size: int | Sequence[int]) -> Tensor:
     """Lay the learned patch over the whole grid: ``(1, C, pd, ph, pw)`` to ``(1, C, D, H, W)``."""
-    wanted = (1, image.shape[1], *triple(patch_size))
+    wanted = (1, image.shape[1], *to_3tuple(patch_size))
     if token is None or tuple(token.shape) != wanted:
         found = None if token is None else tuple(token.shape)
         raise ValueError(f"fill 'learned' needs a token of shape {wanted}, found {found}.")

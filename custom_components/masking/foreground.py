@@ -10,8 +10,8 @@ from monai.data.meta_tensor import MetaTensor
 from numpy.typing import NDArray
 from torch import Tensor
 
-from custom_components.masking.draw import BoolGrid
 from custom_components.masking.grid import masked_count, patch_sums
+from custom_components.masking.sampling import BoolGrid
 
 ShareGrid = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ Ratio = float | Sequence[float]
 """A share of the patches: a number, or a pair [low, high] that one is drawn from."""
 
 
-def triple(size: int | Sequence[int], name: str = "size") -> Triple:
+def to_3tuple(size: int | Sequence[int], name: str = "size") -> Triple:
     """Return ``size`` as three positive ints, an int standing for a cube.
 
     Raises:
@@ -40,7 +40,7 @@ def patch_grid(spatial: Sequence[int], patch_size: int | Sequence[int]) -> Tripl
     Raises:
         ValueError: when an axis is not a multiple of the patch; names both sizes.
     """
-    size, patch = triple(tuple(spatial), "spatial size"), triple(patch_size, "patch_size")
+    size, patch = to_3tuple(tuple(spatial), "spatial size"), to_3tuple(patch_size, "patch_size")
     return _divide(size, patch, f"a volume of {size} voxels is not a multiple of patch_size {patch}.")
 
 
@@ -50,7 +50,7 @@ def patches_per_region(region_size: int | Sequence[int], patch_size: int | Seque
     Raises:
         ValueError: when the region is not a multiple of the patch; names both sizes.
     """
-    region, patch = triple(region_size, "region_size"), triple(patch_size, "patch_size")
+    region, patch = to_3tuple(region_size, "region_size"), to_3tuple(patch_size, "patch_size")
     return _divide(region, patch, f"region_size {region} is not a multiple of patch_size {patch}.")
 
 
@@ -60,7 +60,7 @@ def patches_per_block(block_size: int | Sequence[int], patch_size: int | Sequenc
     Raises:
         ValueError: when the block is not a multiple of the patch; names both sizes.
     """
-    block, patch = triple(block_size, "block_size"), triple(patch_size, "patch_size")
+    block, patch = to_3tuple(block_size, "block_size"), to_3tuple(patch_size, "patch_size")
     return _divide(block, patch, f"block_size {block} is not a multiple of patch_size {patch}.")
 
 
@@ -70,7 +70,7 @@ def region_grid(grid: Sequence[int], patches_per_region: int | Sequence[int]) ->
     Raises:
         ValueError: when the grid is not a multiple of the region; names both, in patches.
     """
-    whole, part = triple(tuple(grid), "grid"), triple(patches_per_region, "patches_per_region")
+    whole, part = to_3tuple(tuple(grid), "grid"), to_3tuple(patches_per_region, "patches_per_region")
     return _divide(whole, part, f"a grid of {whole} patches is not a multiple of a region of {part} patches.")
 
 
@@ -132,14 +132,14 @@ def check_grid(t: Tensor, name: str) -> None:
         raise ValueError(f"{name} must have shape (B, 1, depth, height, width), found {tuple(t.shape)}.")
 
 
-def to_voxels(mask: Tensor, patch_size: int | Sequence[int]) -> Tensor:
+def mask_to_voxels(mask: Tensor, patch_size: int | Sequence[int]) -> Tensor:
     """Spread each patch's value over its voxels: ``(B, 1, gd, gh, gw)`` to ``(B, 1, D, H, W)``, same dtype.
 
     Raises:
         ValueError: when ``mask`` is not ``(B, 1, gd, gh, gw)``.
     """
     check_grid(mask, "mask")
-    for axis, size in enumerate(triple(patch_size, "patch_size"), start=2):
+    for axis, size in enumerate(to_3tuple(patch_size, "patch_size"), start=2):
         mask = mask.repeat_interleave(size, dim=axis)
     return mask
 
@@ -151,7 +151,7 @@ def valid_patches(valid: Tensor, patch_size: int | Sequence[int]) -> Tensor:
         ValueError: when the shape is another, or not a multiple of the patch.
     """
     check_grid(valid, "valid")
-    (pd, ph, pw), (gd, gh, gw) = triple(patch_size), patch_grid(valid.shape[2:], patch_size)
+    (pd, ph, pw), (gd, gh, gw) = to_3tuple(patch_size), patch_grid(valid.shape[2:], patch_size)
     # axes: B, 1, gd, pd, gh, ph, gw, pw -> any over the voxels of a patch
     return valid.bool().reshape(valid.shape[0], 1, gd, pd, gh, ph, gw, pw).any(dim=7).any(dim=5).any(dim=3)
 
@@ -162,6 +162,6 @@ def patch_sums(t: Tensor, patch_size: int | Sequence[int]) -> Tensor:
     Raises:
         ValueError: when an axis is not a multiple of the patch.
     """
-    (pd, ph, pw), (gd, gh, gw) = triple(patch_size, "patch_size"), patch_grid(t.shape[2:], patch_size)
+    (pd, ph, pw), (gd, gh, gw) = to_3tuple(patch_size, "patch_size"), patch_grid(t.shape[2:], patch_size)
     # axes: B, C, gd, pd, gh, ph, gw, pw -> the sum over the voxels of a patch
     return t.reshape(*t.shape[:2], gd, pd, gh, ph, gw, pw).sum(dim=(3, 5, 7))

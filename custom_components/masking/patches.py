@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from custom_components.masking.grid import Triple, patch_grid, patch_sums, triple
+from custom_components.masking.grid import Triple, patch_grid, patch_sums, to_3tuple
 
 
 class NormalizedPatches(NamedTuple):
@@ -27,7 +27,7 @@ def patchify(image: Tensor, patch_size: int | Sequence[int]) -> Tensor:
     Raises:
         ValueError: when an axis is not a multiple of the patch.
     """
-    (pd, ph, pw), (gd, gh, gw) = triple(patch_size, "patch_size"), patch_grid(image.shape[2:], patch_size)
+    (pd, ph, pw), (gd, gh, gw) = to_3tuple(patch_size, "patch_size"), patch_grid(image.shape[2:], patch_size)
     batch, channels = image.shape[:2]
     # axes: B, C, grid d, patch d, grid h, patch h, grid w, patch w -> B, grid d h w, C, patch d h w
     split = image.reshape(batch, channels, gd, pd, gh, ph, gw, pw).permute(0, 2, 4, 6, 1, 3, 5, 7)
@@ -40,7 +40,7 @@ def unpatchify(patches: Tensor, grid: Sequence[int], patch_size: int | Sequence[
     Raises:
         ValueError: when N is not the grid's number of patches, or the last axis no whole number of channels.
     """
-    (pd, ph, pw), (gd, gh, gw) = triple(patch_size, "patch_size"), triple(tuple(grid), "grid")
+    (pd, ph, pw), (gd, gh, gw) = to_3tuple(patch_size, "patch_size"), to_3tuple(tuple(grid), "grid")
     batch, number, values = patches.shape
     if number != gd * gh * gw or values % (pd * ph * pw):
         raise ValueError(
@@ -82,6 +82,6 @@ def normalize_patches(
 
 def _spread(t: Tensor, grid: Triple, patch_size: int | Sequence[int]) -> Tensor:
     """Give each voxel its patch's value: ``(B, C, gd, gh, gw)`` to ``(B, C, D, H, W)``."""
-    (pd, ph, pw), (gd, gh, gw) = triple(patch_size), grid
+    (pd, ph, pw), (gd, gh, gw) = to_3tuple(patch_size), grid
     wide = t[:, :, :, None, :, None, :, None].expand(*t.shape[:2], gd, pd, gh, ph, gw, pw)
     return wide.reshape(*t.shape[:2], gd * pd, gh * ph, gw * pw)

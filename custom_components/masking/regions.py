@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from custom_components.masking.grid import check_grid, region_grid, triple
+from custom_components.masking.grid import check_grid, region_grid, to_3tuple
 
 
 class RegionTargets(NamedTuple):
@@ -40,7 +40,7 @@ def group_regions(t: Tensor, patches_per_region: int | Sequence[int]) -> Tensor:
         ValueError: when the grid is not a multiple of the region.
     """
     check_grid(t, "grid")
-    (rd, rh, rw), (kd, kh, kw) = triple(patches_per_region), region_grid(t.shape[2:], patches_per_region)
+    (rd, rh, rw), (kd, kh, kw) = to_3tuple(patches_per_region), region_grid(t.shape[2:], patches_per_region)
     # axes: B, region d, patch d, region h, patch h, region w, patch w -> regions first, then their patches
     split = t.reshape(t.shape[0], kd, rd, kh, rh, kw, rw).permute(0, 1, 3, 5, 2, 4, 6)
     return split.reshape(t.shape[0], kd * kh * kw, rd * rh * rw)
@@ -52,7 +52,7 @@ def ungroup_regions(t: Tensor, grid: Sequence[int], patches_per_region: int | Se
     Raises:
         ValueError: when the grid is not a multiple of the region.
     """
-    (rd, rh, rw), (kd, kh, kw) = triple(patches_per_region), region_grid(grid, patches_per_region)
+    (rd, rh, rw), (kd, kh, kw) = to_3tuple(patches_per_region), region_grid(grid, patches_per_region)
     # axes: B, region d h w, patch d h w -> region and patch of the same axis side by side
     split = t.reshape(t.shape[0], kd, kh, kw, rd, rh, rw).permute(0, 1, 4, 2, 5, 3, 6)
     return split.reshape(t.shape[0], 1, kd * rd, kh * rh, kw * rw)

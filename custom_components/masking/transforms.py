@@ -12,10 +12,10 @@ from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform, RandomizableTransform
 from torch import Tensor
 
-from custom_components.masking.draw import BoolGrid
 from custom_components.masking.foreground import foreground_share
 from custom_components.masking.grid import Ratio
-from custom_components.masking.mode import MaskMode, Patches
+from custom_components.masking.sampler import MaskSampler, Patches
+from custom_components.masking.sampling import BoolGrid
 from custom_components.masking.valid import read_valid
 
 
@@ -69,7 +69,7 @@ class RandPatchMaskd(RandomizableTransform, MapTransform):
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob=1.0)
-        self.mode = MaskMode(
+        self.mode = MaskSampler(
             mode,
             mask_ratio,
             patch_size,
@@ -146,7 +146,7 @@ class FixedPatchMaskd(MapTransform):
         foreground_weight: float | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.mode = MaskMode(
+        self.mode = MaskSampler(
             mode,
             mask_ratio,
             patch_size,
@@ -158,14 +158,14 @@ class FixedPatchMaskd(MapTransform):
         )
         _warn_of_no_mask(self.mode)
         self.mask_key, self.valid_key, self.id_key = mask_key, valid_key, id_key
-        self.seed = _whole(seed, "seed")
+        self.seed = nonnegative_int(seed, "seed")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with mask and valid set."""
         out = dict(data)
         keys = list(self.key_iterator(out))
         if keys:
-            volume = _whole(out.get(self.id_key), f"data[{self.id_key!r}]")
+            volume = nonnegative_int(out.get(self.id_key), f"data[{self.id_key!r}]")
             valid, patches = _read(out, keys, self.valid_key, self.mode)
             rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([self.seed, volume])))
             mask = self.mode.draw(patches, self.mode.middle_ratio, rng)
@@ -174,7 +174,7 @@ class FixedPatchMaskd(MapTransform):
 
 
 def _read(
-    data: Mapping[Hashable, Any], keys: Sequence[Hashable], valid_key: str, mode: MaskMode
+    data: Mapping[Hashable, Any], keys: Sequence[Hashable], valid_key: str, mode: MaskSampler
 ) -> tuple[Tensor, Patches]:
     """Return valid on voxels, bool ``(1, D, H, W)``, and what the draw has to know of the patches."""
     valid, valid_grid = read_valid(data, keys, valid_key, mode.patch_size)
@@ -184,12 +184,12 @@ def _read(
     return valid, Patches(valid_grid, foreground_share(images, valid, mode.foreground_above, mode.patch_size))
 
 
-def _warn_of_no_mask(mode: MaskMode) -> None:
+def _warn_of_no_mask(mode: MaskSampler) -> None:
     if mode.ratios[1] == 0:
         warnings.warn("mask_ratio 0 masks nothing.", stacklevel=3)
 
 
-def _whole(value: Any, name: str) -> int:
+def nonnegative_int(value: Any, name: str) -> int:
     """Return a whole number from 0, or raise; takes an int, or numpy or a tensor of one item."""
     try:
         number = int(value)

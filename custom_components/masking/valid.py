@@ -12,8 +12,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 from torch import Tensor
 
-from custom_components.masking.draw import BoolGrid
 from custom_components.masking.grid import patch_grid, valid_patches
+from custom_components.masking.sampling import BoolGrid
 
 
 class AddValidMaskd(MapTransform):

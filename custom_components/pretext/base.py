@@ -31,7 +31,7 @@ def freeze_all_but(network: nn.Module, backbone: Backbone, trained: tuple[str, .
         trained: state-dict prefixes of what is trained; ``("",)`` is everything.
     """
     for name, parameter in network.named_parameters():
-        if not name.startswith(trained) or name in backbone.idle:
+        if not name.startswith(trained) or name in backbone.unused_parameters:
             parameter.requires_grad_(False)
 
 

@@ -14,14 +14,14 @@ from custom_components.heads import ContrastHead, MaskCountHead, MaskPositionHea
 from custom_components.masking import (
     FILLS,
     fill_masked,
+    mask_to_voxels,
     patches_per_region,
     region_targets,
-    to_voxels,
     valid_patches,
 )
 
 from .base import all_valid, check_reconstructing_channels, freeze_all_but
-from .views import StageDropout
+from .stage_dropout import StageDropout
 
 TERMS = ("reconstruction", "count", "position", "consistency", "contrast")
 
@@ -185,7 +185,7 @@ class HybridMIM(nn.Module):
         return {
             "reconstruction": reconstruction,
             "reconstruction_target": image,
-            "reconstruction_mask": to_voxels(mask, self.patch_size) & valid,
+            "reconstruction_mask": mask_to_voxels(mask, self.patch_size) & valid,
         }
 
     def _regions(self, mask: Tensor, valid: Tensor, bottleneck: Tensor, cells: Tensor) -> dict[str, Tensor]:
@@ -205,6 +205,6 @@ class HybridMIM(nn.Module):
 
     def _views(self, encoded: Encoded, cells: Tensor) -> dict[str, Tensor]:
         with torch.set_grad_enabled(self.second_view_grad and torch.is_grad_enabled()):
-            again = self.backbone.encode_again(encoded, self.drop, self.drop.stages[0])
+            again = self.backbone.encode_second_view(encoded, self.drop, self.drop.stages[0])
             second = self.contrast_head(again, cells)
         return {"view_1": self.contrast_head(encoded.bottleneck, cells), "view_2": second}

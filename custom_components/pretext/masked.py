@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from custom_components.backbones import Backbone, adapt, fix_sincos_positions
-from custom_components.masking import normalize_patches, patch_grid, to_voxels, triple
+from custom_components.masking import mask_to_voxels, normalize_patches, patch_grid, to_3tuple
 
 from .base import check_reconstructing_channels, freeze_all_but
 
@@ -33,7 +33,7 @@ class MaskedReconstruction(nn.Module):
         super().__init__()
         self.network = network
         self.backbone = adapt(network)
-        self.patch_size = triple(patch_size, "patch_size")
+        self.patch_size = to_3tuple(patch_size, "patch_size")
         self.normalize_targets = normalize_targets
         check_reconstructing_channels(self.backbone)
 
@@ -54,18 +54,18 @@ class MaskedReconstruction(nn.Module):
         Returns:
             ``reconstruction``, ``reconstruction_target`` ``(B, C, D, H, W)`` and ``reconstruction_mask``
             ``(B, 1, D, H, W)``. With normalised targets also ``painting``, the reconstruction with the hidden
-            unit's own mean and deviation, as MAE's published pictures show it, and ``painting_target``, the image.
+            unit's own mean and deviation, as MAE's published pictures show it, and ``rescaled_target``, the image.
         """
         outputs = {
             "reconstruction": painted,
             "reconstruction_target": image,
-            "reconstruction_mask": to_voxels(mask.bool(), self.patch_size) & valid,
+            "reconstruction_mask": mask_to_voxels(mask.bool(), self.patch_size) & valid,
         }
         if self.normalize_targets:
             target = normalize_patches(image, valid, self.patch_size)
             outputs["reconstruction_target"] = target.image
             outputs["painting"] = painted.detach() * target.deviation + target.mean
-            outputs["painting_target"] = image
+            outputs["rescaled_target"] = image
         return outputs
 
 
@@ -110,4 +110,4 @@ def token_mask(image: Tensor, mask: Tensor, patch_size: Sequence[int], token: in
             f"mask has shape {tuple(mask.shape)}; an image of {tuple(image.shape)} in patches of "
             f"{tuple(patch_size)} needs {wanted}."
         )
-    return to_voxels(mask.bool(), tuple(side // token for side in patch_size))
+    return mask_to_voxels(mask.bool(), tuple(side // token for side in patch_size))

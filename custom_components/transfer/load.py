@@ -73,7 +73,7 @@ def check_pretrained(
 
 def _stem_was_adapted(network: nn.Module, report: TransferReport) -> bool:
     """Whether ``input_layer`` has dealt with another number of input channels, which the report then lists."""
-    return bool(report.adapted or set(adapt(network).stems) & set(report.expected_missing))
+    return bool(report.adapted or set(adapt(network).input_convs) & set(report.expected_missing))
 
 
 def _crop_hint(

@@ -147,7 +147,7 @@ def _place(key: str, source: Tensor, target: Tensor, backbone: Backbone, report:
     if source.shape == target.shape:
         report.matched.append(key)
         return source
-    if key not in backbone.stems or not _same_but_channels(source, target):
+    if key not in backbone.input_convs or not _same_but_channels(source, target):
         report.wrong_shape.append(f"{key}: {tuple(source.shape)} -> {tuple(target.shape)}")
         return target
     adapted = adapt_stem(source, target, report.input_layer)

@@ -54,7 +54,7 @@ def source_grid(number: int, backbone: Backbone, crop: Sequence[int] | None) -> 
 
 def same_token(state: Mapping[str, Tensor], backbone: Backbone) -> bool:
     """Whether the file's patches are as many voxels as the network's; not so where the file does not show them."""
-    weight, ours = state.get(backbone.stems[0]), backbone.net.get_parameter(backbone.stems[0])
+    weight, ours = state.get(backbone.input_convs[0]), backbone.net.get_parameter(backbone.input_convs[0])
     return weight is not None and weight.shape[2:] == ours.shape[2:]
 
 

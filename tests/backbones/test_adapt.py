@@ -63,7 +63,7 @@ def test_encoder_keys_are_the_parameters_that_encode_reaches(make_network, netwo
 def test_stems_are_all_the_weights_that_see_the_input_channels(make_network, network_name):
     one, four = make_network(network_name, 1, 2), make_network(network_name, 4, 2)
     differing = {key for key, value in one.state_dict().items() if value.shape != four.state_dict()[key].shape}
-    assert differing == set(adapt(one).stems)
+    assert differing == set(adapt(one).input_convs)
 
 
 def test_output_layer_is_all_that_sees_the_output_channels(make_network, network_name):
@@ -84,7 +84,7 @@ def test_check_size_names_the_size_and_the_stride(make_network, network_name):
 @pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "SwinUNETR"])
 def test_networks_that_learn_no_positions_take_crops_of_any_multiple_of_the_stride(make_network, name):
     backbone = adapt(make_network(name))
-    assert (backbone.crop_size, backbone.position_keys, backbone.idle) == (None, (), ())
+    assert (backbone.crop_size, backbone.position_keys, backbone.unused_parameters) == (None, (), ())
     for sides in ((1, 2, 3), (2, 2, 2)):
         backbone.check_crop("roi", [backbone.stride * side for side in sides])
     with pytest.raises(ValueError, match=rf"roi \(7, 7, 7\) does not fit {name}: .* multiple of"):

@@ -104,7 +104,7 @@ def test_second_view_is_a_second_pass_for_every_choice_of_stages(make_network, n
         for stages in subsets(backbone.stages):
             first = backbone.encode(image, HashedDropout(stages, seed=1))
             again = HashedDropout(stages, seed=2)
-            view = backbone.encode_again(first, again, stages[0])
+            view = backbone.encode_second_view(first, again, stages[0])
             assert torch.equal(view, backbone.encode(image, again).bottleneck), stages
             assert not torch.equal(view, first.bottleneck), stages
 
@@ -132,7 +132,7 @@ def test_second_view_runs_no_stage_before_the_first_dropped_one_and_no_decoder(m
             for name, module in network.named_modules()
             if name and not list(module.children())
         ]
-        backbone.encode_again(encoded, HashedDropout((first,), seed=2), first)
+        backbone.encode_second_view(encoded, HashedDropout((first,), seed=2), first)
         for hook in hooks:
             hook.remove()
         assert not [name for name in ran if not name.startswith(backbone.encoder_prefixes)]

@@ -65,7 +65,8 @@ def test_what_is_replaced_are_the_projected_patches_each_in_its_cell(make_networ
     with torch.no_grad():
         backbone.encode(image, replace=watch)
         weight, bias = (
-            network.get_parameter(backbone.stems[0].removesuffix("weight") + part) for part in ("weight", "bias")
+            network.get_parameter(backbone.input_convs[0].removesuffix("weight") + part)
+            for part in ("weight", "bias")
         )
         side = backbone.strides[0]
         for i, j, k in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (3, 1, 5)):
@@ -139,7 +140,7 @@ def test_a_learned_token_and_its_positions_get_gradient(make_network, name):
     encoded = backbone.encode(noise(), replace=lambda cells: torch.where(hidden, token, cells))
     encoded.bottleneck.square().sum().backward()
     assert token.grad.abs().min() > 0
-    for key in (*backbone.position_keys, backbone.stems[0]):
+    for key in (*backbone.position_keys, backbone.input_convs[0]):
         assert network.get_parameter(key).grad.abs().max() > 0
 
 

@@ -83,7 +83,7 @@ def test_idle_parameters_are_those_that_a_whole_pass_never_reads(network):
     backbone = adapt(network)
     network.train()(noise()).square().sum().backward()
     unread = {name for name, parameter in network.named_parameters() if parameter.grad is None}
-    assert unread == set(backbone.idle)
+    assert unread == set(backbone.unused_parameters)
     assert len(unread) == 24  # weight and bias in twelve blocks
     assert not unread & set(backbone.encoder_keys())
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from custom_components.data.phantoms import write_phantoms
+from mim3d.phantoms import write_phantoms
 from tests.bundles.commands import Result, launch, scalars
 
 pytestmark = pytest.mark.slow

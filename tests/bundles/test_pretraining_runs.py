@@ -21,8 +21,8 @@ import torch
 from monai.bundle import ConfigWorkflow
 from monai.networks.nets import UNETR
 
-from custom_components.data.phantoms import write_phantoms
 from custom_components.transfer import read_card
+from mim3d.phantoms import write_phantoms
 from tests.bundles.commands import Result, launch, scalars
 
 pytestmark = pytest.mark.slow

@@ -20,8 +20,8 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import MetaTensor
 
-from custom_components.data import prepare_datalist
-from custom_components.handlers.scores import score_case
+from custom_components.metrics.segmentation import score_case
+from mim3d.datasets.prepare import prepare_datalist
 
 Run = Callable[..., ConfigWorkflow]
 #: What a value means in each source's label files (as the data sets' pages have it): core, edema, enhancing.

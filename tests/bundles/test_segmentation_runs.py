@@ -19,8 +19,8 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from custom_components.data.phantoms import write_phantoms
 from custom_components.transfer import read_card
+from mim3d.phantoms import write_phantoms
 
 pytestmark = pytest.mark.slow
 Load = Callable[[Path], dict[str, Any]]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.data import check_no_leak, listed_channels, load_datalist, prepare_datalist
+from custom_components.data import check_no_leak, listed_channels, load_datalist
 from custom_components.data.brats import brats_cases, patient_of
 from custom_components.data.channels import BRATS_CHANNELS
 from custom_components.data.layouts import case_id, scan
-from custom_components.data.phantoms.brain import SEQUENCES
+from mim3d.datasets.prepare import prepare_datalist
+from mim3d.phantoms.brain import SEQUENCES
 
 OLD = ("flair", "t1", "t1ce", "t2")
 NEW = ("t2f", "t1n", "t1c", "t2w")

@@ -29,8 +29,8 @@ from monai.bundle import ConfigParser
 from monai.bundle import run as monai_run
 from monai.bundle.workflows import ConfigWorkflow
 
-from custom_components.__main__ import COMMANDS
-from custom_components.data.phantoms import write_phantoms
+from mim3d.cli import COMMANDS
+from mim3d.phantoms import write_phantoms
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [

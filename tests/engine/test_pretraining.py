@@ -10,14 +10,9 @@ from ignite.engine import Events
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines.utils import IterationEvents
 
-from custom_components.engine import (
-    PretrainEvaluator,
-    PretrainTrainer,
-    part_metrics,
-    prepare_pretrain_batch,
-    prepare_view_batch,
-)
+from custom_components.engine import PretrainEvaluator, PretrainTrainer, prepare_pretrain_batch, prepare_view_batch
 from custom_components.losses import CombinedLoss
+from custom_components.metrics import term_metrics
 from custom_components.pretext import HybridMIM, SimCLR
 
 WEIGHTS = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
@@ -256,7 +251,7 @@ def test_evaluation_has_no_contrast_keeps_its_last_outputs_and_repeats_exactly(m
     pretext = HybridMIM(make_network("BasicUNet"), 16, 16, contrast_features=8, window_size=16).train()
     samples = make_samples(3)
     names = ("loss", "reconstruction", "masked_mae", "position_accuracy")
-    metrics = part_metrics(names)
+    metrics = term_metrics(names)
     evaluator = make_evaluator(
         pretext, samples, WEIGHTS, key_val_metric={"val_loss": metrics.pop("val_loss")}, additional_metrics=metrics
     )

@@ -77,7 +77,7 @@ class Normalised(torch.nn.Module):
 
     def forward(self, image, mask, valid):
         normal = {name: torch.zeros_like(image) for name in ("reconstruction", "reconstruction_target")}
-        painting = {"painting": image + 7, "painting_target": image}
+        painting = {"painting": image + 7, "rescaled_target": image}
         return {**normal, **painting, "reconstruction_mask": valid}
 
 

@@ -6,17 +6,18 @@ import math
 
 import pytest
 import torch
+from custom_components.atomic import save_tensors
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset
 from monai.handlers import ValidationHandler
 from monai.optimizers import WarmupCosineSchedule
 from monai.transforms import Compose, RandGaussianNoised
 
-from custom_components.engine import PretrainEvaluator, PretrainTrainer, part_metrics
-from custom_components.handlers import BestWeights, ReseedEachEpoch, ResumePoint, WarmupCosine
-from custom_components.handlers.atomic import save_atomically
+from custom_components.engine import PretrainEvaluator, PretrainTrainer, WarmupCosine
+from custom_components.handlers import BestCheckpoint, ReseedEachEpoch, ResumeCheckpoint
 from custom_components.losses import CombinedLoss
 from custom_components.masking import FixedPatchMaskd, RandPatchMaskd
+from custom_components.metrics import term_metrics
 from custom_components.pretext import HybridMIM
 
 WEIGHTS = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
@@ -41,8 +42,8 @@ class Run:
         self.optimizer = torch.optim.AdamW(self.pretext.parameters(), 0.01)
         self.schedule = WarmupCosine(self.optimizer, 2, schedule_epochs * len(self.loader))
         fixed = FixedPatchMaskd("image", 0.4, region_ratio=0.6, **size)
-        metrics = part_metrics(["loss"])
-        self.best = BestWeights(
+        metrics = term_metrics(["loss"])
+        self.best = BestCheckpoint(
             str(folder), {"model.pt": self.network, "pretext.pt": self.pretext}, "val_loss", mode="min"
         )
         self.evaluator = PretrainEvaluator(
@@ -74,7 +75,7 @@ class Run:
             "lr_scheduler": self.schedule,
             "best": self.best,
         }
-        ResumePoint(str(folder / "resume.pt"), objects, resume).attach(self.trainer)
+        ResumeCheckpoint(str(folder / "resume.pt"), objects, resume).attach(self.trainer)
 
     def after_step(self, engine):
         self.losses.append((engine.state.iteration, dict(engine.state.output)))
@@ -177,7 +178,7 @@ def toy_engine(epochs=3, length=2):
 def test_nothing_to_resume_raises_before_the_first_step_and_names_the_file(tmp_path):
     engine, steps = toy_engine(), []
     engine.add_event_handler(Events.ITERATION_STARTED, lambda: steps.append(1))
-    ResumePoint(str(tmp_path / "resume.pt"), {}, resume=True).attach(engine)
+    ResumeCheckpoint(str(tmp_path / "resume.pt"), {}, resume=True).attach(engine)
     with pytest.raises(ValueError, match=r"there is nothing to resume: .*resume.pt does not exist"):
         engine.run_epochs()
     assert not steps
@@ -187,7 +188,7 @@ def test_nothing_to_resume_raises_before_the_first_step_and_names_the_file(tmp_p
 def test_a_damaged_file_raises_and_stays_as_it_was(start, tmp_path, share):
     path = tmp_path / "run" / "resume.pt"
     run = start("run", 2)
-    ResumePoint(str(path), {"pretext": run.pretext}).save(toy_engine())
+    ResumeCheckpoint(str(path), {"pretext": run.pretext}).save(toy_engine())
     content = path.read_bytes()[: int(path.stat().st_size * share)]
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"resume.pt cannot be read \(damaged, or no resume file\)"):
@@ -198,8 +199,8 @@ def test_a_damaged_file_raises_and_stays_as_it_was(start, tmp_path, share):
 def test_a_file_of_other_objects_raises_and_names_both(tmp_path):
     path, engine = tmp_path / "resume.pt", toy_engine()
     layer = torch.nn.Linear(2, 2)
-    ResumePoint(str(path), {"network": layer}).save(engine)
-    ResumePoint(str(path), {"network": layer, "optimizer": None}, resume=True).attach(engine)
+    ResumeCheckpoint(str(path), {"network": layer}).save(engine)
+    ResumeCheckpoint(str(path), {"network": layer, "optimizer": None}, resume=True).attach(engine)
     with pytest.raises(ValueError, match=r"holds \['network', 'trainer'\]; this run also needs \['optimizer'\]"):
         engine.run_epochs()
 
@@ -208,10 +209,10 @@ def test_a_file_of_other_objects_raises_and_names_both(tmp_path):
 def test_a_run_that_is_already_at_its_end_raises(tmp_path, epochs):
     path = tmp_path / "resume.pt"
     first = toy_engine(2)
-    ResumePoint(str(path), {}).attach(first)
+    ResumeCheckpoint(str(path), {}).attach(first)
     first.run_epochs()
     second = toy_engine(epochs)
-    ResumePoint(str(path), {}, resume=True).attach(second)
+    ResumeCheckpoint(str(path), {}, resume=True).attach(second)
     with pytest.raises(ValueError, match=f"is at epoch 2 and {epochs} epochs are asked for"):
         second.run_epochs()
 
@@ -219,11 +220,11 @@ def test_a_run_that_is_already_at_its_end_raises(tmp_path, epochs):
 def test_another_epoch_length_warns_and_goes_on_from_the_start_of_an_epoch(tmp_path, caplog):
     path = tmp_path / "resume.pt"
     first = toy_engine(2, length=3)
-    ResumePoint(str(path), {}).attach(first)
+    ResumeCheckpoint(str(path), {}).attach(first)
     first.run_epochs()
     second, iterations = toy_engine(3, length=5), []
     second.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: iterations.append(engine.state.iteration))
-    ResumePoint(str(path), {}, resume=True).attach(second)
+    ResumeCheckpoint(str(path), {}, resume=True).attach(second)
     second.run_epochs()
     assert "an epoch had 3 iterations and now has 5" in caplog.text
     assert iterations == [11, 12, 13, 14, 15]
@@ -232,13 +233,13 @@ def test_another_epoch_length_warns_and_goes_on_from_the_start_of_an_epoch(tmp_p
 def test_only_rank_zero_writes(tmp_path):
     engine = toy_engine(1)
     engine.state.rank = 1
-    ResumePoint(str(tmp_path / "resume.pt"), {}).save(engine)
+    ResumeCheckpoint(str(tmp_path / "resume.pt"), {}).save(engine)
     assert not (tmp_path / "resume.pt").exists()
 
 
 def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "resume.pt"
-    save_atomically({"a": torch.ones(3)}, path)
+    save_tensors(path, {"a": torch.ones(3)})
     before = path.read_bytes()
 
     def broken(content, target):
@@ -247,7 +248,7 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monk
 
     monkeypatch.setattr(torch, "save", broken)
     with pytest.raises(KeyboardInterrupt):
-        save_atomically({"a": torch.zeros(3)}, path)
+        save_tensors(path, {"a": torch.zeros(3)})
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["resume.pt"]
 

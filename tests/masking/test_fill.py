@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from custom_components.masking import FILLS, fill_masked, to_voxels
+from custom_components.masking import FILLS, fill_masked, mask_to_voxels
 
 PATCH = (2, 4, 3)
 
@@ -22,7 +22,7 @@ def test_unmasked_voxels_stay_bit_exact(fill, channels, batch):
     image, mask, token = make(channels, batch)
     before = image.clone()
     filled = fill_masked(image, mask, PATCH, fill, token)
-    visible = ~to_voxels(mask, PATCH).expand_as(image)
+    visible = ~mask_to_voxels(mask, PATCH).expand_as(image)
     assert torch.equal(filled[visible], before[visible])
     assert torch.equal(image, before)
     assert filled.dtype == image.dtype
@@ -37,7 +37,7 @@ def test_an_empty_mask_changes_nothing(fill):
 
 def test_zero_fill_is_zero():
     image, mask, _ = make(4)
-    hidden = to_voxels(mask, PATCH).expand_as(image)
+    hidden = mask_to_voxels(mask, PATCH).expand_as(image)
     assert (fill_masked(image, mask, PATCH, "zero")[hidden] == 0).all()
 
 
@@ -45,7 +45,7 @@ def test_zero_fill_is_zero():
 def test_mean_fill_is_the_mean_of_visible_valid_voxels(channels):
     image, mask, _ = make(channels, grid=(2, 3, 4))
     valid = torch.rand(2, 1, *image.shape[2:], generator=torch.Generator().manual_seed(1)) < 0.7
-    hidden = to_voxels(mask, PATCH)
+    hidden = mask_to_voxels(mask, PATCH)
     filled = fill_masked(image, mask, PATCH, "mean", valid=valid)
     for b in range(2):
         use = (~hidden & valid)[b, 0]

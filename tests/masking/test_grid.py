@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from custom_components.masking import (
     check_ratio,
     flatten_grid,
+    mask_to_voxels,
     masked_count,
     patch_grid,
     patch_sums,
@@ -13,7 +14,6 @@ from custom_components.masking import (
     patches_per_region,
     ratio_range,
     region_grid,
-    to_voxels,
     valid_patches,
 )
 
@@ -95,7 +95,7 @@ def test_flatten_grid_refuses_several_channels():
 )
 def test_every_voxel_has_its_patchs_value(grid, patch, batch, seed):
     mask = torch.rand(batch, 1, *grid, generator=torch.Generator().manual_seed(seed)) < 0.5
-    voxels = to_voxels(mask, patch)
+    voxels = mask_to_voxels(mask, patch)
     assert voxels.dtype == torch.bool
     assert voxels.shape == (batch, 1, *(g * p for g, p in zip(grid, patch, strict=True)))
     index = torch.meshgrid(*[torch.arange(s) // p for s, p in zip(voxels.shape[2:], patch, strict=True)])

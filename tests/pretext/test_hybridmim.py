@@ -47,7 +47,11 @@ def test_each_term_reaches_exactly_the_encoder_and_its_own_heads(make_network, n
     CombinedLoss({term: 1.0})(outputs, torch.tensor([3, 8]))["loss"].backward()
     parameters = dict(pretext.named_parameters())
     backbone = pretext.backbone
-    names = backbone.encoder_keys() if HEADS[term] else set(backbone.net.state_dict()) - set(backbone.idle)
+    names = (
+        backbone.encoder_keys()
+        if HEADS[term]
+        else set(backbone.net.state_dict()) - set(backbone.unused_parameters)
+    )
     wanted = {f"network.{name}" for name in names}
     assert reached(pretext) == {n for n in parameters if n in wanted or n.startswith(HEADS[term])}
     # A gradient that is there but zero trains nothing: every convolution's and linear layer's weight moves.

@@ -7,7 +7,7 @@ import torch
 
 from custom_components.backbones import adapt
 from custom_components.losses import CombinedLoss
-from custom_components.masking import to_voxels
+from custom_components.masking import mask_to_voxels
 from custom_components.pretext import MAE, DenseMAE, SimMIM
 
 SIZE = (64, 32, 32)
@@ -49,14 +49,14 @@ def test_outputs_have_the_images_shape_and_mark_hidden_valid_voxels(method, name
     outputs = pretext(image, mask, valid)
     assert outputs["reconstruction"].shape == image.shape
     assert outputs["reconstruction_target"] is image
-    assert torch.equal(outputs["reconstruction_mask"], to_voxels(mask, 16) & valid)
+    assert torch.equal(outputs["reconstruction_mask"], mask_to_voxels(mask, 16) & valid)
 
 
 @pairs
 def test_hidden_voxels_do_not_reach_the_reconstruction_and_visible_ones_do(method, name, make_network):
     pretext = BUILD[method](make_network(name, 2)).eval()
     image, mask = batch()
-    hidden = to_voxels(mask, 16)
+    hidden = mask_to_voxels(mask, 16)
     with torch.no_grad():
         first = pretext(image, mask)["reconstruction"]
         other = pretext(torch.where(hidden, torch.randn_like(image), image), mask)["reconstruction"]
@@ -87,7 +87,7 @@ def test_every_trained_parameter_has_a_gradient_and_the_rest_is_frozen(method, n
     CombinedLoss({"reconstruction": 1.0})(outputs)["loss"].backward()
     backbone = adapt(net)
     for key, parameter in net.named_parameters():
-        expected = key.startswith(pretext.trained) and key not in backbone.idle
+        expected = key.startswith(pretext.trained) and key not in backbone.unused_parameters
         assert parameter.requires_grad == expected, key
         assert (parameter.grad is not None) == expected, key
     assert [key for key, p in pretext.named_parameters() if p.requires_grad and p.grad is None] == []
@@ -120,7 +120,7 @@ def test_normalised_targets_are_scored_in_their_unit_and_painted_in_the_images(m
     block = target[0, 1, 16:32, :16, 16:32]
     torch.testing.assert_close(block.mean(), torch.tensor(0.0), atol=1e-3, rtol=0)
     torch.testing.assert_close(block.std(unbiased=False), torch.tensor(1.0), atol=1e-3, rtol=0)
-    assert outputs["painting_target"] is image
+    assert outputs["rescaled_target"] is image
     raw = image[0, 1, 16:32, :16, 16:32]
     torch.testing.assert_close(
         outputs["painting"][0, 1, 16:32, :16, 16:32],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from custom_components.masking import to_voxels
+from custom_components.masking import mask_to_voxels
 from custom_components.pretext import SimMIM
 
 SIZE = (64, 32, 32)
@@ -12,7 +12,8 @@ SIZE = (64, 32, 32)
 def embedded(pretext, image, mask):
     """What the first block sees: tokens as cells ``(B, F, d, h, w)``."""
     return pretext.backbone.encode(
-        image, replace=lambda cells: torch.where(to_voxels(mask, 16 // pretext.token_size), pretext.token, cells)
+        image,
+        replace=lambda cells: torch.where(mask_to_voxels(mask, 16 // pretext.token_size), pretext.token, cells),
     ).stages[pretext.backbone.stages[0]]
 
 
@@ -26,7 +27,7 @@ def test_visible_tokens_are_untouched_and_hidden_ones_are_the_token_at_its_place
         plain = pretext.backbone.encode(image).stages[pretext.backbone.stages[0]]
         found = embedded(pretext, image, mask)
         zeroed = embedded(pretext, torch.zeros_like(image), torch.ones_like(mask))
-    hidden = to_voxels(mask, 16 // pretext.token_size).expand_as(found)
+    hidden = mask_to_voxels(mask, 16 // pretext.token_size).expand_as(found)
     assert torch.equal(found[~hidden], plain[~hidden])
     assert torch.equal(found[hidden], zeroed[hidden]), "the token and its position, whatever the image"
 
@@ -39,7 +40,7 @@ def test_each_bottleneck_cell_paints_its_own_voxels(name, make_network):
     stride = pretext.backbone.stride
 
     def replace(cells):
-        return torch.where(to_voxels(mask, 16 // pretext.token_size), pretext.token, cells)
+        return torch.where(mask_to_voxels(mask, 16 // pretext.token_size), pretext.token, cells)
 
     with torch.no_grad():
         found = pretext(image, mask)["reconstruction"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from custom_components.losses import CombinedLoss
-from custom_components.masking import to_voxels
+from custom_components.masking import mask_to_voxels
 from custom_components.pretext import HybridMIM
 
 SHAPE, WINDOW, REGION, PATCH = (96, 64, 32), (32, 32, 32), 32, (16, 32, 8)
@@ -44,7 +44,7 @@ def test_image_mask_and_validity_are_cut_at_the_same_place(pretext):
     image = numbered(2)
     mask = torch.rand(2, 1, 6, 2, 4, generator=torch.Generator().manual_seed(1)) < 0.5
     valid = torch.rand(2, 1, *SHAPE, generator=torch.Generator().manual_seed(2)) < 0.7
-    hidden = to_voxels(mask, PATCH)
+    hidden = mask_to_voxels(mask, PATCH)
     starts = set()
     for seed in range(6):
         torch.manual_seed(seed)
@@ -68,7 +68,7 @@ def test_the_windows_reconstruction_is_the_adapters_own_of_that_window(pretext):
     torch.manual_seed(2)
     with torch.no_grad():
         found = pretext(image, mask)["reconstruction"]
-        hidden = to_voxels(mask, PATCH)
+        hidden = mask_to_voxels(mask, PATCH)
         encoded = pretext.backbone.encode(image.masked_fill(hidden, 0))
         assert torch.equal(found, pretext.backbone.decode(encoded, window))
 

@@ -1,4 +1,4 @@
-"""Which tensors go where: exact key sets for every backbone, and stems of other channel numbers."""
+"""Which tensors go where: exact key sets for every backbone, and input_convs of other channel numbers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def clone(state):
 def stem_responses(network, image):
     """What the convolutions that see the image make of it."""
     responses, hooks = [], []
-    for name in adapt(network).stems:
+    for name in adapt(network).input_convs:
         module = network.get_submodule(name.removesuffix(".weight"))
         hooks.append(module.register_forward_hook(lambda m, args, out: responses.append(out)))
     with torch.no_grad():

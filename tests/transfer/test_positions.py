@@ -273,7 +273,7 @@ def test_another_number_of_channels_and_another_crop_are_both_dealt_with(make_ne
     target = make_network("UNETR", 2, 3, seed=2, size=(48, 32, 32))
     mine = {**network, "arguments": {"in_channels": 2, "img_size": [48, 32, 32], "hidden_size": 24}}
     report = load_pretrained(target, path, architecture=mine)
-    assert set(report.adapted) == set(adapt(target).stems)
+    assert set(report.adapted) == set(adapt(target).input_convs)
     assert report.resized == [f"{KEY}: (2, 2, 2) -> (3, 2, 2)"]
     assert report.network_differences == [], "what was resized is listed already"
     assert report.encoder_share == 1.0

@@ -110,7 +110,7 @@ def test_another_number_of_channels_is_dealt_with_in_the_trained_stem_alone(make
     target = make_network("UNETR", 2, 3, seed=2)
     report = load_pretrained(target, path)
     assert report.adapted == ["vit.patch_embedding.patch_embeddings.weight"]
-    assert set(adapt(target).stems[1:]) <= set(report.untrained)
+    assert set(adapt(target).input_convs[1:]) <= set(report.untrained)
     assert report.encoder_share == 1.0
 
 

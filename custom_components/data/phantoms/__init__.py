@@ -1,6 +1,0 @@
-"""Seeded phantom volumes, to learn from and to test with: CT of the abdomen, MRI of brain and hippocampus."""
-
-from custom_components.data.phantoms.cases import KINDS, SIZES, Case, make_case
-from custom_components.data.phantoms.dataset import split_counts, write_phantoms
-
-__all__ = ["KINDS", "SIZES", "Case", "make_case", "split_counts", "write_phantoms"]

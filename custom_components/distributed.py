@@ -1,0 +1,34 @@
+"""The process group, if there is one: this process's rank, how many there are, and what all of them hold."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+import torch.distributed as dist
+
+Content = TypeVar("Content")
+
+
+def is_initialized() -> bool:
+    """Return True when a process group exists."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Return this process's rank; before ``init_process_group``, the one that torchrun assigned."""
+    return int(dist.get_rank()) if is_initialized() else int(os.environ.get("RANK", 0))
+
+
+def world_size() -> int:
+    """Return the number of ranks in the process group; 1 without one."""
+    return int(dist.get_world_size()) if is_initialized() else 1
+
+
+def gather_objects(content: Content) -> list[Content]:
+    """Return every rank's ``content`` in the order of ranks, on every rank; all ranks must call it."""
+    if not is_initialized():
+        return [content]
+    gathered: list[Content] = [content] * world_size()
+    dist.all_gather_object(gathered, content)
+    return gathered

@@ -1,0 +1,1 @@
+"""A packed bundle in a real MONAI Label server on loopback."""

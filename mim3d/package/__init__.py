@@ -1,0 +1,1 @@
+"""Packing a bundle as a folder and a zip that stand alone."""

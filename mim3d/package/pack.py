@@ -1,0 +1,149 @@
+"""Pack bundles as folders and zips that stand alone: configs, docs, licence, weights, and custom_components.
+
+    python ci/package.py [BUNDLE ...] --out DIR [--layer NAME.yaml ...] [--weights FILE]
+
+Writes ``DIR/<name>/`` and ``DIR/<name>_v<version>.zip``, which holds that one folder. The commands of its README
+run from inside it. The same tree gives the same bytes at any place and time. ``SHA256SUMS`` lists what was
+written: only a folder that still is what it says is ever replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from mim3d.package.contents import SUMS, Files, all_bundles, collect, find_bundle, pretext_beside
+from mim3d.package.layers import check_weights
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+HELP = {
+    "bundles": "names in bundles/, or folders (default: every bundle in bundles/)",
+    "out": "folder to write to",
+    "layer": "layer merged into train.* and inference.* of the package, so that a bundle whose weights were "
+    "trained with it is served as one file; a name in the bundle's configs or a path; several in their order. The "
+    "merged YAML has no comments; without --layer the YAML is copied as it is",
+    "weights": "file packed as models/model.pt, with its .card.json, and with the pretext.pt beside it where the "
+    "bundle's inference reads that; default: those of models/ that git tracks",
+    "allow_large": "keep files over 25 MB in the package: for your own server, not for the zoo",
+    "overwrite": "replace what an earlier call wrote; anything else stays",
+}
+
+
+def ours(path: Path) -> bool:
+    """Whether a folder or zip is what an earlier call wrote, with nothing added or changed since."""
+    found: Files = {}
+    if path.is_dir():
+        found = {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+        # what running or importing from the folder leaves behind is no one's work
+        found = {name: data for name, data in found.items() if "__pycache__" not in name}
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            found = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    sums = [f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in sorted(found.items()) if name != SUMS]
+    return SUMS in found and sums == found[SUMS].decode().splitlines()
+
+
+def write_folder(folder: Path, files: Files) -> None:
+    """Files of one permission and one time."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o644)
+        os.utime(path, (315532800, 315532800))
+    for path in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
+        path.chmod(0o755)
+
+
+def write_zip(path: Path, name: str, files: Files) -> None:
+    """Entries stored, not compressed: compression differs between zlib versions, and weights hardly shrink."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file, data in files.items():
+            entry = zipfile.ZipInfo(f"{name}/{file}", EPOCH)
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16
+            archive.writestr(entry, data)
+
+
+def put(made: Path, target: Path) -> None:
+    """Move a finished folder or file to its place; what stood there goes only then."""
+    old = made.with_name(made.name + ".old")
+    if target.exists():
+        target.rename(old)
+    try:
+        made.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+
+
+def package(bundle: Path, out: Path, overwrite: bool = False, **options: Any) -> tuple[Path, Path]:
+    """Write one bundle's folder and zip.
+
+    Args:
+        bundle: the bundle's folder.
+        out: folder to write to.
+        overwrite: replace what an earlier call wrote.
+        **options: of `collect`.
+
+    Returns:
+        The folder and the zip.
+
+    Raises:
+        ValueError: where something stands that is not replaced, and as `collect`.
+    """
+    files = collect(bundle, **options)
+    version = json.loads(files["configs/metadata.json"])["version"]
+    targets = (out / bundle.name, out / f"{bundle.name}_v{version}.zip")
+    for target in targets:
+        if target.exists() and not overwrite:
+            raise ValueError(f"{target} exists; --overwrite replaces it where an earlier call wrote it")
+        if target.exists() and not ours(target):
+            raise ValueError(f"{target} is not, or no longer, what packing wrote; move it away first")
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".packing_", dir=out))
+    try:
+        write_folder(scratch / "folder", files)
+        write_zip(scratch / "zip", bundle.name, files)
+        for made, target in zip(("folder", "zip"), targets, strict=True):
+            put(scratch / made, target)
+    finally:
+        shutil.rmtree(scratch)
+    return targets
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help=HELP["bundles"])
+    parser.add_argument("--out", type=Path, required=True, help=HELP["out"])
+    parser.add_argument("--layer", nargs="+", action="extend", default=[], metavar="NAME.yaml", help=HELP["layer"])
+    parser.add_argument("--weights", type=Path, metavar="FILE", help=HELP["weights"])
+    parser.add_argument("--allow-large", action="store_true", help=HELP["allow_large"])
+    parser.add_argument("--overwrite", action="store_true", help=HELP["overwrite"])
+    given = parser.parse_args(argv)
+    try:
+        bundles = [find_bundle(name) for name in given.bundles] or all_bundles()
+        if len(bundles) > 1 and given.weights:
+            raise ValueError(f"--weights {given.weights} is for one bundle; {len(bundles)} are to be packed")
+        if given.weights and given.weights.is_file():
+            check_weights(bundles[0], given.layer, given.weights)
+            pretext = pretext_beside(bundles[0], given.weights)
+            if pretext and pretext.is_file():
+                check_weights(bundles[0], given.layer, pretext, "pretext")
+        for bundle in bundles:
+            options = {"layers": given.layer, "weights": given.weights, "allow_large": given.allow_large}
+            for path in package(bundle, given.out, given.overwrite, **options):
+                print(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise SystemExit(f"error: {' '.join(str(error).split())}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""One phantom case by kind, number and seed: arrays as they are stored, with affine and classes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import abdomen, brain, hippocampus
+from .abdomen_atlas import BTCV_LABELS
+from .canvas import Canvas
+from .volume_grid import case_orientation
+
+SIZES = ("tiny", "small", "full")
+_ATTEMPTS = 20
+_FEWEST_VOXELS = 3
+
+Drawn = tuple[Canvas, NDArray[np.int16], str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of phantom: its channels and classes, what draws it, and which drawn class becomes which."""
+
+    channels: tuple[str, ...]
+    labels: dict[int, str]
+    draw: Callable[[str, str, np.random.Generator], Drawn]
+    classes: dict[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case as it is stored.
+
+    Attributes:
+        kind: key of ``KINDS``.
+        image: int16, ``(X, Y, Z)`` or ``(X, Y, Z, C)``, in the stored axis order.
+        label: uint8, ``(X, Y, Z)``.
+        affine: voxel to world (RAS+, mm), ``(4, 4)``, the same for both.
+        codes: axis codes of the stored arrays.
+        note: what differs in words (contrast phase).
+    """
+
+    kind: str
+    image: NDArray[np.int16]
+    label: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+    codes: str
+    note: str
+
+
+def _draw_ct(size: str, codes: str, rng: np.random.Generator) -> Drawn:
+    case = abdomen.draw_abdomen(size, codes, rng)
+    return case.canvas, abdomen.to_int16(case.canvas), case.phase
+
+
+def _draw_liver(size: str, codes: str, rng: np.random.Generator) -> Drawn:
+    case = abdomen.draw_abdomen(size, codes, rng, tumours=True)
+    return case.canvas, abdomen.to_int16(case.canvas), case.phase
+
+
+def _draw_brain(size: str, codes: str, rng: np.random.Generator) -> Drawn:
+    canvas = brain.draw_brain(size, codes, rng)
+    return canvas, brain.to_int16(canvas), ""
+
+
+def _draw_hippocampus(size: str, codes: str, rng: np.random.Generator) -> Drawn:
+    canvas = hippocampus.draw_hippocampus(size, codes, rng)
+    return canvas, hippocampus.to_int16(canvas), ""
+
+
+KINDS = {
+    "abdomen_ct": Kind(("CT",), BTCV_LABELS, _draw_ct),
+    "liver_ct": Kind(
+        ("CT",), {0: "background", 1: "liver", 2: "tumour"}, _draw_liver, {6: 1, abdomen.TUMOUR_LABEL: 2}
+    ),
+    "spleen_ct": Kind(("CT",), {0: "background", 1: "spleen"}, _draw_ct, {1: 1}),
+    "brain_mri": Kind(brain.SEQUENCES, brain.LABELS, _draw_brain),
+    "hippocampus_mri": Kind(("T1",), hippocampus.LABELS, _draw_hippocampus),
+}
+
+
+def make_case(kind: str, index: int, seed: int = 0, size: str = "small") -> Case:
+    """Draw case number ``index``. The same arguments give the same bytes, whatever else is drawn.
+
+    Args:
+        kind: key of ``KINDS``.
+        index: number of the case, from 0.
+        seed: seed of the whole set, from 0.
+        size: one of ``SIZES``; about 5, 3 and 1.3 mm for CT.
+
+    Returns:
+        the case; every class of the kind has at least three voxels.
+
+    Raises:
+        ValueError: for an unknown kind or size, or a negative number.
+    """
+    check_choice("kind", kind, tuple(KINDS))
+    check_choice("size", size, SIZES)
+    check_count("index", index)
+    check_count("seed", seed)
+    row = KINDS[kind]
+    codes = case_orientation(seed, index)
+    for attempt in range(_ATTEMPTS):
+        rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), index, attempt])
+        canvas, image, note = row.draw(size, codes, rng)
+        label = canvas.labels
+        if row.classes is not None:
+            table = np.zeros(256, np.uint8)
+            table[list(row.classes)] = list(row.classes.values())
+            label = table[label]
+        counts = np.bincount(label.ravel(), minlength=len(row.labels))
+        if counts[list(row.labels)].min() >= _FEWEST_VOXELS:
+            break
+    else:
+        raise RuntimeError(f"no {kind} case with every class in {_ATTEMPTS} draws (seed {seed}, index {index})")
+    # The scanner's table stands where it stands: the world origin is not the middle of the body.
+    origin = np.round(rng.uniform((-15, -40, -700), (15, 40, 200)), 1).tolist()
+    stored, affine = canvas.grid.store(image, origin)
+    stored_label, _ = canvas.grid.store(label, origin)
+    return Case(kind, stored.astype(np.int16), stored_label.astype(np.uint8), affine, codes, note)
+
+
+def check_choice(name: str, found: object, allowed: tuple[str, ...]) -> None:
+    """Raise ValueError unless ``found`` is one of ``allowed``."""
+    if found not in allowed:
+        raise ValueError(f"{name} is {found!r}; allowed: {', '.join(allowed)}")
+
+
+def check_count(name: str, found: object) -> None:
+    """Raise ValueError unless ``found`` is a whole number from 0."""
+    if isinstance(found, bool) or not isinstance(found, (int, np.integer)) or found < 0:
+        raise ValueError(f"{name} is {found!r}; allowed: a whole number from 0")

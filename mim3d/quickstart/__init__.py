@@ -1,0 +1,1 @@
+"""The main job, small: data, pretraining, fine-tuning against scratch, report."""

@@ -1,0 +1,1 @@
+"""What the model zoo, monai.bundle and MONAI Label ask of a packed bundle."""

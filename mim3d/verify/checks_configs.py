@@ -1,0 +1,202 @@
+"""Checks of a packed bundle's configs as they are written."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mim3d.verify.registry import Packed, at, check, entries, strings, targets, want
+
+INFERENCE_IDS = (
+    *("bundle_root", "device", "dataset_dir", "output_dir", "network_def", "preprocessing", "dataset"),
+    *("dataloader", "inferer", "postprocessing", "handlers", "evaluator", "run"),
+)
+TRAIN_IDS = (
+    *("bundle_root", "ckpt_dir", "output_dir", "device", "dataset_dir", "val_interval", "network_def", "loss"),
+    *("optimizer", "train#preprocessing", "train#dataset#data", "train#dataloader", "train#inferer"),
+    *("train#handlers", "train#trainer#max_epochs", "validate#preprocessing", "validate#dataset#data"),
+    *("validate#dataloader", "validate#handlers", "validate#key_metric", "validate#evaluator"),
+    *("initialize", "run"),
+)
+#: Asked of a segmentation bundle; a pretraining evaluator has no inferer, no post-processing and no plain network.
+SEGMENTATION_IDS = ("network", "validate#inferer", "validate#postprocessing")
+#: Where a value must be a reference: id of the owner, its arguments.
+REFERENCES = {
+    "evaluator": ("val_handlers", "postprocessing", "key_val_metric", "inferer", "val_data_loader"),
+    "dataset": ("transform",),
+    "dataloader": ("dataset",),
+    "train#trainer": ("train_handlers", "postprocessing", "key_train_metric", "inferer", "train_data_loader"),
+    "train#dataset": ("transform",),
+    "train#dataloader": ("dataset",),
+    "validate#evaluator": ("val_handlers", "postprocessing", "key_val_metric", "inferer", "val_data_loader"),
+    "validate#dataset": ("transform",),
+    "validate#dataloader": ("dataset",),
+}
+
+#: What BestCheckpoint may save as model.pt: the network, or the one in what is validated: the pretext network or its
+#: running average.
+SAVED_NETWORKS = ("@network_def", "$@average.module.network")
+
+
+def missing(config: dict[str, Any], ids: tuple[str, ...]) -> list[str]:
+    """Ids without a value."""
+    return [key for key in ids if at(config, key) is None]
+
+
+@check("required ids", "configs")
+def required_ids(packed: Packed) -> str:
+    lost = missing(packed.config("inference"), INFERENCE_IDS)
+    want(not lost, f"inference without {', '.join(lost)}", "the ids that monai.bundle and MONAI Label ask for")
+    for names in packed.trains:
+        config = packed.config(*names)
+        ids = TRAIN_IDS + (SEGMENTATION_IDS if packed.segments else ())
+        lost = [key for key in missing(config, ids) if not ("evaluate" in names and key == "validate#key_metric")]
+        want(
+            not lost,
+            f"{' + '.join(names)} without {', '.join(lost)}",
+            "the ids that monai.bundle and the zoo ask for",
+        )
+    want(at(packed.config("inference"), "bundle_root") == ".", "another", "bundle_root '.'")
+    return ""
+
+
+@check("references, not inline content", "configs")
+def references(packed: Packed) -> str:
+    for names in [("inference",), *packed.trains]:
+        config = packed.config(*names)
+        for owner, arguments in REFERENCES.items():
+            for argument in arguments:
+                value = at(config, f"{owner}#{argument}")
+                plain = value is None or (isinstance(value, str) and re.fullmatch(r"@[\w#:]+", value))
+                want(
+                    plain,
+                    f"{' + '.join(names)}: {owner}#{argument} inline",
+                    "a reference such as '@train#handlers'",
+                )
+    return ""
+
+
+@check("handlers are dictionaries", "configs")
+def handlers_are_dictionaries(packed: Packed) -> str:
+    places = [("train#handlers", ("train",)), ("handlers", ("inference",))]
+    places += [("validate#handlers", names) for names in packed.trains if packed.segments]
+    for key, names in places:
+        config = packed.config(*names)
+        value = at(config, key)
+        plain = isinstance(value, list) and all(isinstance(item, dict) and "_target_" in item for item in value)
+        want(plain, f"{' + '.join(names)}: {key} holds something else", "dictionaries with _target_ only")
+    return ""
+
+
+@check("val_interval", "configs")
+def val_interval(packed: Packed) -> str:
+    found = [h for h in at(packed.config("train"), "train#handlers") or [] if "ValidationHandler" in targets([h])]
+    want(len(found) == 1, f"{len(found)} ValidationHandler", "one in train#handlers")
+    want(found[0].get("interval") == "@val_interval", found[0].get("interval"), "interval: '@val_interval'")
+    want(found[0].get("validator") == "@validate#evaluator", found[0].get("validator"), "'@validate#evaluator'")
+    return ""
+
+
+@check("metric and key names", "configs")
+def metric_names(packed: Packed) -> str:
+    """The names by which savers choose and report are those of metrics that exist."""
+    config = packed.config("train")
+    metrics = packed.parsed("validate#key_metric", "train")
+    known = {*metrics}
+    chosen = packed.parsed("key_metric", "train") if "key_metric" in config else None
+    want(chosen is None or chosen in known, f"key_metric {chosen}", f"one of {', '.join(sorted(known))}")
+    for names in [("inference",), *packed.trains]:
+        for path, value in entries(packed.config(*names)):
+            if not isinstance(value, dict) or "_target_" not in value:
+                continue
+            asked = [value.get("key_metric_name"), *(value.get("metrics") or [])]
+            odd = [name for name in asked if isinstance(name, str) and name[:1] not in "@$*" and name not in known]
+            want(not odd, f"{path}: {', '.join(odd)}", f"one of {', '.join(sorted(known))}")
+    return f"key_metric {chosen}"
+
+
+@check("model.pt is saved flat", "configs")
+def model_is_saved_flat(packed: Packed) -> str:
+    """A saver of the best weights writes models/model.pt, of one network: more entries would nest them."""
+    config = packed.config("train")
+    averaged = (at(config, "average#network"), at(config, "make_pretext#network")) == ("@pretext", "@network_def")
+    networks = SAVED_NETWORKS if averaged else SAVED_NETWORKS[:1]
+    flat = []
+    for path, value in entries(config):
+        kind = targets([value])[0] if isinstance(value, dict) else ""
+        if kind == "CheckpointSaver":
+            flat += [path] if len(value.get("save_dict", {})) == 1 else []
+        elif kind == "BestCheckpoint":
+            flat += [path] if value.get("files", {}).get("model.pt") in networks else []
+    want(flat, "no such saver", "BestCheckpoint or CheckpointSaver that writes network_def alone into model.pt")
+    return flat[0]
+
+
+@check("own classes by _target_", "configs")
+def own_classes_by_target(packed: Packed) -> str:
+    """The bundle's folder is on the path only at run: an import or an expression that runs earlier would fail."""
+    for names in [("inference",), *packed.trains]:
+        config = packed.config(*names)
+        for path, text in strings(config):
+            named = "custom_components" in text and not path.endswith("_target_")
+            want(not named, f"{' + '.join(names)}: {path}: {text[:80]}", "custom_components in _target_ only")
+    return ""
+
+
+@check("inference names MONAI and torch only", "configs", seg_only=True)
+def inference_names_monai_only(packed: Packed) -> str:
+    """But for a network of ours that a layer brought: unetr_patch8.yaml says that MONAI Label does not know it."""
+    own = packed.own_network
+    for kind in ("json", "yaml"):
+        text = packed.text(f"configs/inference.{kind}").replace(own or "\0", "")
+        want(
+            "custom_components" not in text,
+            f"custom_components in inference.{kind}",
+            "MONAI and torch classes only",
+        )
+    return f"but for {own}: MONAI Label takes it only where custom_components is installed" if own else ""
+
+
+@check("no # in strings", "configs")
+def no_hash_in_strings(packed: Packed) -> str:
+    """MONAI writes ``::`` for every ``#``: right in ``@train#handlers``, wrong in a path or a text."""
+    configs = [name.stem for name in (packed.root / "configs").glob("*.yaml")]
+    for name in sorted(configs):
+        for path, text in strings(packed.layer(name)):
+            rest = re.sub(r"[@%][A-Za-z_]\w*(?:#\w+)+", "", text)
+            want("#" not in rest, f"{name}: {path}: {text[:80]}", "# in references only")
+    return f"{len(configs)} configs"
+
+
+@check("device may be a string", "configs", seg_only=True)
+def device_may_be_a_string(packed: Packed) -> str:
+    for name in ("train", "inference"):
+        found = [path for path, text in strings(packed.config(name)) if "@device." in text]
+        want(
+            not found,
+            f"{name}: @device. in {', '.join(found)}",
+            "no attribute of device: MONAI Label gives a string",
+        )
+    return ""
+
+
+@check("layers change keys that exist", "configs")
+def layers_change_known_keys(packed: Packed) -> str:
+    """A layer's nested keys and references name what train.yaml, or the layer itself, has."""
+    layers = [
+        p.stem for p in sorted((packed.root / "configs").glob("*.yaml")) if p.stem not in ("train", "inference")
+    ]
+    for name in layers:
+        merged = packed.config("train", name)
+        known = {path for path, _ in entries(merged)}
+        for path, text in strings(merged):
+            for key in re.findall(r"@([A-Za-z_]\w*(?:(?:#|::)\w+)*)", text):
+                steps = re.split("#|::", key)
+                # past an entry that is computed nothing can be known
+                computed = any(isinstance(at(merged, "#".join(steps[:n])), str) for n in range(1, len(steps)))
+                want(
+                    computed or "#".join(steps) in known,
+                    f"train + {name}: {path} names @{key}",
+                    "an id that exists",
+                )
+    return f"{len(layers)} layers"

@@ -1,0 +1,154 @@
+"""MONAI Label's rules, tried as its monaibundle app does: one config, a device as text, lists instead of data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.transforms import CastToTyped, Compose, Invertd, LoadImaged, SaveImaged
+
+from mim3d.verify.checks_workflows import without_own_code, workflow
+from mim3d.verify.registry import Packed, at, check, want
+
+#: Words in a name from which the app takes a bundle for another kind.
+OTHER_KINDS = ("deepedit", "deepgrow", "detection", "classification")
+
+
+#: Voxels of the box in `small_case`.
+BOX = (slice(8, 20), slice(8, 18), slice(6, 12))
+
+
+class Brightness(torch.nn.Module):
+    """A stand-in for the network: its second channel is above 0 and above the others where the image is bright."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(B, C, D, H, W) intensities -> (B, channels, D, H, W)."""
+        answer = image.new_full((len(image), self.channels, *image.shape[2:]), -100.0)
+        answer[:, 0] = 0.0
+        answer[:, 1] = image.mean(1) - 0.5  # intensities are in [0, 1], or z-scores of which the box's are high
+        return answer
+
+
+def small_case(packed: Packed, number: int = 0) -> dict[str, str]:
+    """A bright box as NIfTI, with the bundle's channels, and its mask; small, anisotropic, with swapped axes."""
+    affine = np.array([[0, 3.0, 0, 11], [-2.0, 0, 0, 5], [0, 0, 4.0, -40], [0, 0, 0, 1]])
+    shape, rng = (30, 26, 18), np.random.RandomState(number)
+    channels = packed.parsed("channels", "inference")
+    image = rng.uniform(-320, -280, (*shape, len(channels))).astype(np.float32)
+    image[BOX] += 500
+    label = np.zeros(shape, np.uint8)
+    label[BOX] = 1
+    files = {"image": packed.scratch / f"case{number}.nii.gz", "label": packed.scratch / f"label{number}.nii.gz"}
+    nib.save(nib.Nifti1Image(image if len(channels) > 1 else image[..., 0], affine), files["image"])
+    nib.save(nib.Nifti1Image(label, affine), files["label"])
+    return {key: str(path) for key, path in files.items()}
+
+
+def app_parser(packed: Packed) -> ConfigParser:
+    """The inference config as the app holds it."""
+    parser = ConfigParser()
+    parser.read_config(packed.config_files("inference")[0])
+    parser["bundle_root"] = str(packed.root)
+    parser["device"] = "cpu"
+    return parser
+
+
+def transforms(parser: ConfigParser, key: str) -> list[Any]:
+    """The direct members of a Compose."""
+    made = parser.get_parsed_content(key)
+    want(isinstance(made, Compose), type(made).__name__, f"Compose as {key}")
+    return list(made.transforms)
+
+
+@check("label: names", "label", seg_only=True)
+def label_names(packed: Packed) -> str:
+    want(not [kind for kind in OTHER_KINDS if kind in packed.name], packed.name, "a name that is no other kind's")
+    names = [
+        name.lower() for name in packed.metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()
+    ]
+    want(len(set(names)) == len(names), names, "names that differ in lower case")
+    return f"{len(names) - 1} labels"
+
+
+@check("label: inference transforms", "label", seg_only=True)
+def label_transforms(packed: Packed) -> str:
+    with without_own_code():
+        parser = app_parser(packed)
+        before, after = transforms(parser, "preprocessing"), transforms(parser, "postprocessing")
+    want(any(isinstance(t, LoadImaged) for t in before), "none", "LoadImaged directly in preprocessing")
+    for kind in (Invertd, SaveImaged):
+        want(any(isinstance(t, kind) for t in after), "none", f"{kind.__name__} directly in postprocessing")
+    casts = [t for t in after if isinstance(t, CastToTyped)]
+    want(any(torch.uint8 in t.dtype for t in casts), "none", "a cast to torch.uint8 in postprocessing")
+    return ""
+
+
+@check("label: mask on the input's grid", "label", seg_only=True)
+def label_mask(packed: Packed) -> str:
+    """The app's chain with image_path in the sample, as it sends it; a stand-in for the network."""
+    case = small_case(packed)
+    parser = app_parser(packed)
+    before, after = transforms(parser, "preprocessing"), transforms(parser, "postprocessing")
+    outputs = packed.metadata["network_data_format"]["outputs"]["pred"]
+    after = [t for t in after if not isinstance(t, SaveImaged)]
+    network = Brightness(outputs["num_channels"])
+    sample = Compose(before)({"image": case["image"], "image_path": case["image"]})
+    want(sample.get("image_path") == case["image"], sample.get("image_path"), "image_path as it was given")
+    with torch.no_grad():
+        sample["pred"] = parser.get_parsed_content("inferer")(sample["image"][None], network)[0]
+    pred = Compose(after)(sample)["pred"]
+    given = nib.load(case["image"])
+    want(tuple(pred.shape) == (1, *given.shape[:3]), tuple(pred.shape), f"one channel on {given.shape[:3]}")
+    want(np.allclose(pred.affine, given.affine, atol=1e-3), "another affine", "the input's")
+    want(pred.dtype == torch.uint8, pred.dtype, "torch.uint8")
+    values = set(torch.unique(pred.as_tensor()).tolist())
+    allowed = set(range(len(outputs["channel_def"])))
+    want(values <= allowed, sorted(values), f"values that channel_def names: 0 to {max(allowed)}")
+    found, box = np.asarray(pred[0]) > 0, np.zeros(given.shape[:3], bool)
+    box[BOX] = True
+    dice = 2 * (found & box).sum() / (found.sum() + box.sum())
+    want(dice > 0.7, f"Dice {dice:.2f} with the box", "the mask where the image is bright")
+    return f"values {sorted(values)}, Dice {dice:.2f} with a bright box"
+
+
+@check("label: training", "label", seg_only=True)
+def label_training(packed: Packed) -> str:
+    """The app's overrides on train.json: lists, epochs, device, and a CheckpointLoader among the handlers."""
+    case, other = small_case(packed), small_case(packed, 1)
+    handlers = at(packed.config("train"), "train#handlers")
+    loader = {"_target_": "CheckpointLoader", "load_path": str(packed.scratch / "model.pt"), "strict": False}
+    override = {
+        "device": "cpu",
+        "train#dataset#data": [case],
+        "validate#dataset#data": [other],
+        "train#trainer#max_epochs": 3,
+        "train#handlers": [{**loader, "load_dict": {"model": "$@network"}}, *handlers],
+        "ckpt_dir": str(packed.scratch / "models"),
+    }
+    made = workflow(packed, "train", "train", **override)
+    made.initialize()
+    trainer = made.trainer
+    made.parser.get_parsed_content("run#0")  # the guard
+    want(trainer.state.max_epochs == 3, trainer.state.max_epochs, "train#trainer#max_epochs as given")
+    counts = len(made.train_dataset), len(made.val_dataset)
+    want(counts == (1, 1), counts, "train#dataset#data and validate#dataset#data as given")
+    want(Path(made.dataset_dir) == Path("."), made.dataset_dir, "an empty dataset_dir")
+    return "dataset_dir empty, device 'cpu'"
+
+
+@check("label: small studies are padded", "label", seg_only=True)
+def label_padding(packed: Packed) -> str:
+    names = [type(t).__name__ for t in packed.parsed("train#preprocessing", "train").transforms]
+    pads = [n for n, name in enumerate(names) if re.search("Pad", name)]
+    crops = [n for n, name in enumerate(names) if name.startswith("Rand") and "Crop" in name]
+    want(pads and crops and min(pads) < min(crops), names, "padding before the random crop")
+    return ""

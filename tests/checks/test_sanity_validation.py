@@ -1,0 +1,397 @@
+"""The rehearsal: the largest validation case goes through validation once, and leaves no trace but a line."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.data import CacheDataset, DataLoader, Dataset
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import IgniteMetricHandler, ValidationHandler, from_engine
+from monai.inferers import SlidingWindowInferer
+from monai.metrics import DiceMetric
+from monai.networks.nets import BasicUNet
+from monai.transforms import AsDiscreted, Compose, Lambda, LoadImaged, RandShiftIntensityd, Spacingd, SpatialPadd
+from torch import nn
+
+from custom_components.checks import sanity_validate
+from custom_components.checks import sanity_validation as rehearsal
+from custom_components.checks.sanity_validation import largest_case
+from custom_components.handlers import ReseedEachEpoch
+from mim3d.phantoms import write_phantoms
+from tests.ranks import run_ranks
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "seg_msd_spleen"
+DECIDE = Compose([AsDiscreted("pred", argmax=True)])
+SPACING = (2.0, 2.0, 2.0)
+COARSER = "choose a coarser spacing (now [2.0, 2.0, 2.0] mm)"
+WINDOW = 32
+# In voxels of their own the first is the largest; of 2 mm the last, with about 24 x 39 x 40.
+SHAPES = {"fine": ((48, 40, 36), (1, 1, 1)), "small": ((8, 8, 8), SPACING), "coarse": ((12, 26, 40), (4, 3, 2))}
+
+
+@pytest.fixture
+def items(tmp_path: Path, write_nifti: Callable[..., Path]) -> list[dict[str, Any]]:
+    made = []
+    for seed, (name, (shape, spacing)) in enumerate(SHAPES.items()):
+        image = write_nifti(tmp_path / f"{name}.nii.gz", shape, seed, spacing)
+        label = write_nifti(tmp_path / f"{name}_label.nii.gz", shape, seed, spacing, label_classes=3)
+        made.append({"image": str(image), "label": str(label)})
+    return made
+
+
+def preprocessing(*more: Callable[..., Any]) -> Compose:
+    keys = ["image", "label"]
+    return Compose(
+        [
+            LoadImaged(keys, ensure_channel_first=True),
+            Spacingd(keys, SPACING, mode=["bilinear", "nearest"]),
+            SpatialPadd(keys, (WINDOW,) * 3),
+            *more,
+        ]
+    )
+
+
+class Recorder(SlidingWindowInferer):
+    """Notes what it was given; may raise before or after the network has run."""
+
+    def __init__(self, error: Exception | None = None, **arguments: Any) -> None:
+        super().__init__((WINDOW,) * 3, sw_batch_size=2, overlap=0, **{"device": "cpu", **arguments})
+        self.error = error
+        self.seen: list[tuple[tuple[int, ...], bool, bool]] = []
+
+    def __call__(self, inputs: Any, network: Any, *args: Any, **kwargs: Any) -> Any:
+        self.seen.append((tuple(inputs.shape), network.training, torch.is_grad_enabled()))
+        output = super().__call__(inputs, network, *args, **kwargs)
+        if self.error is not None:
+            raise self.error
+        return output
+
+
+def network(in_channels: int = 1, seed: int = 0) -> BasicUNet:
+    torch.manual_seed(seed)
+    return BasicUNet(3, in_channels, 3, (4, 4, 4, 4, 4, 4), dropout=0.2)
+
+
+class Forbidden:
+    """A handler that no event of the rehearsal may reach."""
+
+    def attach(self, engine: Any) -> None:
+        for event in engine._allowed_events:
+            engine.add_event_handler(event, self._called)
+
+    def _called(self, *_: Any) -> None:
+        raise AssertionError("a handler of the evaluator was called")
+
+
+def evaluator_of(
+    dataset: Any, inferer: Any = None, net: nn.Module | None = None, **more: Any
+) -> SupervisedEvaluator:
+    dice, take = DiceMetric(include_background=False, num_classes=3), from_engine(["pred", "label"])
+    arguments: dict[str, Any] = {
+        "device": torch.device("cpu"),
+        "val_data_loader": DataLoader(dataset, batch_size=more.pop("batch_size", 1)),
+        "network": net or network(),
+        "inferer": inferer or Recorder(),
+        "postprocessing": DECIDE,
+        "key_val_metric": {"val_mean_dice": IgniteMetricHandler(dice, output_transform=take)},
+        "val_handlers": [Forbidden()],
+    }
+    return SupervisedEvaluator(**{**arguments, **more})
+
+
+def ended(evaluator: SupervisedEvaluator, postprocessing: Any = DECIDE) -> str:
+    """The one line that the rehearsal ends with."""
+    with pytest.raises(SystemExit) as end:
+        sanity_validate(evaluator, postprocessing, SPACING)
+    line = str(end.value)
+    assert line.startswith("error: validation runs out of memory on its largest case, ")
+    assert "\n" not in line
+    return line
+
+
+def test_the_case_largest_after_resampling_is_tried_and_told(
+    items: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert largest_case(items, None) == (0, 48 * 40 * 36)
+    assert largest_case(items, SPACING) == (2, 24 * 39 * 40)
+    inferer = Recorder()
+    caplog.set_level(logging.DEBUG)
+    sanity_validate(evaluator_of(Dataset(items, preprocessing()), inferer), DECIDE, SPACING)
+    (shape, training, grad) = inferer.seen[0]
+    assert len(inferer.seen) == 1
+    assert shape[:3] == (1, 1, WINDOW)  # padded
+    assert min(shape[3:]) >= 38
+    assert not training
+    assert not grad
+    told = capsys.readouterr().out.strip().splitlines()
+    assert len(told) == 1
+    size = " x ".join(map(str, shape[2:]))
+    assert told[0].startswith(f"rehearsed validation on its largest case, {items[2]['image']}: {size} voxels, ")
+    assert not [record for record in caplog.records if "ngine" in record.getMessage()]
+
+
+def test_the_first_of_equals_is_the_largest(items: list[dict[str, Any]]) -> None:
+    assert largest_case([items[1], items[1]], SPACING)[0] == 0
+
+
+def test_images_of_two_files_and_batches_of_two_are_tried_as_validation_does(
+    items: list[dict[str, Any]], tmp_path: Path, write_nifti: Callable[..., Path]
+) -> None:
+    both = []
+    for item, (shape, spacing) in zip(items, SHAPES.values(), strict=True):
+        second = write_nifti(tmp_path / "second" / Path(item["image"]).name, shape, 9, spacing)
+        both.append({**item, "image": [item["image"], str(second)]})
+    inferer = Recorder()
+    evaluator = evaluator_of(Dataset(both, preprocessing()), inferer, network(2), batch_size=2)
+    sanity_validate(evaluator, DECIDE, SPACING)
+    assert inferer.seen[0][0][:2] == (2, 2)
+
+
+def test_a_cached_case_is_not_loaded_again(items: list[dict[str, Any]]) -> None:
+    dataset = CacheDataset(items, preprocessing(), num_workers=None, progress=False)
+    for item in items:
+        Path(item["label"]).unlink()
+    inferer = Recorder()
+    sanity_validate(evaluator_of(dataset, inferer), DECIDE, SPACING)
+    assert len(inferer.seen) == 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluator_network_and_generators_are_as_before(items: list[dict[str, Any]], training: bool) -> None:
+    def draw(sample: Any) -> Any:
+        random.random()
+        np.random.rand()  # noqa: NPY002 - the global generator is what must not move
+        torch.rand(1)
+        return sample
+
+    net = network().train(training)
+    evaluator = evaluator_of(Dataset(items, preprocessing(draw)), net=net)
+    weights, state = copy.deepcopy(net.state_dict()), copy.deepcopy(vars(evaluator.state))
+    metric = evaluator.state.metrics
+    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    sanity_validate(evaluator, DECIDE, SPACING)
+    assert random.getstate() == python
+    np.testing.assert_equal(np.random.get_state(), numpy)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), pytorch)
+    assert all(module.training is training for module in net.modules())
+    assert all(torch.equal(value, weights[key]) for key, value in net.state_dict().items())
+    assert all(p.grad is None for p in net.parameters())
+    assert vars(evaluator.state) == state
+    assert evaluator.state.metrics is metric == {}
+    assert not net._forward_hooks
+
+
+def train(items: list[dict[str, Any]], rehearse: bool) -> tuple[dict[str, torch.Tensor], float]:
+    """Two epochs with dropout, a random transform and shuffling; the weights and the metric."""
+    shift = RandShiftIntensityd("image", 0.5, prob=0.9)
+    loader = DataLoader(Dataset(items[1:2] * 3, preprocessing(shift)), batch_size=1, shuffle=True)
+    net = network()
+    evaluator = evaluator_of(Dataset(items, preprocessing()), net=net, val_handlers=None)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=2,
+        train_data_loader=loader,
+        network=net,
+        optimizer=torch.optim.SGD(net.parameters(), 1e-4),
+        loss_function=lambda pred, label: ((pred - label) ** 2).mean(),
+        decollate=False,
+        train_handlers=[ReseedEachEpoch(0, loader), ValidationHandler(1, evaluator)],
+    )
+    sanity_validate(evaluator, DECIDE, SPACING, enabled=rehearse)
+    trainer.run()
+    return net.state_dict(), float(evaluator.state.metrics["val_mean_dice"])
+
+
+def test_a_run_gives_the_same_with_and_without_a_rehearsal(items: list[dict[str, Any]]) -> None:
+    (one, first), (two, second) = (train(items, rehearse) for rehearse in (True, False))
+    assert first == second
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_the_prediction_is_gone_afterwards(items: list[dict[str, Any]]) -> None:
+    seen: list[Any] = []
+
+    def keep(sample: dict[str, Any]) -> dict[str, Any]:
+        seen.extend(weakref.ref(sample[key]) for key in ("pred", "image", "label"))
+        return sample
+
+    sanity_validate(evaluator_of(Dataset(items, preprocessing())), keep, SPACING)
+    assert len(seen) == 3
+    assert [reference() for reference in seen] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nMore lines"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_too_little_memory_ends_in_a_line_with_case_size_and_keys(
+    items: list[dict[str, Any]], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    inferer = Recorder(error)
+    net = network()
+    line = ended(evaluator_of(Dataset(items, preprocessing()), inferer, net))
+    shape = inferer.seen[0][0][2:]
+    stitched = np.prod(shape) * (3 + 1) * 4
+    assert items[2]["image"] in line
+    assert f"({' x '.join(map(str, shape))} voxels, 3 output channels, about {stitched / 1000:.3g} kB" in line
+    assert line.endswith(
+        "stitched on cpu): lower sw_batch_size (now 2) or choose a coarser spacing (now [2.0, 2.0, 2.0] mm)"
+    )
+    assert net.training
+    assert not net._forward_hooks
+    assert not caplog.records
+
+
+class SmallGpu:
+    """An inferer that stitches on a GPU too small for the first window."""
+
+    device, sw_batch_size = "cuda:0", 1
+
+    def __call__(self, *_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_stitching_on_the_cpu_is_advised_where_it_is_not_done(items: list[dict[str, Any]]) -> None:
+    line = ended(evaluator_of(Dataset(items, preprocessing()), SmallGpu()))
+    assert line.endswith(f"(32 x 38 x 40 voxels): set sw_output_device to cpu (now cuda:0) or {COARSER}")
+
+
+def test_memory_that_ends_while_loading_or_in_postprocessing_is_found_under_monais_own_error(
+    items: list[dict[str, Any]],
+) -> None:
+    def fail(_: Any) -> Any:
+        raise MemoryError
+
+    line = ended(evaluator_of(Dataset(items, preprocessing(fail))))
+    assert "(about 37,440 voxels)" in line
+    line = ended(evaluator_of(Dataset(items, preprocessing())), Compose([fail]))
+    assert "3 output channels" in line
+
+
+def test_a_prediction_larger_than_the_free_memory_is_not_begun(
+    items: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "free_memory", lambda: 500_000)
+    calls: list[int] = []
+    net = network()
+    net.register_forward_hook(lambda *_: calls.append(1))
+    line = ended(evaluator_of(Dataset(items, preprocessing()), net=net))
+    assert len(calls) == 1
+    assert "stitched on cpu, 500 kB free): choose a coarser spacing" in line
+    monkeypatch.setattr(rehearsal, "free_memory", lambda: 2_000_000)
+    sanity_validate(evaluator_of(Dataset(items, preprocessing()), net=net), DECIDE, SPACING)
+    assert len(calls) == 3  # and two of two windows
+
+
+def test_another_failure_keeps_its_traceback_and_names_the_case(items: list[dict[str, Any]]) -> None:
+    evaluator = evaluator_of(Dataset(items, preprocessing()), Recorder(ValueError("mat1 and mat2")))
+    with pytest.raises(RuntimeError, match=r"validation fails on .*coarse\.nii\.gz") as failure:
+        sanity_validate(evaluator, DECIDE, SPACING)
+    assert isinstance(failure.value.__cause__, ValueError)
+
+
+def test_without_cases_or_switched_off_nothing_runs(items: list[dict[str, Any]]) -> None:
+    inferer = Recorder()
+    sanity_validate(evaluator_of(Dataset([], preprocessing()), inferer), DECIDE, SPACING)
+    sanity_validate(evaluator_of(Dataset(items, preprocessing()), inferer), DECIDE, SPACING, enabled=False)
+    assert inferer.seen == []
+
+
+def test_a_config_builds_the_training_dataset_before_the_rehearsal(items: list[dict[str, Any]]) -> None:
+    order: list[str] = []
+
+    class Validation(Recorder):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            order.append("validation")
+            return super().__call__(*args, **kwargs)
+
+    def load(item: dict[str, Any]) -> dict[str, Any]:
+        order.append("training case")
+        return item
+
+    cached = {
+        "_target_": "CacheDataset",
+        "data": items,
+        "transform": Lambda(load),
+        "num_workers": 0,
+        "progress": False,
+    }
+    evaluator = evaluator_of(Dataset(items, preprocessing()), Validation())
+    rehearsal_entry = {"evaluator": evaluator, "postprocessing": DECIDE, "spacing": SPACING}
+    rehearsal_entry |= {
+        "_target_": "custom_components.checks.sanity_validate",
+        "train_dataset": "@train#dataset",
+    }
+    ConfigParser({"rehearsal": rehearsal_entry, "train": {"dataset": cached}}).get_parsed_content("rehearsal")
+    assert order == ["training case"] * len(items) + ["validation"]
+
+
+def test_the_shipped_evaluation_is_rehearsed_on_the_files_own_grid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, seen = tmp_path / "data", []
+    write_phantoms(data, "spleen_ct", size="tiny", training=1, validation=2, progress=False)
+    files = [str(BUNDLE / "configs" / name) for name in ("train.yaml", "smoke.yaml", "evaluate.yaml")]
+    override = {"bundle_root": str(BUNDLE), "dataset_dir": str(data), "output_dir": str(tmp_path / "eval")}
+    override |= {"ckpt_dir": str(tmp_path / "none"), "spacing": [8.0] * 3, "roi_size": [32] * 3}
+    override |= {"device": torch.device("cpu"), "amp": False, "architecture#features": [4, 4, 8, 8, 16, 4]}
+    parser = ConfigWorkflow(files, workflow_type="train", logging_file=False, **override).parser
+    evaluator, postprocessing = (
+        parser.get_parsed_content(f"validate#{key}") for key in ("evaluator", "postprocessing")
+    )
+
+    def note(sample: dict[str, Any]) -> dict[str, Any]:
+        sample = postprocessing(sample)
+        seen.append((sample["pred"].shape, sample["label"].shape))
+        return sample
+
+    capsys.readouterr()
+    sanity_validate(evaluator, note, [8.0] * 3)
+    told = capsys.readouterr().out.strip().splitlines()
+    items = evaluator.data_loader.dataset.data
+    case = items[largest_case(items, [8.0] * 3)[0]]
+    shape = (1, *nib.load(case["image"]).shape)
+    assert seen == [(shape, shape)]
+    assert len(told) == 1
+    assert told[0].startswith(f"rehearsed validation on its largest case, {case['image']}: ")
+    parser.get_parsed_content("rehearsal")
+    assert capsys.readouterr().out.split(" voxels, ")[0] == told[0].split(" voxels, ")[0]
+    assert not (tmp_path / "eval").exists()
+    assert not (tmp_path / "none").exists()
+
+
+def _one_rank(rank: int, folder: Path, items: list[dict[str, Any]]) -> None:
+    error = MemoryError() if rank == 1 else None
+    own = items[rank : rank + 1]
+    end: Any = None
+    try:
+        sanity_validate(evaluator_of(Dataset(own, preprocessing()), Recorder(error)), DECIDE, SPACING)
+    except SystemExit as ended_by:
+        end = ended_by.code
+    (folder / f"rank{rank}").write_text(str(end))
+
+
+@pytest.mark.slow
+def test_where_one_rank_has_too_little_memory_both_end_and_rank_0_says_why(
+    items: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    run_ranks(_one_rank, tmp_path, items)
+    assert f"largest case, {items[1]['image']} (" in (tmp_path / "rank0").read_text()
+    assert (tmp_path / "rank1").read_text() == "1"

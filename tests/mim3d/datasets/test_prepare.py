@@ -1,0 +1,193 @@
+"""Writing data lists: layouts, the seeded split, atomic files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from custom_components.data import load_datalist
+from mim3d.datasets.prepare import prepare_datalist
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    for k in range(10):
+        touch(tmp_path, f"images/c{k}.nii.gz", f"labels/c{k}.nii.gz")
+    touch(tmp_path, "images/u0.nii.gz")
+    return tmp_path
+
+
+def content(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def images(path: Path, section: str) -> list[str]:
+    return [item["image"] for item in content(path)[section]]
+
+
+def test_split_is_disjoint_complete_relative_and_seeded(labelled: Path) -> None:
+    path = prepare_datalist(labelled, validation=0.2, test=3, seed=1)
+    parts = {name: images(path, name) for name in ("training", "validation", "test")}
+    assert {name: len(part) for name, part in parts.items()} == {"training": 5, "validation": 2, "test": 3}
+    assert sorted(sum(parts.values(), [])) == [f"images/c{k}.nii.gz" for k in range(10)]
+    assert all(item["label"] == item["image"].replace("images", "labels") for item in content(path)["training"])
+    again = prepare_datalist(labelled, out=labelled / "x" / "again.json", validation=0.2, test=3, seed=1)
+    assert again.read_text() == path.read_text()
+    other = prepare_datalist(labelled, out=labelled / "other.json", validation=0.2, test=3, seed=2)
+    assert images(other, "test") != parts["test"]
+
+
+def test_unlabelled_never_holds_validation_or_test(labelled: Path) -> None:
+    for option, extra in (("rest", 0), ("training+rest", 4)):
+        path = prepare_datalist(
+            labelled, training=4, validation=2, test=1, unlabelled=option, out=labelled / f"{option}.json"
+        )
+        held = set(images(path, "validation") + images(path, "test"))
+        assert not held & set(images(path, "unlabelled"))
+        assert len(images(path, "unlabelled")) == 1 + 3 + extra
+        assert all(set(item) == {"image"} for item in content(path)["unlabelled"])
+
+
+def test_fewer_training_cases_are_a_part_of_more_with_the_same_test(labelled: Path) -> None:
+    small = prepare_datalist(labelled, training=2, validation=2, test=2, out=labelled / "s.json")
+    large = prepare_datalist(labelled, training=0.5, validation=2, test=2, out=labelled / "l.json")
+    assert set(images(small, "training")) < set(images(large, "training"))
+    assert images(small, "test") == images(large, "test")
+    assert images(small, "validation") == images(large, "validation")
+
+
+def test_subjects_stay_together(tmp_path: Path) -> None:
+    for subject in range(6):
+        for visit in "ab":
+            touch(tmp_path, f"images/s{subject}_{visit}.nii", f"labels/s{subject}_{visit}.nii")
+    path = prepare_datalist(tmp_path, validation=2, test=1, subject_pattern=r"(s\d+)_")
+    subjects = [{Path(i).name[:2] for i in images(path, name)} for name in ("training", "validation", "test")]
+    assert [len(part) for part in subjects] == [3, 2, 1]
+    assert not subjects[0] & subjects[1] | subjects[0] & subjects[2] | subjects[1] & subjects[2]
+    with pytest.raises(ValueError, match="does not match images/s0_a.nii"):
+        prepare_datalist(tmp_path, subject_pattern=r"(patient\d)", overwrite=True)
+
+
+def test_decathlon_names_come_along_and_official_test_images_stay_out(tmp_path: Path) -> None:
+    touch(tmp_path, "imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "imagesTr/b.nii.gz", "labelsTr/b.nii.gz")
+    touch(tmp_path, "imagesTs/z.nii.gz")
+    description = {
+        "name": "Organ",
+        "labels": {"0": "background", "1": "organ"},
+        "modality": {"1": "T2", "0": "T1"},
+        "training": [{"image": f"./imagesTr/{n}.nii.gz", "label": f"./labelsTr/{n}.nii.gz"} for n in "ab"],
+        "test": ["./imagesTs/z.nii.gz"],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    path = prepare_datalist(tmp_path, validation=1)
+    written = content(path)
+    assert (written["name"], written["channels"]) == ("Organ", ["T1", "T2"])
+    assert written["labels"] == {"0": "background", "1": "organ"}
+    assert "imagesTs/z.nii.gz" not in images(path, "unlabelled")
+    wide = prepare_datalist(tmp_path, validation=1, include_test_images=True, out=tmp_path / "wide.json")
+    assert "imagesTs/z.nii.gz" in images(wide, "unlabelled")
+
+
+# Task -> modality, labels, name of a case: as in the decathlon's own dataset.json.
+DECATHLON = {
+    "Task01_BrainTumour": (
+        ["FLAIR", "T1w", "t1gd", "T2w"],
+        ["background", "edema", "non-enhancing tumor", "enhancing tumour"],
+        "BRATS_{:03d}",
+    ),
+    "Task03_Liver": (["CT"], ["background", "liver", "cancer"], "liver_{}"),
+    "Task09_Spleen": (["CT"], ["background", "spleen"], "spleen_{}"),
+}
+
+
+def write_task(folder: Path, task: str, cases: int = 12, test: int = 3) -> list[str]:
+    """A task's files (empty ones), with those that macOS leaves beside each, and its dataset.json."""
+    modality, labels, name = DECATHLON[task]
+    names = [f"{name.format(k)}.nii.gz" for k in range(cases + test)]
+    for number, file in enumerate(names):
+        where = ("imagesTr", "labelsTr") if number < cases else ("imagesTs",)
+        touch(folder, *(f"{w}/{file}" for w in where), *(f"{w}/._{file}" for w in where))
+    pairs = [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in names[:cases]]
+    description = {
+        "name": task.split("_")[1],
+        "tensorImageSize": "4D" if len(modality) > 1 else "3D",
+        "modality": {str(k): sequence for k, sequence in enumerate(modality)},
+        "labels": {str(k): label for k, label in enumerate(labels)},
+        "numTraining": cases,
+        "numTest": test,
+        "training": pairs[::-1],
+        "test": [f"./imagesTs/{n}" for n in names[cases:]],
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return names
+
+
+@pytest.mark.parametrize("task", list(DECATHLON))
+def test_decathlon_tasks_as_distributed_become_lists(tmp_path: Path, task: str) -> None:
+    names = write_task(tmp_path, task)
+    path = prepare_datalist(tmp_path, validation=0.25, test=2)
+    written = content(path)
+    assert written["channels"] == DECATHLON[task][0]
+    assert list(written["labels"].values()) == DECATHLON[task][1]
+    parts = {name: images(path, name) for name in ("training", "validation", "test")}
+    assert {name: len(part) for name, part in parts.items()} == {"training": 7, "validation": 3, "test": 2}
+    assert sorted(sum(parts.values(), [])) == sorted(f"imagesTr/{n}" for n in names[:12])
+    assert all(
+        item["label"] == item["image"].replace("imagesTr", "labelsTr") for name in parts for item in written[name]
+    )
+    assert images(path, "unlabelled") == parts["training"]
+    assert len(load_datalist(tmp_path, ["training", "validation", "test"], require_label=True)) == 12
+    wide = prepare_datalist(tmp_path, test=2, include_test_images=True, out=tmp_path / "wide.json")
+    assert {f"imagesTs/{n}" for n in names[12:]} < set(images(wide, "unlabelled"))
+
+
+def test_a_plain_folder_becomes_an_unlabelled_list(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/scan.nii.gz", "p2/scan.nii.gz", "p2/scan_label.nii.gz")
+    path = prepare_datalist(tmp_path, labels=["background", "x"], channels=["CT"])
+    assert images(path, "unlabelled") == ["p1/scan.nii.gz", "p2/scan.nii.gz"]
+    assert content(path)["training"] == content(path)["validation"] == []
+    assert content(path)["labels"] == {"0": "background", "1": "x"}
+    assert len(load_datalist(tmp_path, "unlabelled")) == 2
+
+
+def test_an_existing_list_is_kept_unless_asked(labelled: Path) -> None:
+    path = prepare_datalist(labelled)
+    before = path.read_text()
+    assert prepare_datalist(labelled) == path  # the same list again is no conflict
+    with pytest.raises(ValueError, match="datalist.json exists.*overwrite=True"):
+        prepare_datalist(labelled, seed=5)
+    assert path.read_text() == before
+    prepare_datalist(labelled, seed=5, overwrite=True)
+    assert path.read_text() != before
+    assert not list(labelled.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"validation": 1.5}, "validation is 1.5; a share lies in"),
+        ({"test": -1}, "test is -1; allowed"),
+        ({"validation": 11}, "validation asks for 11 cases, there are 10"),
+        ({"training": 8, "validation": 2, "test": 2}, "test 2, validation 2, training 8; there are 10"),
+        ({"unlabelled": "all"}, "unlabelled is 'all'; allowed: rest, training"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(labelled: Path, arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare_datalist(labelled, **arguments)
+    assert not (labelled / "datalist.json").exists()
+
+
+def test_volumes_beside_the_labelled_folders_are_for_pretraining(labelled: Path) -> None:
+    touch(labelled, "more/scans/u1.nii", "more/u2.nii.gz", "imagesTs/t.nii.gz")
+    found = images(prepare_datalist(labelled, test=1), "unlabelled")
+    assert {"more/scans/u1.nii", "more/u2.nii.gz"} < set(found)
+    assert not any(name.startswith("imagesTs") for name in found)
