@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from custom_components.checks.all_ranks import run_on_all_ranks
 from custom_components.checks.crop_sizes import check_input, check_masks
 from custom_components.checks.overrides import check_overrides
 from custom_components.checks.volumes import check_images
-from custom_components.checks.all_ranks import run_on_all_ranks
 from custom_components.transfer.checks import check_weights_complete, compare_card
 
 

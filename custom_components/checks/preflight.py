@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from custom_components.checks.all_ranks import run_on_all_ranks
 from custom_components.checks.crop_sizes import (
     check_batches,
     check_contrast,
@@ -34,7 +35,6 @@ from custom_components.checks.labels import check_label_settings, check_listed_l
 from custom_components.checks.overrides import check_overrides
 from custom_components.checks.schedule import check_key_metric, check_resume, check_schedule, check_terms
 from custom_components.checks.volumes import check_labels
-from custom_components.checks.all_ranks import run_on_all_ranks
 from custom_components.distributed import rank, world_size
 from custom_components.handlers.ema import check_decay
 from custom_components.losses import active_terms

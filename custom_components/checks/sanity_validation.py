@@ -16,10 +16,10 @@ import torch
 from monai.engines.evaluator import SupervisedEvaluator
 from torch import Tensor, nn
 
+from custom_components.checks.all_ranks import run_on_all_ranks
 from custom_components.checks.memory import free_memory, readable
 from custom_components.data.layouts import Item, first_image
 from custom_components.data.nifti import read_header
-from custom_components.checks.all_ranks import run_on_all_ranks
 
 # What a RuntimeError says where memory ran out: CUDA, torch on the CPU (Linux, Windows), cuDNN and cuBLAS.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")

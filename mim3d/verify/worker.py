@@ -28,8 +28,8 @@ def main(job_file: str) -> None:
         os.dup2(log.fileno(), 2)
     isolate(Path(job["root"]))
 
-    from bundle_checks import Packed, as_dict, run_checks
-    from verify_bundles import load_checks
+    from mim3d.verify.registry import Packed, as_dict, run_checks
+    from mim3d.verify.verify_bundles import load_checks
 
     load_checks()
     schema = Path(job["schema"]) if job["schema"] else None

@@ -6,13 +6,13 @@ import math
 
 import pytest
 import torch
-from custom_components.atomic import save_tensors
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset
 from monai.handlers import ValidationHandler
 from monai.optimizers import WarmupCosineSchedule
 from monai.transforms import Compose, RandGaussianNoised
 
+from custom_components.atomic import save_tensors
 from custom_components.engine import PretrainEvaluator, PretrainTrainer, WarmupCosine
 from custom_components.handlers import BestCheckpoint, ReseedEachEpoch, ResumeCheckpoint
 from custom_components.losses import CombinedLoss
