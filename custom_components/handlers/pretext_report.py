@@ -9,7 +9,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from custom_components.transfer import file_sha256, provenance, write_json
+from custom_components.atomic import write_json
+from custom_components.transfer import file_sha256, provenance
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,10 @@ from ignite.engine import Engine, Events
 from monai.data.meta_tensor import MetaTensor
 from tqdm import tqdm
 
+from custom_components.atomic import write_json
 from custom_components.data.layouts import Item, case_id, first_image
 from custom_components.metrics.segmentation import Regions, Row, check_score_regions, score_case, summarise
-from custom_components.transfer import file_sha256, provenance, read_card, write_json
+from custom_components.transfer import file_sha256, provenance, read_card
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from custom_components.atomic import write_json
 from custom_components.data.sections import read_sections
-from custom_components.transfer import write_json
 from mim3d.catalog import Choice
 from mim3d.quickstart.report_pictures import RUNS, draw_curves, draw_overlay
 
