@@ -1,4 +1,4 @@
-"""One small module per pretext output: sizes in, predictions out; a head does not know where features come from."""
+"""One small module per pretext output: sizes in, predictions out."""
 
 from .contrast import ContrastHead
 from .patch import PatchHead

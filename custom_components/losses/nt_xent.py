@@ -80,7 +80,7 @@ def _all_gather(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 class _AllGather(torch.autograd.Function):
-    """`_all_gather` with gradient: a rank receives the sum of the gradients that all ranks computed for its tensor.
+    """`_all_gather` with gradient: a rank receives the sum of all ranks' gradients for its tensor.
 
     torch.distributed.nn.functional.all_gather does the same, but torch 2.13 deprecates it.
     """

@@ -107,8 +107,8 @@ class MAE(TokenReconstruction):
     ) -> None:
         if not isinstance(adapt(network), UNETRBackbone):
             raise ValueError(
-                f"MAE needs a UNETR encoder, found {type(network).__name__}; allowed: UNETR, UNETRPatch8. For other "
-                "networks use DenseMAE, or SimMIM for SwinUNETR"
+                f"MAE needs a UNETR encoder, found {type(network).__name__}; allowed: UNETR, UNETRPatch8. "
+                "For other networks use DenseMAE, or SimMIM for SwinUNETR"
             )
         super().__init__(network, patch_size, positions, normalize_targets)
         self.grid = tuple(side // self.token_size for side in self.backbone.crop_size or ())
@@ -151,9 +151,9 @@ def visible_tokens(masked: Tensor) -> tuple[Tensor, Tensor | None]:
         masked: bool ``(B, N)``.
 
     Returns:
-        ``keep``, long ``(B, L)``: places of the visible tokens in ascending order, where L is the largest number in
-        any sample, at least 1. ``present``, bool ``(B, L)``: False for entries that only fill up a sample with
-        fewer; None if there are none.
+        ``keep``, long ``(B, L)``: places of the visible tokens in ascending order. L is the largest number in any
+        sample, at least 1. ``present``, bool ``(B, L)``: False for entries that only fill up a shorter sample;
+        None if there are none.
     """
     number = (~masked).sum(dim=1)
     fewest, most = torch.stack(torch.aminmax(number)).tolist()  # one transfer: the host waits for the device once

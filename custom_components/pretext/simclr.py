@@ -17,8 +17,8 @@ from .base import PretextNetwork, all_valid
 class SimCLR(PretextNetwork):
     """The contrastive baseline of MIM-Med3D (arXiv 2204.11716) on any backbone.
 
-    The encoder's bottleneck is averaged over the cells that hold a valid voxel. Pooling over padding would leak the
-    amount of padding, a shortcut for the contrastive task. The network's decoder is not trained.
+    The encoder's bottleneck is averaged over the cells that hold a valid voxel. Pooling over padding would leak
+    the amount of padding, a shortcut for the contrastive task. The network's decoder is not trained.
 
     Args:
         network: any backbone.
