@@ -22,5 +22,5 @@ class ContrastHead(nn.Module):
         self.linear = nn.Linear(in_features, out_features)
 
     def forward(self, bottleneck: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Map ``(B, F, d, h, w)`` to ``(B, P)``; ``valid``, bool ``(B, 1, d, h, w)``, marks the cells that count."""
+        """Map ``(B, F, d, h, w)`` to ``(B, P)``; bool ``valid`` ``(B, 1, d, h, w)`` marks cells that count."""
         return self.linear(masked_mean(bottleneck, valid, (2, 3, 4)))

@@ -1,17 +1,15 @@
-"""Scores of pretext outputs beside the loss terms, and the averages that a validation reports."""
+"""Scores of pretext outputs beside the loss terms, and what a validation averages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ignite.engine import Engine, Events
 from ignite.metrics import Average
 from torch import Tensor
 
 from custom_components.averages import masked_mean
-from custom_components.distributed import gather_objects
 from custom_components.losses import REGISTRY, VIEWS, outputs_read
 
 Outputs = Mapping[str, Tensor]
@@ -79,44 +77,17 @@ def validation_names(terms: Sequence[str], views: bool = False) -> list[str]:
     """Return the names of everything that a validation measures for these terms, from the registered functions.
 
     Args:
-        terms: active loss terms.
+        terms: active loss terms; unknown names are ignored here, because the loss refuses them.
         views: whether the validation data carry two views. HybridMIM's views are made by dropout in training only.
     """
-    outputs = outputs_read(terms) if views else outputs_read(terms) - VIEWS
-    measured = [name for term in terms if outputs_read([term]) <= outputs for name in REGISTRY[term].returns]
+    known = [term for term in terms if term in REGISTRY]
+    outputs = outputs_read(known) if views else outputs_read(known) - VIEWS
+    measured = [name for term in known if outputs_read([term]) <= outputs for name in REGISTRY[term].returns]
     return ["loss", *measured, *(name for score in SCORES if score.reads in outputs for name in score.names)]
 
 
-class OutputAverages:
-    """Handler that averages every scalar of the engine's output over all batches and ranks.
-
-    The averages go into ``engine.state.metrics`` under the scalar's name with the prefix ``val_``.
-    """
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator, before handlers that read the metrics."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
-
-    def _start(self, engine: Engine) -> None:
-        self.values: dict[str, list[float]] = {}
-
-    def _add(self, engine: Engine) -> None:
-        output: Any = engine.state.output
-        for name, value in output.items():
-            self.values.setdefault(name, []).append(value)
-
-    def _finish(self, engine: Engine) -> None:
-        values: dict[str, list[float]] = {}
-        for of_one_rank in gather_objects(self.values):
-            for name, found in of_one_rank.items():
-                values.setdefault(name, []).extend(found)
-        engine.state.metrics.update({f"val_{name}": sum(found) / len(found) for name, found in values.items()})
-
-
 def term_metrics(names: Sequence[str], prefix: str = "val_") -> dict[str, Average]:
-    """Return one ignite `Average` for each named scalar of the engine's output."""
+    """Return one ignite `Average` over batches and ranks for each named scalar of the engine's output."""
     return {prefix + name: Average(output_transform=itemgetter(name)) for name in names}
 
 

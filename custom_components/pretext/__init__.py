@@ -4,7 +4,6 @@ from .base import PretextNetwork
 from .dense_mae import DenseMAE
 from .hybridmim import HybridMIM
 from .mae import MAE
-from .reconstruction_wrapper import ReconstructionWrapper
 from .simclr import PooledFeatures, SimCLR
 from .simmim import SimMIM
 from .stage_dropout import StageDropout
@@ -15,7 +14,6 @@ __all__ = [
     "HybridMIM",
     "PooledFeatures",
     "PretextNetwork",
-    "ReconstructionWrapper",
     "SimCLR",
     "SimMIM",
     "StageDropout",
