@@ -5,15 +5,6 @@ from .panels import SaveReconstructionPaneld, reconstruction_panel, save_figure
 from .pretraining import PretrainEvaluator, PretrainTrainer, prepare_pretrain_batch, prepare_view_batch
 from .reconstruction import MaskedWindowInferer, prepare_reconstruction_batch
 
-__all__ = [
-    "MaskedWindowInferer",
-    "PretrainEvaluator",
-    "PretrainTrainer",
-    "SaveReconstructionPaneld",
-    "WarmupCosine",
-    "prepare_pretrain_batch",
-    "prepare_reconstruction_batch",
-    "prepare_view_batch",
-    "reconstruction_panel",
-    "save_figure",
-]
+__all__ = ["PretrainEvaluator", "PretrainTrainer", "WarmupCosine", "prepare_pretrain_batch", "prepare_view_batch"]
+__all__ += ["MaskedWindowInferer", "SaveReconstructionPaneld", "prepare_reconstruction_batch"]
+__all__ += ["reconstruction_panel", "save_figure"]

@@ -9,13 +9,5 @@ from .resume import ResumeCheckpoint
 from .seeding import ReseedEachEpoch
 from .segmentation_report import SegmentationReport
 
-__all__ = [
-    "EMA",
-    "BestCheckpoint",
-    "PretextReport",
-    "ProgressLog",
-    "ReconstructionPictures",
-    "ReseedEachEpoch",
-    "ResumeCheckpoint",
-    "SegmentationReport",
-]
+__all__ = ["EMA", "BestCheckpoint", "PretextReport", "ProgressLog", "ReconstructionPictures", "ReseedEachEpoch"]
+__all__ += ["ResumeCheckpoint", "SegmentationReport"]

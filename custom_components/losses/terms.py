@@ -1,8 +1,8 @@
 """The masked terms of HybridMIM (arXiv 2303.10333), one pure function each.
 
-Every term is a mean over what its mask marks, so its scale does not depend on the mask ratio. Sums are in fp32 or
-wider. If the mask marks nothing, the result is an exact zero that keeps the graph. That needs no test on the host,
-which would make a GPU wait.
+Every term is a mean over what its mask marks, so its scale does not depend on the mask ratio. It returns a scalar
+in fp32 or wider. If the mask marks nothing, the result is an exact zero that keeps the graph; that needs no test
+on the host, which would make a GPU wait. Other shapes or dtypes than those documented raise ValueError.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ def reconstruction_loss(pred: Tensor, target: Tensor, mask: Tensor, kind: str = 
         kind: "mse" (squared error) or "l1" (absolute error).
 
     Returns:
-        Scalar ``sum(error * mask) / (sum(mask) * C)``, fp32 or wider; 0 with graph for an empty mask.
-
-    Raises:
-        ValueError: for an unknown kind, or shapes or a dtype other than these.
+        Scalar ``sum(error * mask) / (sum(mask) * C)``.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
@@ -57,12 +54,6 @@ def count_loss(logits: Tensor, target: Tensor, region_valid: Tensor) -> Tensor:
         logits: ``(B, R, n + 1)``.
         target: long ``(B, R)``, 0…n.
         region_valid: bool ``(B, R)``, True = counts.
-
-    Returns:
-        Scalar, fp32 or wider; 0 with graph if no region is valid.
-
-    Raises:
-        ValueError: for shapes or a dtype other than these.
     """
     _check_shape("target", target, tuple(logits.shape[:2]))
     _check_mask("region_valid", region_valid, tuple(logits.shape[:2]))
@@ -78,12 +69,6 @@ def position_loss(logits: Tensor, target: Tensor, patch_valid: Tensor) -> Tensor
         logits: ``(B, R, n)``.
         target: bool (or 0 and 1) ``(B, R, n)``, True = masked.
         patch_valid: bool ``(B, R, n)``, True = counts.
-
-    Returns:
-        Scalar, fp32 or wider; 0 with graph if no patch is valid.
-
-    Raises:
-        ValueError: for shapes or a dtype other than these.
     """
     _check_shape("target", target, tuple(logits.shape))
     _check_mask("patch_valid", patch_valid, tuple(logits.shape))
@@ -108,10 +93,7 @@ def consistency_loss(
         patch_valid: bool ``(B, R, n)``; other patches do not enter the sum.
 
     Returns:
-        Scalar, fp32 or wider, in [0, 1]; 0 with graph if no region is valid.
-
-    Raises:
-        ValueError: for shapes or a dtype other than these.
+        Scalar in [0, 1].
     """
     n = position_logits.shape[-1]
     _check_shape("count_logits", count_logits, (*position_logits.shape[:2], n + 1))

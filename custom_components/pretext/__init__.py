@@ -1,6 +1,5 @@
 """One class per method: a backbone with its heads, from an image and a mask to predictions and targets."""
 
-from .base import PretextNetwork
 from .dense_mae import DenseMAE
 from .hybridmim import HybridMIM
 from .mae import MAE
@@ -8,13 +7,4 @@ from .simclr import PooledFeatures, SimCLR
 from .simmim import SimMIM
 from .stage_dropout import StageDropout
 
-__all__ = [
-    "MAE",
-    "DenseMAE",
-    "HybridMIM",
-    "PooledFeatures",
-    "PretextNetwork",
-    "SimCLR",
-    "SimMIM",
-    "StageDropout",
-]
+__all__ = ["MAE", "DenseMAE", "HybridMIM", "PooledFeatures", "SimCLR", "SimMIM", "StageDropout"]

@@ -22,12 +22,12 @@ class DenseMAE(MaskedReconstruction):
 
     Args:
         network: any backbone with ``out_channels == in_channels``.
-        patch_size: voxels per side of a patch, the unit that is masked.
+        patch_size: voxels per side of a patch.
         decoder: ``"full"``: the network's own decoder, whose last layer is the reconstruction head. ``"light"``:
             one linear layer from each bottleneck cell to its voxels; the network's decoder is then not trained.
         fill: what masked voxels are replaced with, one of `custom_components.masking.FILLS`; ``learned`` is one
             trained patch per channel.
-        normalize_targets: whether the mean and standard deviation of each patch are removed from the targets.
+        normalize_targets: see `MaskedReconstruction`.
 
     Raises:
         ValueError: if network, decoder, fill or channels do not fit together.

@@ -84,12 +84,12 @@ class MAE(TokenReconstruction):
 
     Args:
         network: UNETR or UNETRPatch8 with ``out_channels == in_channels``.
-        patch_size: voxels per side of a patch, the unit that is masked; a multiple of the network's token.
+        patch_size: voxels per side of a patch, a multiple of the network's token.
         decoder_width: features of a token in the decoder; published: 512.
         decoder_depth: transformer blocks of the decoder; published: 8; light: 1.
         decoder_heads: attention heads of the decoder.
         positions: ``"learned"``, or ``"sincos"`` (fixed), in encoder and decoder.
-        normalize_targets: whether the mean and standard deviation of each patch are removed from the targets.
+        normalize_targets: see `MaskedReconstruction`.
 
     Raises:
         ValueError: if network, sizes or positions do not fit together.

@@ -18,6 +18,8 @@ RECONSTRUCTION = frozenset({"reconstruction", "reconstruction_target", "reconstr
 class MaskedReconstruction(PretextNetwork):
     """A network that reconstructs masked patches, and the targets of its loss.
 
+    These arguments and errors are common to all masked methods.
+
     Args:
         network: any backbone with ``out_channels == in_channels``.
         patch_size: voxels per side of a patch, the unit that is masked.
@@ -66,7 +68,18 @@ class MaskedReconstruction(PretextNetwork):
 
 
 class TokenReconstruction(MaskedReconstruction):
-    """A masked method on a transformer that trains only the encoder; arguments and errors as in `SimMIM`."""
+    """A masked method on a transformer, of which only the encoder is trained.
+
+    Args:
+        network: a transformer with ``out_channels == in_channels``.
+        patch_size: voxels per side of a patch, a multiple of the network's token (UNETR 16, UNETRPatch8 8,
+            SwinUNETR 2 voxels).
+        positions: ``"learned"``, or ``"sincos"`` (fixed). SwinUNETR has its own relative positions: "learned".
+        normalize_targets: see `MaskedReconstruction`.
+
+    Raises:
+        ValueError: if network, sizes or positions do not fit together.
+    """
 
     def __init__(
         self, network: nn.Module, patch_size: Sequence[int] | int, positions: str, normalize_targets: bool

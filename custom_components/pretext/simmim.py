@@ -17,17 +17,7 @@ class SimMIM(TokenReconstruction):
     """The pretext network around a transformer encoder: UNETR's ``vit`` or SwinUNETR's ``swinViT``.
 
     A learned token replaces masked tokens after the patch embedding, before positions are added. All tokens are
-    encoded. The network's convolutions are not trained.
-
-    Args:
-        network: UNETR, UNETRPatch8 or SwinUNETR with ``out_channels == in_channels``.
-        patch_size: voxels per side of a patch, the unit that is masked; a multiple of the network's token (16, 8
-            and 2 voxels).
-        positions: ``"learned"``, or ``"sincos"`` (fixed). SwinUNETR has its own relative positions: "learned".
-        normalize_targets: whether the mean and standard deviation of each patch are removed from the targets.
-
-    Raises:
-        ValueError: if network, sizes or positions do not fit together.
+    encoded. The network's convolutions are not trained. Arguments and errors are those of `TokenReconstruction`.
     """
 
     def __init__(

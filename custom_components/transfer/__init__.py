@@ -1,7 +1,6 @@
 """How pretrained tensors reach a segmentation network, and the report of which did and which did not."""
 
 from .cards import (
-    card_path,
     compare_networks,
     compare_views,
     file_sha256,
@@ -12,28 +11,17 @@ from .cards import (
     write_card,
 )
 from .load import check_pretrained, load_pretrained
-from .match import INPUT_LAYERS, TransferReport, match
+from .match import TransferReport, match
 from .positions import resize_positions
 from .read import differing_tensors, load_torch_file, read_resume_checkpoint, read_weights
 
 __all__ = [
-    "INPUT_LAYERS",
     "TransferReport",
-    "card_path",
     "check_pretrained",
-    "compare_networks",
-    "compare_views",
     "differing_tensors",
-    "file_sha256",
-    "git_commit",
     "load_pretrained",
     "load_torch_file",
     "match",
-    "provenance",
-    "read_card",
-    "read_resume_checkpoint",
-    "read_weights",
-    "resize_positions",
-    "trained_prefixes",
-    "write_card",
 ]
+__all__ += ["compare_networks", "compare_views", "file_sha256", "git_commit", "provenance", "read_card"]
+__all__ += ["read_resume_checkpoint", "read_weights", "resize_positions", "trained_prefixes", "write_card"]

@@ -50,14 +50,9 @@ def _hash(path: FilePath) -> str:
 
 
 def git_commit(folder: Path, *paths: str) -> str | None:
-    """Return the commit of a source tree, with ``+changes`` where the named paths differ from it.
+    """Return the commit of a source tree, with ``+changes`` if the named paths (relative to it) differ.
 
-    Args:
-        folder: a folder of the tree.
-        paths: relative to ``folder``; what else differs is not looked at.
-
-    Returns:
-        None without git, or outside a source tree (an installed or unpacked copy).
+    Returns None without git, or outside a source tree (an installed or unpacked copy).
     """
 
     def git(*arguments: str) -> str:
@@ -116,8 +111,7 @@ def read_card(weights: FilePath) -> dict[str, Any] | None:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(card, dict):
         raise ValueError(f"{path} holds a {type(card).__name__}; a weights card is a JSON object")
-    found = file_sha256(weights)
-    if card.get("sha256") != found:
+    if card.get("sha256") != (found := file_sha256(weights)):
         raise ValueError(
             f"{weights} has sha256 {found}, but its card {path.name} says {card.get('sha256')}: the file is "
             "damaged, or the card belongs to another file (delete the card to load without its checks)"

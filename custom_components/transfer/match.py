@@ -22,37 +22,21 @@ def _keys() -> Any:
 
 @dataclass
 class TransferReport:
-    """State-dict keys of the target network (``unexpected``: of the file), by what happened to them.
-
-    Attributes:
-        path: the weights file.
-        input_layer: how a stem with another number of channels was handled.
-        matched: loaded unchanged.
-        adapted: loaded after ``input_layer`` changed the number of input channels.
-        resized: position embeddings, loaded after `resize_positions`, as ``key: file grid -> network grid``.
-        expected_missing: left as initialised on purpose: the output layer, and a stem with ``reinit``.
-        untrained: in the file, but according to its card not trained; left as initialised.
-        missing: not in the file.
-        wrong_shape: in the file with another shape, as ``key: file shape -> network shape``.
-        unexpected: in the file, not in the network, such as the pretext heads of a ``pretext.pt``.
-        encoder_share: share of the encoder's keys that were loaded, not counting ``expected_missing``.
-        view_differences: where card and config preprocess the image differently, one line each.
-        network_differences: where they state another network class or argument, one line each.
-    """
+    """State-dict keys of the target network (``unexpected``: of the file), by what happened to them."""
 
     path: str = ""
     input_layer: str = "repeat_mean"
-    matched: list[str] = _keys()
-    adapted: list[str] = _keys()
-    resized: list[str] = _keys()
-    expected_missing: list[str] = _keys()
-    untrained: list[str] = _keys()
-    missing: list[str] = _keys()
-    wrong_shape: list[str] = _keys()
-    unexpected: list[str] = _keys()
-    encoder_share: float = 0.0
-    view_differences: list[str] = field(default_factory=list)
-    network_differences: list[str] = field(default_factory=list)
+    matched: list[str] = _keys()  #: loaded unchanged
+    adapted: list[str] = _keys()  #: loaded after ``input_layer`` changed the number of input channels
+    resized: list[str] = _keys()  #: position embeddings that were resized, as ``key: file grid -> network grid``
+    expected_missing: list[str] = _keys()  #: initialised on purpose: output layer, and stems with ``reinit``
+    untrained: list[str] = _keys()  #: in the file but, by its card, not trained; left as initialised
+    missing: list[str] = _keys()  #: not in the file
+    wrong_shape: list[str] = _keys()  #: in another shape, as ``key: file shape -> network shape``
+    unexpected: list[str] = _keys()  #: in the file but not in the network, such as the heads of a ``pretext.pt``
+    encoder_share: float = 0.0  #: share of the encoder's keys that were loaded, without ``expected_missing``
+    view_differences: list[str] = field(default_factory=list)  #: of the preprocessing, one line each
+    network_differences: list[str] = field(default_factory=list)  #: of class and arguments, one line each
 
     def counts(self) -> dict[str, int]:
         """Return the number of keys in each list."""
