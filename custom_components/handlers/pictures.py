@@ -66,7 +66,7 @@ class SaveReconstructionPaneld:
         self,
         output_dir: str,
         image_key: str = "original",
-        masked_key: str = "hidden",
+        masked_key: str = "masked_voxels",
         pred_key: str = "pred",
         channel: int = 0,
     ) -> None:

@@ -122,6 +122,6 @@ def test_without_reconstruction_or_folders_nothing_is_written(evaluator, tmp_pat
 @pytest.mark.parametrize("name", ["case_7.nii.gz", "case_7.nii"])
 def test_a_panel_per_volume_bears_the_volumes_name(tmp_path, name):
     image = MetaTensor(torch.rand(1, 8, 8, 8), meta={"filename_or_obj": f"folder/{name}"})
-    data = {"original": image, "hidden": image > 0.5, "pred": torch.rand(1, 8, 8, 8)}
+    data = {"original": image, "masked_voxels": image > 0.5, "pred": torch.rand(1, 8, 8, 8)}
     assert SaveReconstructionPaneld(str(tmp_path))(data) is data
     assert matplotlib.image.imread(tmp_path / "case_7" / "case_7_panel.png").shape[0] > 300
