@@ -1,4 +1,4 @@
-"""Sanity validation: the largest validation case before the first epoch, so that too little memory shows at once."""
+"""Sanity validation: try the largest validation case before the first epoch, to find out if memory is enough."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def sanity_validate(
 ) -> None:
     """Validate the largest case once, as the evaluator would, and print its size, seconds and peak GPU memory.
 
-    Dataset, collation, network, inferer, AMP and postprocessing are the evaluator's. Its metrics, handlers and state
-    are not touched, and the global random generators keep their state. The largest case is the one with most voxels
-    by the files' headers; cropping to the foreground may make another one larger. Each rank tries its own cases; if
-    a case does not fit on one rank, all ranks end.
+    Dataset, collation, network, inferer, AMP and postprocessing are the evaluator's. Its metrics, handlers and
+    state are not touched, and the global random generators keep their state. The largest case is the one with most
+    voxels by the files' headers; cropping to the foreground may make another one larger. Each rank tries its own
+    cases; if a case does not fit on one rank, all ranks end.
 
-    In a config, build the training dataset first (``_requires_``), so that its cache has taken its memory. On the CPU
-    the system may kill a process instead of refusing memory, so the size of the stitched prediction (output and count
-    map of MONAI's sliding window) is compared with the free memory as soon as the first window is computed. On a GPU
-    the gradients and the optimizer's state come with the first training steps: a case that only just fits here may
-    not fit then.
+    In a config, build the training dataset first (``_requires_``), so that its cache has taken its memory. On the
+    CPU the system may kill a process instead of refusing memory, so the size of the stitched prediction (output
+    and count map of MONAI's sliding window) is compared with the free memory as soon as the first window is
+    computed. On a GPU the gradients and the optimizer's state come with the first training steps: a case that only
+    just fits here may not fit then.
 
     Args:
         evaluator: with a data loader whose dataset has ``data``: items with ``image``, a path or one per channel.
@@ -170,9 +170,7 @@ def _validate(
         to_kwargs=evaluator.to_kwargs,
     )
     runner.mode, runner.compile = evaluator.mode, evaluator.compile
-    runner.logger = logging.Logger(
-        "sanity_validation", logging.CRITICAL + 1
-    )  # silent: one line reports the result
+    runner.logger = logging.Logger("sanity_validation", logging.CRITICAL + 1)  # silent
     hook = evaluator.network.register_forward_hook(attempt.first_window)
     try:
         runner.run()
