@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from torch import nn
 
-from custom_components.handlers.resume import read_resume_checkpoint
 from custom_components.number_checks import check_number
+from custom_components.transfer import differing_tensors, read_resume_checkpoint
 
 
 class Schedule:
@@ -77,10 +76,9 @@ class Resume:
         """Return the epoch that the run continues from; raise ValueError naming the file."""
         if self.path is None:
             return None
-        content = read_resume_checkpoint(Path(self.path), [*self.objects, "trainer"])
+        content = read_resume_checkpoint(self.path, [*self.objects, "trainer"])
         if self.network is not None:
-            own, stored = self.network.state_dict(), content["network"]
-            wrong = [key for key in own if key not in stored or stored[key].shape != own[key].shape]
+            wrong = differing_tensors(self.network.state_dict(), content["network"])
             if wrong:
                 raise ValueError(
                     f"{self.path} does not fit this {type(self.network).__name__}: {len(wrong)} tensors differ"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from custom_components.data.layouts import Item
 from custom_components.data.nifti import Header, read_header, read_voxels
-from custom_components.file_cache import once_per_file
+from custom_components.transfer.read import file_version
 
 # Affines of one case, written by different programs, agree to float32 and to a rounded header.
 AFFINE_TOLERANCE_MM = 1e-2
@@ -20,9 +21,13 @@ _TABLE_SIZE = 1 << 16
 _THREADS = 4
 
 
-@once_per_file()
 def image_header(path: str) -> Header:
-    """Return the header of a file, see :func:`read_header`; several checks need it."""
+    """Return the header of a file, see :func:`read_header`; an unchanged file is read once."""
+    return _header(*file_version(path))
+
+
+@cache
+def _header(path: str, size: int, changed_ns: int) -> Header:
     return read_header(path)
 
 
