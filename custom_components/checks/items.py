@@ -46,24 +46,24 @@ class Cases:
         validation_items: Sequence[Item] | None = None,
         dataset_dir: str = "",
     ) -> None:
-        self.items, self.validation_items = list(items), list(validation_items or [])
+        self.items, self.validation_items = items, validation_items
         self.channels, self.dataset_dir = channels, dataset_dir
 
     def __call__(self) -> str:
         """Return the numbers of cases and the list's hash; raise ValueError naming the file or the folder."""
-        if not self.items:
+        items, validation = list(self.items), list(self.validation_items or [])
+        if not items:
             raise ValueError(
                 f"no images: dataset_dir is {self.dataset_dir!r}; allowed: a folder of .nii or .nii.gz files"
             )
-        train, validation = ({first_image(item) for item in part} for part in (self.items, self.validation_items))
-        both = sorted(train & validation)
+        both = sorted({first_image(item) for item in items} & {first_image(item) for item in validation})
         if both:
             raise ValueError(f"{both[0]} is in both training and validation ({len(both)} such cases)")
-        everything = [*self.items, *self.validation_items]
+        everything = [*items, *validation]
         check_images(everything, len(self.channels), progress=rank() == 0)
-        validated = f", {len(self.validation_items)} for validation" if self.validation_items else ""
+        validated = f", {len(validation)} for validation" if validation else ""
         return (
-            f"{len(self.items)} images{validated}, {len(self.channels)} channel(s),"
+            f"{len(items)} images{validated}, {len(self.channels)} channel(s),"
             f" data list {datalist_hash(everything, self.dataset_dir)[:12]}"
         )
 
@@ -80,11 +80,11 @@ class Batches:
     """
 
     def __init__(self, items: Sequence[Item], batch_size: int, loss_weights: Mapping[str, float]) -> None:
-        self.cases, self.batch_size, self.loss_weights = len(items), batch_size, loss_weights
+        self.items, self.batch_size, self.loss_weights = items, batch_size, loss_weights
 
     def __call__(self) -> None:
         """Raise ValueError saying which number is too small."""
-        cases, ranks = self.cases, world_size()
+        cases, ranks = len(self.items), world_size()
         if "contrast" in active_terms(self.loss_weights):
             volumes = self.batch_size * ranks
             if volumes < 2:
@@ -113,11 +113,10 @@ class ContrastValidation:
     """
 
     def __init__(self, validation_items: Sequence[Item], validation_metrics: Sequence[str]) -> None:
-        self.cases, self.validation_metrics = len(validation_items), validation_metrics
+        self.validation_items, self.validation_metrics = validation_items, validation_metrics
 
     def __call__(self) -> None:
         """Raise ValueError saying how many there are."""
-        if "contrast" in self.validation_metrics and self.cases < 2:
-            raise ValueError(
-                f"{self.cases} validation case(s); contrast needs 2 volumes: raise holdout, or list more"
-            )
+        if "contrast" in self.validation_metrics and len(self.validation_items) < 2:
+            found = len(self.validation_items)
+            raise ValueError(f"{found} validation case(s); contrast needs 2 volumes: raise holdout, or list more")

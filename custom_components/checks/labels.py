@@ -104,13 +104,13 @@ class LabelFiles:
         label_values: Sequence[int] | None = None,
         label_source: str | None = None,
     ) -> None:
-        self.items = [*items, *(validation_items or [])]
+        self.items, self.validation_items = items, validation_items
         self.values = list(range(len(label_names))) if label_values is None else sorted(label_values)
         self.label_source = label_source
 
     def __call__(self) -> str:
         """Return the allowed values; raise ValueError naming the file."""
-        own = self.items[rank() :: world_size()]
+        own = [*self.items, *(self.validation_items or [])][rank() :: world_size()]
         check_labels(own, self.values, self.label_source, progress=rank() == 0)
         source = f" ({self.label_source})" if self.label_source else ""
         return f"values {describe_values(self.values)}{source}"

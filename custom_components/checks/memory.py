@@ -38,12 +38,13 @@ class CacheMemory:
         cache_rate: float,
         validation_items: Sequence[Item] | None = None,
     ) -> None:
-        self.items, self.channels = [*items, *(validation_items or [])], channels
-        self.spacing, self.cache_rate = spacing, cache_rate
+        self.items, self.validation_items = items, validation_items
+        self.channels, self.spacing, self.cache_rate = channels, spacing, cache_rate
 
     def __call__(self) -> str:
         """Return the sizes; raise ValueError saying what to change."""
-        needed = estimate_cache_bytes(self.items, self.spacing, len(self.channels), self.cache_rate)
+        items = [*self.items, *(self.validation_items or [])]
+        needed = estimate_cache_bytes(items, self.spacing, len(self.channels), self.cache_rate)
         available = free_memory()
         if needed > available:
             raise ValueError(

@@ -125,18 +125,9 @@ class DataList:
                 items.setdefault(self._volume_ids[first_image(item)], item)
         return [self._finish(item, number) for number, item in items.items()]
 
-    def section(self, section: str | Sequence[str]) -> list[Item]:
-        """Return the same as :meth:`items`, for use in a config: an error ends the program with one line.
-
-        MONAI wraps every Exception that is raised while a config is resolved in a traceback; SystemExit passes.
-
-        Raises:
-            SystemExit: where :meth:`items` raises, with the message on rank 0.
-        """
-        try:
-            return self.items(section)
-        except (ValueError, OSError) as error:
-            raise SystemExit("error: " + " ".join(str(error).split()) if rank() == 0 else 1) from None
+    def section(self, section: str | Sequence[str]) -> Section:
+        """Return the same as :meth:`items`, for use in a config, see :class:`Section`."""
+        return Section(self, section)
 
     def _finish(self, item: Item, number: int) -> Item:
         done = {key: value for key, value in item.items() if key != "label" or self.require_label is not False}
@@ -151,6 +142,38 @@ class DataList:
                         raise ValueError(f"{path} does not exist; {self.source} names it as {key}")
                 done[key] = paths if isinstance(done[key], list) else paths[0]
         return {**done, "volume_id": number}
+
+
+class Section(Sequence[Item]):
+    """Items of a data list, read when first needed; an error then ends the program with one line.
+
+    A config is resolved before its checks run, so that the list must not be read earlier than that: a misspelled
+    override is reported first. MONAI wraps every Exception that is raised while a config is resolved in a
+    traceback; SystemExit passes.
+
+    Args:
+        data_list: the list.
+        section: a section's name, or several.
+
+    Raises:
+        SystemExit: on reading, where :meth:`DataList.items` raises; with the message on rank 0.
+    """
+
+    def __init__(self, data_list: DataList, section: str | Sequence[str]) -> None:
+        self.data_list, self.section = data_list, section
+
+    @cached_property
+    def _items(self) -> list[Item]:
+        try:
+            return self.data_list.items(self.section)
+        except (ValueError, OSError) as error:
+            raise SystemExit("error: " + " ".join(str(error).split()) if rank() == 0 else 1) from None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
 
 
 def datalist_hash(items: Iterable[Item], dataset_dir: PathLike = "") -> str:

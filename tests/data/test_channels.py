@@ -69,4 +69,4 @@ def test_names_come_from_the_list_that_is_read(tmp_path: Path) -> None:
     assert DataList(tmp_path).channels == ["T1"]
     assert DataList(tmp_path, "dataset.json").channels == ["FLAIR", "T1w"]
     with pytest.raises(ValueError, match="no.json does not exist"):
-        DataList(tmp_path, "no.json").channels
+        assert DataList(tmp_path, "no.json").channels
