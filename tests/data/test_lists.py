@@ -171,7 +171,7 @@ def test_holdout_leaves_a_listed_validation_alone(listed: Path) -> None:
 
 def test_an_empty_dataset_dir_is_an_empty_list() -> None:
     data = DataList("")
-    assert (data.items("training"), data.section(["validation"]), data.channels, data.labels) == ([], [], [], {})
+    assert (data.items("training"), list(data.section(["validation"])), data.channels) == ([], [], [])
 
 
 def test_a_list_is_read_once_for_sections_channels_and_labels(
