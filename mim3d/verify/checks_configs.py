@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mim3d.verify.registry import Packed, at, check, entries, strings, targets, want
+from mim3d.verify.config_ids import at, entries, strings, targets
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 INFERENCE_IDS = (
     *("bundle_root", "device", "dataset_dir", "output_dir", "network_def", "preprocessing", "dataset"),
@@ -143,7 +145,7 @@ def own_classes_by_target(packed: Packed) -> str:
     return ""
 
 
-@check("inference names MONAI and torch only", "configs", seg_only=True)
+@check("inference names MONAI and torch only", "configs", segmentation_only=True)
 def inference_names_monai_only(packed: Packed) -> str:
     """But for a network of ours that a layer brought: unetr_patch8.yaml says that MONAI Label does not know it."""
     own = packed.own_network
@@ -168,7 +170,7 @@ def no_hash_in_strings(packed: Packed) -> str:
     return f"{len(configs)} configs"
 
 
-@check("device may be a string", "configs", seg_only=True)
+@check("device may be a string", "configs", segmentation_only=True)
 def device_may_be_a_string(packed: Packed) -> str:
     for name in ("train", "inference"):
         found = [path for path, text in strings(packed.config(name)) if "@device." in text]

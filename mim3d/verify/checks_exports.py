@@ -14,7 +14,8 @@ from monai.bundle import ckpt_export, onnx_export
 from monai.data import load_net_with_metadata
 
 from mim3d.verify.checks_network import eager, with_weights
-from mim3d.verify.registry import Packed, check, one_line, want
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check, one_line
 
 TOLERANCE = {"TorchScript": 1e-5, "ONNX": 1e-4}
 

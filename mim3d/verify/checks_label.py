@@ -13,7 +13,9 @@ from monai.bundle import ConfigParser
 from monai.transforms import CastToTyped, Compose, Invertd, LoadImaged, SaveImaged
 
 from mim3d.verify.checks_workflows import without_own_code, workflow
-from mim3d.verify.registry import Packed, at, check, want
+from mim3d.verify.config_ids import at
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 #: Words in a name from which the app takes a bundle for another kind.
 OTHER_KINDS = ("deepedit", "deepgrow", "detection", "classification")
@@ -69,7 +71,7 @@ def transforms(parser: ConfigParser, key: str) -> list[Any]:
     return list(made.transforms)
 
 
-@check("label: names", "label", seg_only=True)
+@check("label: names", "label", segmentation_only=True)
 def label_names(packed: Packed) -> str:
     want(not [kind for kind in OTHER_KINDS if kind in packed.name], packed.name, "a name that is no other kind's")
     names = [
@@ -79,7 +81,7 @@ def label_names(packed: Packed) -> str:
     return f"{len(names) - 1} labels"
 
 
-@check("label: inference transforms", "label", seg_only=True)
+@check("label: inference transforms", "label", segmentation_only=True)
 def label_transforms(packed: Packed) -> str:
     with without_own_code():
         parser = app_parser(packed)
@@ -92,7 +94,7 @@ def label_transforms(packed: Packed) -> str:
     return ""
 
 
-@check("label: mask on the input's grid", "label", seg_only=True)
+@check("label: mask on the input's grid", "label", segmentation_only=True)
 def label_mask(packed: Packed) -> str:
     """The app's chain with image_path in the sample, as it sends it; a stand-in for the network."""
     case = small_case(packed)
@@ -120,7 +122,7 @@ def label_mask(packed: Packed) -> str:
     return f"values {sorted(values)}, Dice {dice:.2f} with a bright box"
 
 
-@check("label: training", "label", seg_only=True)
+@check("label: training", "label", segmentation_only=True)
 def label_training(packed: Packed) -> str:
     """The app's overrides on train.json: lists, epochs, device, and a CheckpointLoader among the handlers."""
     case, other = small_case(packed), small_case(packed, 1)
@@ -145,7 +147,7 @@ def label_training(packed: Packed) -> str:
     return "dataset_dir empty, device 'cpu'"
 
 
-@check("label: small studies are padded", "label", seg_only=True)
+@check("label: small studies are padded", "label", segmentation_only=True)
 def label_padding(packed: Packed) -> str:
     names = [type(t).__name__ for t in packed.parsed("train#preprocessing", "train").transforms]
     pads = [n for n, name in enumerate(names) if re.search("Pad", name)]

@@ -13,7 +13,8 @@ from monai.bundle import verify_metadata
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from mim3d.verify.registry import Packed, check, want
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 SCHEMA = "https://project-monai.github.io/schema/meta_schema_20240725.json"
 TEXTS = (

@@ -16,7 +16,8 @@ from monai.bundle import load, verify_net_in_out
 from mim3d.package.layers import reads_pretext
 from mim3d.verify.checks_label import small_case
 from mim3d.verify.checks_workflows import workflow
-from mim3d.verify.registry import Packed, check, want
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 
 def with_weights(packed: Packed) -> Path:

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 from monai.bundle.workflows import ConfigWorkflow
 
-from mim3d.verify.registry import Packed, at, check, want
+from mim3d.verify.config_ids import at
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 SECTIONS = (
     "Model overview",

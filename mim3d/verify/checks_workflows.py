@@ -16,7 +16,8 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow, download
 
-from mim3d.verify.registry import CheckError, Packed, check, want
+from mim3d.verify.packed import CheckError, Packed, want
+from mim3d.verify.registry import check
 
 OWN = "custom_components"
 
