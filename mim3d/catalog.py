@@ -1,8 +1,8 @@
 """What the collection holds: networks, segmentation tasks and pretraining methods, and which go together.
 
 The one place for these facts. `mim3d render` makes each bundle's layers from these tables; the quick start, the
-MONAI Label round trip and the tests read them too. Standard library only, because the quick start judges its command
-line before anything is installed.
+MONAI Label round trip and the tests read them too. Standard library only, because the quick start checks its
+command line before anything is installed.
 """
 
 from __future__ import annotations

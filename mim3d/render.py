@@ -1,9 +1,10 @@
 """Configs of every bundle, rendered from sources that say each thing once.
 
-A bundle's own source (``task.yaml`` of a segmentation bundle, ``method.yaml`` of a pretraining bundle) holds blocks of
-YAML text. A layout in ``bundles/_shared`` says where each block stands in ``train.yaml``, ``inference.yaml`` and the
-layers. Layouts also include the source of a network or a view. All are Jinja2 templates: a line ``#> ...`` is a
-statement, ``<<name>>`` a value. Texts are put together, not parsed configs, so comments stay.
+A bundle's own source (``task.yaml`` of a segmentation bundle, ``method.yaml`` of a pretraining bundle) holds
+blocks of YAML text. A layout in ``bundles/_shared`` says where each block stands in ``train.yaml``,
+``inference.yaml`` and the layers. Layouts also include the source of a network or a view. All are Jinja2
+templates: a line ``#> ...`` is a statement, ``<<name>>`` is a value. Texts are put together, not parsed configs,
+so comments stay.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 SHARED = BUNDLES / "_shared"
 #: How the first line of a rendered file begins.
 MARK = "# Rendered by `mim3d render` from "
-#: Parts of a view that a layout may ask for: keys to crop to the foreground, the entry for the weights card, and the
-#: intensity that masks take for foreground.
+#: Parts of a view that a layout may ask for: keys to crop to the foreground, the entry for the weights card, and
+#: the intensity above which masks take a voxel for foreground.
 DEFAULTS: dict[str, Any] = {"crop_keys": None, "weights_card": False, "threshold_masks": False}
 
 
@@ -147,9 +148,9 @@ def render_all() -> dict[Path, str]:
         head = f"{MARK[2:]}bundles/{bundle.bundle.name}/{SOURCE} and bundles/_shared/readme/{kind}.md."
         rendered[bundle.bundle / "docs" / "README.md"] = f"<!-- {head} -->\n{text}"
     conf = SHARED / "logging.conf"
-    for bundle in [*TASKS.values(), *METHODS.values()]:
-        head = f"{MARK}{conf.relative_to(ROOT)}.\n"
-        rendered[bundle.bundle / "configs" / "logging.conf"] = head + conf.read_text(encoding="utf-8")
+    head = f"{MARK}{conf.relative_to(ROOT)}.\n"
+    for bundle in [*(task.bundle for task in TASKS.values()), *(method.bundle for method in METHODS.values())]:
+        rendered[bundle / "configs" / "logging.conf"] = head + conf.read_text(encoding="utf-8")
     return rendered
 
 
@@ -167,12 +168,8 @@ def differences(rendered: dict[Path, str]) -> list[str]:
         there = path.read_text(encoding="utf-8") if path.is_file() else ""
         if there != text:
             name = path.relative_to(ROOT).as_posix()
-            lines = difflib.unified_diff(
-                there.splitlines(keepends=True),
-                text.splitlines(keepends=True),
-                f"{name} (found)",
-                f"{name} (rendered)",
-            )
+            old, new = (content.splitlines(keepends=True) for content in (there, text))
+            lines = difflib.unified_diff(old, new, f"{name} (found)", f"{name} (rendered)")
             found.append("".join(lines))
     return found
 
@@ -193,7 +190,7 @@ def write(rendered: dict[Path, str]) -> list[Path]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 and a diff if a file differs"
+        "--check", action="store_true", help="write nothing; show how files differ from their sources"
     )
 
 
@@ -210,7 +207,7 @@ def run(arguments: argparse.Namespace) -> None:
         if found:
             print("".join(found))
             raise SystemExit(
-                f"error: {len(found)} files differ from their sources; edit the sources, run mim3d render"
+                f"error: {len(found)} files differ from their sources; edit those and run mim3d render"
             )
         print(f"{len(rendered)} rendered files are up to date")
         return
