@@ -24,6 +24,7 @@ class Network:
         name: of its source in bundles/_shared/networks and of its layer.
         title: of its class.
         about: one line for readers of the layer.
+        parameters: their number, with the view of the default task.
         small: config keys and values that make it small enough for a CPU, in pretraining and segmentation alike.
             Layers bring the full-sized network, so these go behind them.
         tiny: constructor arguments that make a training step take about a tenth of a second, for tests.
@@ -32,6 +33,7 @@ class Network:
     name: str
     title: str
     about: str
+    parameters: str
     small: dict[str, Any]
     tiny: dict[str, Any]
 
@@ -50,6 +52,7 @@ NETWORKS = {
             "basic_unet",
             "BasicUNet",
             "MONAI's BasicUNet, stride 16.",
+            "23.0 M",
             {"architecture#features": [16, 16, 32, 64, 128, 16]},
             {"features": [4, 4, 8, 8, 16, 4]},
         ),
@@ -57,6 +60,7 @@ NETWORKS = {
             "segresnet",
             "SegResNet",
             "MONAI's SegResNet, stride 8.",
+            "18.8 M",
             {"architecture#init_filters": 8},
             {"init_filters": 8},
         ),
@@ -64,6 +68,7 @@ NETWORKS = {
             "swin_unetr",
             "SwinUNETR",
             "MONAI's SwinUNETR, feature size 48. Crop sides are multiples of 32.",
+            "62.2 M",
             {
                 "architecture#feature_size": 12,
                 "architecture#use_checkpoint": False,  # so small, it need not save memory
@@ -75,6 +80,7 @@ NETWORKS = {
             "unetr",
             "UNETR",
             "MONAI's UNETR (ViT-B/16). It takes windows of exactly roi_size.",
+            "92.8 M",
             _SMALL_VIT,
             _TINY_VIT,
         ),
@@ -82,6 +88,7 @@ NETWORKS = {
             "unetr_patch8",
             "UNETRPatch8",
             "UNETR with tokens of 8 voxels, eight times as many as UNETR.",
+            "88.3 M",
             _SMALL_VIT,
             _TINY_VIT,
         ),

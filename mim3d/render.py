@@ -14,10 +14,14 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from custom_components.atomic import write_text
 from mim3d.catalog import BUNDLES, METHODS, NETWORKS, ROOT, SEGMENTED, TASKS
+from mim3d.readmes import SOURCE, render_readme
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SHARED = BUNDLES / "_shared"
 #: How the first line of a rendered file begins.
@@ -81,18 +85,11 @@ def _bundle(
         yield Output(path, source, "network_layer.yaml", origins, {**values, "network": NETWORKS[name]})
 
 
-def render_all() -> dict[Path, str]:
-    """Render every file.
+def environment() -> Environment:
+    """Return what reads the sources in bundles/_shared and bundles/."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    Returns:
-        Path -> content.
-
-    Raises:
-        ValueError: if a source has a mistake; the message names file and line.
-    """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
-
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader([SHARED, BUNDLES]),
         block_start_string="<%",
         block_end_string="%>",
@@ -106,6 +103,28 @@ def render_all() -> dict[Path, str]:
         undefined=StrictUndefined,
         autoescape=False,
     )
+
+
+def packed_readme(bundle: Path) -> bytes:
+    """Return the README of a packed bundle: rendered from its source, or the one it has if there is no source."""
+    if not (bundle / SOURCE).is_file():
+        return (bundle / "docs" / "README.md").read_bytes()
+    train = (bundle / "configs" / "train.yaml").read_text(encoding="utf-8")
+    return render_readme(environment(), bundle, train, packed=True).encode()
+
+
+def render_all() -> dict[Path, str]:
+    """Render every file.
+
+    Returns:
+        Path -> content.
+
+    Raises:
+        ValueError: if a source has a mistake; the message names file and line.
+    """
+    from jinja2 import TemplateError, TemplateSyntaxError
+
+    engine = environment()
     rendered = {}
     for output in outputs():
         values = {
@@ -116,13 +135,18 @@ def render_all() -> dict[Path, str]:
             **output.values,
         }
         try:
-            text = environment.get_template(output.source).render(values)
+            text = engine.get_template(output.source).render(values)
         except TemplateSyntaxError as error:
             raise ValueError(f"{error.filename}, line {error.lineno}: {error.message}") from None
         except TemplateError as error:
             raise ValueError(f"{output.path.relative_to(ROOT)} cannot be rendered: {error.message}") from None
         origins = " and ".join(f"bundles/{origin}" for origin in output.origins)
         rendered[output.path] = f"{MARK}{origins}.\n{text}"
+    for bundle in [*TASKS.values(), *METHODS.values()]:
+        kind = "seg" if bundle in TASKS.values() else "pretrain"
+        text = render_readme(engine, bundle.bundle, rendered[bundle.bundle / "configs" / "train.yaml"])
+        head = f"{MARK[2:]}bundles/{bundle.bundle.name}/{SOURCE} and bundles/_shared/readme/{kind}.md."
+        rendered[bundle.bundle / "docs" / "README.md"] = f"<!-- {head} -->\n{text}"
     conf = SHARED / "logging.conf"
     head = f"{MARK}{conf.relative_to(ROOT)}.\n"
     for bundle in [*(task.bundle for task in TASKS.values()), *(method.bundle for method in METHODS.values())]:
