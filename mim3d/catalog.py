@@ -105,10 +105,14 @@ class Task:
     Attributes:
         name: of its view in bundles/_shared/views.
         phantoms: kind of `mim3d phantoms` that it can be tried on.
+        finetune_rate: peak learning rate that changes pretrained weights less than the rate of train.yaml does.
+        small: whether the view is small, so that smoke.yaml keeps it.
     """
 
     name: str
     phantoms: str
+    finetune_rate: str
+    small: bool = False
 
     @property
     def bundle(self) -> Path:
@@ -120,16 +124,23 @@ class Task:
         """Layer of the pretraining bundles with this task's view; None if it is the view of their train.yaml."""
         return None if self.name == DEFAULT_VIEW else f"task_{self.name}.yaml"
 
+    def pretraining_layers(self, smoke: bool = False) -> list[str]:
+        """Layers that give a pretraining bundle this task's view, in their order; with smoke.yaml on request."""
+        view = [self.view_layer] if self.view_layer else []
+        if not smoke:
+            return view
+        return ["smoke.yaml", *view] if self.small else [*view, "smoke.yaml"]
+
 
 DEFAULT_VIEW = "btcv"  # task whose view the pretraining bundles have without a layer
 TASKS = {
     task.name: task
     for task in (
-        Task("btcv", "abdomen_ct"),
-        Task("brats", "brain_mri"),
-        Task("msd_liver", "liver_ct"),
-        Task("msd_spleen", "spleen_ct"),
-        Task("msd_hippocampus", "hippocampus_mri"),
+        Task("btcv", "abdomen_ct", "1.0e-4"),
+        Task("brats", "brain_mri", "3.0e-5"),
+        Task("msd_liver", "liver_ct", "1.0e-4"),
+        Task("msd_spleen", "spleen_ct", "1.0e-4"),
+        Task("msd_hippocampus", "hippocampus_mri", "3.0e-4", small=True),
     )
 }
 

@@ -142,10 +142,13 @@ def metadata(text: str, inference: str) -> str:
     """
     import yaml
 
-    from mim3d.package.layers import as_json, network_data_format
+    from mim3d.package.metadata import VIEW_KEYS, with_network_format
 
-    content = {**yaml.safe_load(text), "network_data_format": network_data_format(yaml.safe_load(inference))}
-    return as_json(content).decode()
+    config = yaml.safe_load(inference)
+    view = {key: config[key] for key in VIEW_KEYS if key in config}
+    # Not MONAI's parser, which takes seconds to import: a value here is a list, or the name of one.
+    view = {key: config[value[1:]] if isinstance(value, str) else value for key, value in view.items()}
+    return with_network_format(yaml.safe_load(text), view).decode()
 
 
 def packed_readme(bundle: Path) -> bytes:

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME.yaml",
         help="layers to merge into the packed train.* and inference.*, in this order, so that weights trained "
-        "with them are served as one file: names in the bundle's configs, or paths. The merged YAML has no comments",
+        "with them are served as one file: names in the bundle's configs, or paths. Merged YAML has no comments",
     )
     parser.add_argument(
         "--weights",

@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 
 from mim3d.catalog import ROOT
-from mim3d.package.layers import as_json, fitted_metadata, merged_config, reads_pretext
+from mim3d.package.layers import fitted_metadata, merged_config, reads_pretext
+from mim3d.package.metadata import as_json
 from mim3d.templates import packed_readme
 
 SUMS = "SHA256SUMS"

@@ -9,15 +9,12 @@ from typing import Any
 import yaml
 from monai.bundle.config_parser import ConfigParser
 
+from mim3d.package.metadata import VIEW_KEYS, with_network_format
+
 #: Layers that say how to run, not which image or network: they fit behind train.yaml only.
 NOT_MERGED = ("evaluate.yaml", "multi_gpu_train.yaml")
 #: How the first line of a YAML ends that layers changed.
 MERGED = "merged in by mim3d package"
-
-
-def as_json(content: Any) -> bytes:
-    """Indented JSON, keys in the order given."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def find_layer(bundle: Path, name: str) -> Path:
@@ -63,46 +60,6 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
     return config, (head + text).encode()
 
 
-def network_data_format(inference: dict[str, Any]) -> dict[str, Any]:
-    """Describe the network's input and output, as the zoo's metadata wants it.
-
-    Args:
-        inference: an inference config. Without ``label_names``, as in pretraining, the network outputs an image.
-
-    Returns:
-        ``network_data_format`` of ``metadata.json``. For an output of overlapping regions, num_channels is that of
-        the network, and channel_def names the values of the label map that is written.
-    """
-    parser = ConfigParser(inference)
-    parser.parse()
-    view = {key: parser.get_parsed_content(key) for key in ("channels", "roi_size")}
-    channels, shape = view["channels"], view["roi_size"]
-    ct = "CT" in channels[0].upper()
-    shared = {"spatial_shape": shape, "dtype": "float32", "is_patch_data": True}
-    image = {
-        "type": "image",
-        "format": "hounsfield" if ct else "magnitude",
-        "modality": "CT" if ct else "MR",
-        "num_channels": len(channels),
-        "value_range": [0, 1] if ct else [-5, 20],  # HU mapped to [0, 1]; z-score
-        "channel_def": {str(number): name for number, name in enumerate(channels)},
-        **shared,
-    }
-    if "label_names" not in inference:
-        pred = {**image, "format": "image", "value_range": []}
-    else:
-        labels, outputs = (parser.get_parsed_content(key) for key in ("label_names", "output_names"))
-        pred = {
-            "type": "image",
-            "format": "segmentation",
-            "num_channels": len(outputs),
-            "value_range": [0, len(labels) - 1],
-            "channel_def": {str(number): name for number, name in enumerate(labels)},
-            **shared,
-        }
-    return {"inputs": {"image": image}, "outputs": {"pred": pred}}
-
-
 def fitted_metadata(metadata: bytes, inference: dict[str, Any]) -> bytes:
     """Make metadata.json fit an inference config that layers changed.
 
@@ -110,7 +67,10 @@ def fitted_metadata(metadata: bytes, inference: dict[str, Any]) -> bytes:
         metadata: content of the bundle's metadata.json.
         inference: the merged inference config.
     """
-    return as_json({**json.loads(metadata), "network_data_format": network_data_format(inference)})
+    parser = ConfigParser(inference)
+    parser.parse()
+    view = {key: parser.get_parsed_content(key) for key in VIEW_KEYS if key in inference}
+    return with_network_format(json.loads(metadata), view)
 
 
 def reads_pretext(inference: dict[str, Any]) -> bool:
