@@ -16,7 +16,7 @@ from custom_components.atomic import save_tensors
 from custom_components.engine import PretrainEvaluator, PretrainTrainer, WarmupCosine
 from custom_components.handlers import BestCheckpoint, ReseedEachEpoch, ResumeCheckpoint
 from custom_components.losses import CombinedLoss
-from custom_components.masking import FixedPatchMaskd, RandPatchMaskd
+from custom_components.masking import FixedPatchMaskd, MaskSampler, RandPatchMaskd
 from custom_components.metrics import term_metrics
 from custom_components.pretext import HybridMIM
 
@@ -34,14 +34,15 @@ class Run:
         )
         keep = ("image", "valid", "volume_id")
         data = [{key: sample[key] for key in keep} for sample in samples]
-        noise, size = RandGaussianNoised("image", prob=0.5), {"patch_size": 8, "region_size": 16}
-        mask = RandPatchMaskd("image", 0.4, region_ratio=0.6, **size)
+        noise = RandGaussianNoised("image", prob=0.5)
+        sampler = MaskSampler("two_level", 0.4, 8, region_size=16, region_ratio=0.6)
+        mask = RandPatchMaskd("image", sampler)
         self.loader = DataLoader(
             Dataset(data, Compose([noise, mask])), batch_size=2, shuffle=True, drop_last=True, num_workers=workers
         )
         self.optimizer = torch.optim.AdamW(self.pretext.parameters(), 0.01)
         self.schedule = WarmupCosine(self.optimizer, 2, schedule_epochs * len(self.loader))
-        fixed = FixedPatchMaskd("image", 0.4, region_ratio=0.6, **size)
+        fixed = FixedPatchMaskd("image", sampler)
         metrics = term_metrics(["loss"])
         self.best = BestCheckpoint(
             str(folder), {"model.pt": self.network, "pretext.pt": self.pretext}, "val_loss", mode="min"
