@@ -43,9 +43,7 @@ class CacheMemory:
 
     def __call__(self) -> str:
         """Return the sizes; raise ValueError saying what to change."""
-        items = [*self.items, *(self.validation_items or [])]
-        needed = estimate_cache_bytes(items, self.spacing, len(self.channels), self.cache_rate)
-        available = free_memory()
+        needed, available = self.needed_bytes(), free_memory()
         if needed > available:
             raise ValueError(
                 f"the cache would take {readable(needed)} of memory, {readable(available)} are free;"
@@ -53,33 +51,22 @@ class CacheMemory:
             )
         return f"cache {readable(needed)} of {readable(available)} free"
 
+    def needed_bytes(self) -> int:
+        """Return the bytes that the caches will hold: voxels x 4 x (channels + label) x cases x rate.
 
-def estimate_cache_bytes(
-    items: Sequence[Item], spacing_mm: Sequence[float] | None, channels: int, cache_rate: float
-) -> int:
-    """Return the bytes that a CacheDataset will hold: voxels x 4 x (channels + label) x cases x rate.
-
-    Args:
-        items: the cases; one with a ``label`` counts as one channel more.
-        spacing_mm: mm per axis that volumes are resampled to; None: their own.
-        channels: image channels.
-        cache_rate: cached share of the cases, in [0, 1].
-
-    Raises:
-        ValueError: if ``spacing_mm`` is not three positive lengths.
-    """
-    if spacing_mm is not None and (len(spacing_mm) != 3 or min(spacing_mm) <= 0):
-        raise ValueError(f"spacing is {list(spacing_mm)}; allowed: three lengths above 0, in mm")
-    if cache_rate == 0:
-        return 0
-    total = 0.0
-    for item in items:
-        header = image_header(first_image(item))
-        voxels = float(math.prod(header.spatial_shape))
-        if spacing_mm is not None:
-            voxels *= math.prod(header.spacing) / math.prod(spacing_mm)
-        total += voxels * _BYTES_PER_VOXEL * (channels + ("label" in item))
-    return round(total * cache_rate)
+        Raises:
+            ValueError: if ``spacing`` is not three positive lengths.
+        """
+        spacing, total = self.spacing, 0.0
+        if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
+            raise ValueError(f"spacing is {list(spacing)}; allowed: three lengths above 0, in mm")
+        for item in [*self.items, *(self.validation_items or [])]:
+            header = image_header(first_image(item))
+            voxels = float(math.prod(header.spatial_shape))
+            if spacing is not None:
+                voxels *= math.prod(header.spacing) / math.prod(spacing)
+            total += voxels * _BYTES_PER_VOXEL * (len(self.channels) + ("label" in item))
+        return round(total * self.cache_rate)
 
 
 def free_memory() -> int:
@@ -106,27 +93,17 @@ class DiskSpace:
 
     def __call__(self) -> None:
         """Raise ValueError naming the folder and both sizes."""
-        size = sum(p.numel() * p.element_size() for p in self.network.parameters())
-        check_disk(self.ckpt_dir, size * _WEIGHT_COPIES_ON_DISK)
-
-
-def check_disk(path: str | os.PathLike[str], needed: int) -> None:
-    """Raise if a folder cannot be written, or its disk has less than ``needed`` bytes free.
-
-    Raises:
-        ValueError: naming the folder and both sizes.
-    """
-    folder = Path(os.path.abspath(path))
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        found = "is not writable" if folder.is_dir() else "is a file"
-        raise ValueError(f"ckpt_dir {path} cannot be made: {folder} {found}")
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise ValueError(
-            f"ckpt_dir {path} needs {readable(needed)}, {readable(free)} are free; choose another disk"
-        )
+        needed = _WEIGHT_COPIES_ON_DISK * sum(p.numel() * p.element_size() for p in self.network.parameters())
+        folder = Path(os.path.abspath(self.ckpt_dir))
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            found = "is not writable" if folder.is_dir() else "is a file"
+            raise ValueError(f"ckpt_dir {self.ckpt_dir} cannot be made: {folder} {found}")
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            sizes = f"needs {readable(needed)}, {readable(free)} are free"
+            raise ValueError(f"ckpt_dir {self.ckpt_dir} {sizes}; choose another disk")
 
 
 def readable(size: float) -> str:

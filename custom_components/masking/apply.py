@@ -29,7 +29,6 @@ class ApplyPatchMaskd(MapTransform):
         mask_key: key of the mask, bool ``(1, gd, gh, gw)``.
         valid_key: key of the map of valid voxels, bool ``(1, D, H, W)``.
         masked_key: key of the mask on voxels.
-        allow_missing_keys: whether absent keys are ignored.
 
     Raises:
         ValueError: for another fill.
@@ -43,9 +42,8 @@ class ApplyPatchMaskd(MapTransform):
         mask_key: str = "mask",
         valid_key: str = "valid",
         masked_key: str = "masked_voxels",
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         check_fill(fill, learned=False)
         self.patch_size, self.fill = (sampler or MaskSampler()).patch_size, fill
         self.mask_key, self.valid_key, self.masked_key = mask_key, valid_key, masked_key
@@ -54,7 +52,7 @@ class ApplyPatchMaskd(MapTransform):
         """Return a copy of ``data`` with the images masked and the mask on voxels added."""
         out = dict(data)
         mask, valid = out[self.mask_key][None], out[self.valid_key][None]
-        for key in self.key_iterator(out):
+        for key in self.keys:
             image = torch.as_tensor(out[key])
             plain = image.as_tensor() if isinstance(image, MetaTensor) else image
             filled = fill_masked(plain[None], mask, self.patch_size, self.fill, None, valid)[0]

@@ -24,15 +24,8 @@ class _PatchMaskd(MapTransform):
     becomes bool (values above 0.5 are valid), or is added as all True. Both are plain tensors.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        sampler: MaskSampler | None,
-        mask_key: str,
-        valid_key: str,
-        allow_missing_keys: bool,
-    ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, sampler: MaskSampler | None, mask_key: str, valid_key: str) -> None:
+        MapTransform.__init__(self, keys)
         self.sampler = MaskSampler() if sampler is None else sampler
         self.mask_key, self.valid_key = mask_key, valid_key
         if self.sampler.ratios[1] == 0:
@@ -42,16 +35,13 @@ class _PatchMaskd(MapTransform):
         self, data: Mapping[Hashable, Any], ratio: float, rng: np.random.RandomState
     ) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with mask and valid set."""
-        out, sampler, share = dict(data), self.sampler, None
-        keys = list(self.key_iterator(out))
-        if keys:
-            valid, valid_grid = read_valid(out, keys, self.valid_key, sampler.patch_size)
-            if sampler.foreground_above is not None:
-                images = [out[key] for key in keys]
-                share = foreground_share(images, valid, sampler.foreground_above, sampler.patch_size)
-            mask = sampler.draw(valid_grid, ratio, rng, share)
-            out[self.mask_key], out[self.valid_key] = torch.from_numpy(mask)[None], valid
-        return out
+        sampler, share = self.sampler, None
+        valid, valid_grid = read_valid(data, self.keys, self.valid_key, sampler.patch_size)
+        if sampler.foreground_above is not None:
+            images = [data[key] for key in self.keys]
+            share = foreground_share(images, valid, sampler.foreground_above, sampler.patch_size)
+        mask = sampler.draw(valid_grid, ratio, rng, share)
+        return {**data, self.mask_key: torch.from_numpy(mask)[None], self.valid_key: valid}
 
 
 class RandPatchMaskd(RandomizableTransform, _PatchMaskd):
@@ -67,7 +57,6 @@ class RandPatchMaskd(RandomizableTransform, _PatchMaskd):
         mask_key: key of the mask.
         valid_key: key of the map of valid voxels, bool ``(1, D, H, W)``; read if present (above 0.5 is valid), and
             written.
-        allow_missing_keys: whether absent keys are ignored.
 
     Raises:
         ValueError: when an image does not fit the sampler's sizes and ratios, or images or valid differ in shape.
@@ -79,9 +68,8 @@ class RandPatchMaskd(RandomizableTransform, _PatchMaskd):
         sampler: MaskSampler | None = None,
         mask_key: str = "mask",
         valid_key: str = "valid",
-        allow_missing_keys: bool = False,
     ) -> None:
-        _PatchMaskd.__init__(self, keys, sampler, mask_key, valid_key, allow_missing_keys)
+        _PatchMaskd.__init__(self, keys, sampler, mask_key, valid_key)
         RandomizableTransform.__init__(self, prob=1.0)
         self._ratio = 0.0
 
@@ -109,7 +97,6 @@ class FixedPatchMaskd(_PatchMaskd):
         id_key: key of the volume's number, a whole number from 0.
         mask_key: key of the mask.
         valid_key: key of the map of valid voxels.
-        allow_missing_keys: whether absent keys are ignored.
 
     Raises:
         ValueError: as RandPatchMaskd, and when seed or id is not a whole number from 0.
@@ -123,16 +110,13 @@ class FixedPatchMaskd(_PatchMaskd):
         id_key: str = "volume_id",
         mask_key: str = "mask",
         valid_key: str = "valid",
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, sampler, mask_key, valid_key, allow_missing_keys)
+        super().__init__(keys, sampler, mask_key, valid_key)
         check_number(seed, "seed", at_least=0, whole=True)
         self.seed, self.id_key = seed, id_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with mask and valid set."""
-        if not any(key in data for key in self.keys) and self.allow_missing_keys:
-            return dict(data)
         volume: Any = data.get(self.id_key)
         if isinstance(volume, (torch.Tensor, np.generic)):
             volume = volume.item()

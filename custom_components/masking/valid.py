@@ -27,7 +27,6 @@ class AddValidMaskd(MapTransform):
         valid_key: key of the map.
         background_below: intensity, in the image's unit at this point; voxels at or below it in all channels of
             all images are not valid. None: every voxel is.
-        allow_missing_keys: whether absent keys are ignored.
 
     Raises:
         ValueError: when the images differ in shape.
@@ -38,24 +37,20 @@ class AddValidMaskd(MapTransform):
         keys: KeysCollection = "image",
         valid_key: str = "valid",
         background_below: float | None = None,
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.valid_key = valid_key
         self.background_below = background_below
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with the map added."""
         out = dict(data)
-        keys = list(self.key_iterator(out))
-        if not keys:
-            return out
-        common_shape(out, keys)
+        common_shape(out, self.keys)
         # as_tensor and the comparison keep a MetaTensor's affine, which Spacingd and Orientationd read.
         if self.background_below is None:
-            valid = torch.ones_like(torch.as_tensor(out[keys[0]])[:1], dtype=torch.uint8)
+            valid = torch.ones_like(torch.as_tensor(out[self.keys[0]])[:1], dtype=torch.uint8)
         else:
-            above = [torch.as_tensor(out[key]) > self.background_below for key in keys]
+            above = [torch.as_tensor(out[key]) > self.background_below for key in self.keys]
             valid = torch.cat(above).any(dim=0, keepdim=True).to(torch.uint8)
         out[self.valid_key] = valid
         return out

@@ -18,6 +18,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from packaging.requirements import Requirement
 
+from custom_components.masking import FixedPatchMaskd
 from custom_components.transfer import compare_networks
 from tests.bundles.pretraining import (
     ALONE,
@@ -137,7 +138,7 @@ def test_licences_are_those_of_the_repository(bundle: str) -> None:
 @bundles
 def test_configs_can_be_read_in_one_sitting(bundle: str) -> None:
     for path in (BUNDLES / bundle / "configs").glob("*.yaml"):
-        longest = {"train.yaml": 260, "inference.yaml": 155}.get(path.name, 80)
+        longest = {"train.yaml": 280, "inference.yaml": 155}.get(path.name, 80)
         assert len(path.read_text(encoding="utf-8").splitlines()) <= longest, path
 
 
@@ -162,7 +163,7 @@ def test_layer_resolves_to_its_network_and_a_pretext_around_it(bundle: str, laye
     assert (pretext.backbone.in_channels, pretext.backbone.out_channels) == (channels, channels)
     stated = {"channels", "orientation", "spacing", "roi_size", "intensity"}
     assert set(parser.get_parsed_content("view")) == stated
-    for key in ("train#preprocessing", "validate#preprocessing", "collate", "prepare_batch", "masking"):
+    for key in ("train#preprocessing", "validate#preprocessing", "collate", "prepare_batch", "checks"):
         parser.get_parsed_content(key)
     assert parser.get_parsed_content("key_metric").removeprefix("val_") in parser.get_parsed_content("measured")
 
@@ -251,28 +252,25 @@ def test_inference_has_every_key_that_it_shares_with_train_yaml_as_it_is_there(
     bundle: str, layer: str | None
 ) -> None:
     train, inference = parse(bundle, layer), parse(bundle, layer, first="inference.yaml")
-    shared = set(train.config) & set(inference.config) - {"imports", "guard", "run"}
+    shared = set(train.config) & set(inference.config) - {"imports", "checks", "run"}
     assert {key for key in shared if train[key] != inference[key]} == set()
     view = {"channels", "orientation", "spacing", "roi_size", "intensity", "window", "architecture", "network_def"}
-    masked = {"patch_size", "mask_mode", "mask_ratio"} if bundle != "pretrain_simclr" else set()
-    painted = {"masking", "make_pretext"} if bundle in ("pretrain_mae", "pretrain_simmim") else set()
-    assert view | masked | painted <= shared
+    masked = {"make_mask_sampler", "mask_sampler"} if bundle != "pretrain_simclr" else set()
+    own_head = {"make_pretext"} if bundle in ("pretrain_mae", "pretrain_simmim") else set()
+    assert view | masked | own_head <= shared
     inference.get_parsed_content("preprocessing")
 
 
-@bundles
-def test_masks_are_drawn_by_the_same_keys_in_training_validation_and_inference(bundle: str) -> None:
-    train, inference = content(bundle, "train.yaml"), content(bundle, "inference.yaml")
-
-    def drawn(transforms: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [t for t in transforms if isinstance(t, dict) and t["_target_"].endswith("FixedPatchMaskd")]
-
-    fixed = drawn(train["fixed_transforms"])
-    assert fixed == drawn(inference["preprocessing"]["transforms"])
-    if bundle == "pretrain_simclr":
-        assert fixed == []
-        return
-    assert [{**train["masks"], "seed": "@seed", "_target_": fixed[0]["_target_"]}] == fixed
+@pytest.mark.parametrize("bundle", [name for name in NAMES if name != "pretrain_simclr"])
+def test_one_mask_sampler_draws_in_training_validation_and_inference(bundle: str) -> None:
+    train, inference = parse(bundle), parse(bundle, first="inference.yaml")
+    sampler = train.get_parsed_content("mask_sampler")
+    fixed = train.get_parsed_content("validate#preprocessing").transforms[-1]
+    assert train.get_parsed_content("collate").masks.sampler is fixed.sampler is sampler
+    shown = [t for t in inference.get_parsed_content("preprocessing").transforms if isinstance(t, FixedPatchMaskd)]
+    assert [t.sampler for t in shown] == [inference.get_parsed_content("mask_sampler")]
+    assert (shown[0].seed, fixed.seed) == (0, 0)
+    assert vars(shown[0].sampler)["ratios"] == sampler.ratios
 
 
 # --- what the zoo asks ---------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.checks.memory import CacheMemory, DiskSpace, check_disk, estimate_cache_bytes
+from custom_components.checks.memory import CacheMemory, DiskSpace
 
 
 @pytest.fixture
@@ -20,21 +21,30 @@ def items(tmp_path: Path) -> list[dict]:
     return [{"image": str(path)}, {"image": str(path), "label": str(path)}]
 
 
-def test_cache_is_voxels_after_resampling_times_bytes_channels_and_rate(items: list[dict]) -> None:
-    assert estimate_cache_bytes(items, None, 1, 1.0) == 6000 * 4 * (1 + 2)
-    assert estimate_cache_bytes(items, (1.0, 2.0, 2.0), 1, 0.5) == 4 * 6000 * 4 * 3 // 2
-    assert estimate_cache_bytes(items[:1], None, 4, 1.0) == 6000 * 4 * 4
-    assert estimate_cache_bytes(items, None, 1, 0.0) == 0
+@pytest.mark.parametrize(
+    ("cases", "spacing", "channels", "rate", "expected"),
+    [
+        (2, None, 1, 1.0, 6000 * 4 * (1 + 2)),
+        (2, (1.0, 2.0, 2.0), 1, 0.5, 4 * 6000 * 4 * 3 // 2),
+        (1, None, 4, 1.0, 6000 * 4 * 4),
+        (2, None, 1, 0.0, 0),
+    ],
+)
+def test_cache_is_voxels_after_resampling_times_bytes_channels_and_rate(
+    items: list[dict], cases: int, spacing: Any, channels: int, rate: float, expected: int
+) -> None:
+    assert CacheMemory(items[:cases], ["x"] * channels, spacing, rate).needed_bytes() == expected
 
 
 def test_one_file_per_channel_counts_as_its_channels(items: list[dict]) -> None:
     path = items[0]["image"]
-    assert estimate_cache_bytes([{"image": [path] * 4, "label": path}], None, 4, 1.0) == 6000 * 4 * (4 + 1)
+    several = [{"image": [path] * 4, "label": path}]
+    assert CacheMemory(several, ["x"] * 4, None, 1.0).needed_bytes() == 6000 * 4 * (4 + 1)
 
 
 def test_a_bad_spacing_is_refused(items: list[dict]) -> None:
     with pytest.raises(ValueError, match="spacing is .* three lengths above 0, in mm"):
-        estimate_cache_bytes(items, (1.0, 0.0, 1.0), 1, 0.5)
+        CacheMemory(items, ["CT"], (1.0, 0.0, 1.0), 0.0)()
 
 
 def test_a_cache_that_does_not_fit_says_what_to_change(items: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,28 +56,22 @@ def test_a_cache_that_does_not_fit_says_what_to_change(items: list[dict], monkey
         check()
 
 
-def test_an_output_folder_that_cannot_take_it_is_named(tmp_path: Path) -> None:
-    check_disk(tmp_path / "not" / "yet", 1)
-    assert not (tmp_path / "not").exists()
-    with pytest.raises(ValueError, match="needs .* are free; choose another disk"):
-        check_disk(tmp_path, 10**18)
-    (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="file is a file"):
-        check_disk(tmp_path / "file" / "out", 1)
-
-
-def test_the_disk_must_hold_several_copies_of_the_weights(
+def test_a_folder_that_cannot_take_the_weights_is_named(
     network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    DiskSpace(network(), str(tmp_path / "not" / "yet"))()
+    assert not (tmp_path / "not").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is a file"):
+        DiskSpace(network(), str(tmp_path / "file" / "out"))()
     size = sum(p.numel() for p in network().parameters()) * 4
-    DiskSpace(network(), str(tmp_path / "models"))()
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3 * size))
     with pytest.raises(ValueError, match="ckpt_dir .* needs .* are free; choose another disk"):
         DiskSpace(network(), str(tmp_path / "models"))()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_output_folder_is_named(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_named(network, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match="is not writable"):
-        check_disk(tmp_path / "out", 1)
+        DiskSpace(network(), str(tmp_path / "out"))()

@@ -31,9 +31,9 @@ def test_checks_run_in_order_and_what_they_return_is_printed_under_their_names(
     def silent() -> None:
         calls.append("silent")
 
-    Preflight({"silent": silent, "off": None, "told": lambda: calls.append("told") or "3 images"})()
-    assert calls == ["silent", "told"]
-    assert capsys.readouterr().out == "checked told: 3 images\n"
+    Preflight({"silent": silent, "off": None, "spoken": lambda: calls.append("spoken") or "3 images"})()
+    assert calls == ["silent", "spoken"]
+    assert capsys.readouterr().out == "checked spoken: 3 images\n"
     Preflight({})()
     assert capsys.readouterr().out == ""
 

@@ -133,10 +133,10 @@ def test_the_case_largest_after_resampling_is_tried_and_printed(
     assert min(shape[3:]) >= 38
     assert not training
     assert not grad
-    told = capsys.readouterr().out.strip().splitlines()
-    assert len(told) == 1
+    line = capsys.readouterr().out.strip().splitlines()
+    assert len(line) == 1
     size = " x ".join(map(str, shape[2:]))
-    assert told[0].startswith(f"sanity validation of the largest case, {items[2]['image']}: {size} voxels, ")
+    assert line[0].startswith(f"sanity validation of the largest case, {items[2]['image']}: {size} voxels, ")
     assert not [record for record in caplog.records if "ngine" in record.getMessage()]
 
 
@@ -360,15 +360,15 @@ def test_the_shipped_evaluation_is_tried_on_the_files_own_grid(
 
     capsys.readouterr()
     sanity_validate(evaluator, note, [8.0] * 3)
-    told = capsys.readouterr().out.strip().splitlines()
+    line = capsys.readouterr().out.strip().splitlines()
     items = evaluator.data_loader.dataset.data
     case = items[largest_case(items, [8.0] * 3)[0]]
     shape = (1, *nib.load(case["image"]).shape)
     assert seen == [(shape, shape)]
-    assert len(told) == 1
-    assert told[0].startswith(f"sanity validation of the largest case, {case['image']}: ")
+    assert len(line) == 1
+    assert line[0].startswith(f"sanity validation of the largest case, {case['image']}: ")
     parser.get_parsed_content("sanity_validation")
-    assert capsys.readouterr().out.split(" voxels, ")[0] == told[0].split(" voxels, ")[0]
+    assert capsys.readouterr().out.split(" voxels, ")[0] == line[0].split(" voxels, ")[0]
     assert not (tmp_path / "eval").exists()
     assert not (tmp_path / "none").exists()
 

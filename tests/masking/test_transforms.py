@@ -26,7 +26,7 @@ ALL_MODES = {
     "block_size": (4, 4, 6),
     "foreground_weight": 4.0,
 }
-OWN = ("keys", "mask_key", "valid_key", "allow_missing_keys", "seed", "id_key")  # arguments of the transforms
+OWN = ("keys", "mask_key", "valid_key", "seed", "id_key")  # arguments of the transforms
 
 
 def sample(grid=(4, 2, 6), patch=(2, 4, 2), channels=1, **more):
@@ -183,10 +183,9 @@ def test_what_does_not_fit_the_image_raises_with_both_named(kwargs, shape, messa
         seeded(**kwargs)({"image": torch.zeros(1, *shape)})
 
 
-def test_a_missing_image_raises_unless_allowed():
+def test_a_missing_image_raises():
     with pytest.raises(KeyError, match="image"):
         seeded()({})
-    assert seeded(allow_missing_keys=True)({"other": 1}) == {"other": 1}
 
 
 def fixed(**kwargs):

@@ -54,10 +54,9 @@ def test_several_images_share_one_map():
         AddValidMaskd(["a", "b"])(data)
 
 
-def test_a_missing_key_raises_unless_allowed():
+def test_a_missing_key_raises():
     with pytest.raises(KeyError, match="image"):
         AddValidMaskd()({})
-    assert AddValidMaskd(allow_missing_keys=True)({}) == {}
 
 
 def test_a_valid_of_another_shape_names_both():
