@@ -20,6 +20,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from custom_components.transfer import read_card
+from mim3d import catalog
 from mim3d.phantoms import write_phantoms
 
 pytestmark = pytest.mark.slow
@@ -30,11 +31,9 @@ Folder = Callable[[str], Path]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a bundle is tried on, and which values of its label files each scored name means."""
+class Scored:
+    """Which values of a bundle's label files each scored name means, and the spacing that is quick, in mm."""
 
-    phantoms: str
-    pretraining: list[str]
     scored: dict[str, tuple[int, ...]]
     mm: float = 8.0
     names: list[str] = field(default_factory=list)
@@ -45,22 +44,16 @@ ORGANS = (
     *("inferior vena cava", "portal and splenic veins", "pancreas", "right adrenal gland", "left adrenal gland"),
 )
 TASKS = {
-    "seg_btcv": Task("abdomen_ct", ["smoke.yaml"], {name: (k,) for k, name in enumerate(ORGANS, 1)}),
-    "seg_brats": Task(  # MSD Task01: 1 edema, 2 non-enhancing, 3 enhancing tumour
-        "brain_mri",
-        ["task_brats.yaml", "smoke.yaml"],
+    "seg_btcv": Scored({name: (k,) for k, name in enumerate(ORGANS, 1)}),
+    "seg_brats": Scored(  # MSD Task01: 1 edema, 2 non-enhancing, 3 enhancing tumour
         {"tumour core": (2, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)},
         names=["necrotic and non-enhancing tumour core", "edema", "enhancing tumour"],
     ),
-    "seg_msd_liver": Task("liver_ct", ["task_msd_liver.yaml", "smoke.yaml"], {"liver": (1,), "tumour": (2,)}),
-    "seg_msd_spleen": Task("spleen_ct", ["task_msd_spleen.yaml", "smoke.yaml"], {"spleen": (1,)}),
-    "seg_msd_hippocampus": Task(
-        "hippocampus_mri",
-        ["smoke.yaml", "task_msd_hippocampus.yaml"],
-        {"anterior": (1,), "posterior": (2,)},
-        mm=3.0,
-    ),
+    "seg_msd_liver": Scored({"liver": (1,), "tumour": (2,)}),
+    "seg_msd_spleen": Scored({"spleen": (1,)}),
+    "seg_msd_hippocampus": Scored({"anterior": (1,), "posterior": (2,)}, mm=3.0),
 }
+CATALOG = {task.bundle.name: task for task in catalog.TASKS.values()}
 every_bundle = pytest.mark.parametrize("name", TASKS)
 FEATURES = {"architecture#features": [4, 4, 8, 8, 16, 4]}
 ONE_EPOCH = {"epochs": 1, "val_interval": 1}
@@ -95,7 +88,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     def make(name: str) -> Path:
         counts = {"training": 2, "validation": 1, "test": 1, "unlabelled": 2}
         folder = tmp_path_factory.mktemp(name) / "data"
-        return write_phantoms(folder, TASKS[name].phantoms, size="tiny", progress=False, **counts).parent
+        return write_phantoms(folder, CATALOG[name].phantoms, size="tiny", progress=False, **counts).parent
 
     return make
 
@@ -144,7 +137,7 @@ def pretrained(data: Folder, run_bundle: Run, tmp_path_factory: pytest.TempPathF
         out = tmp_path_factory.mktemp(f"{name}_pretrained")
         masks = {"patch_size": [8, 8, 8], "region_size": [16, 16, 16], "window_size": [16, 32, 32]}
         override = {**view(name), **FEATURES, **ONE_EPOCH, **masks, "contrast_features": 8, "num_samples": 1}
-        files = ["train.yaml", *TASKS[name].pretraining]
+        files = ["train.yaml", *CATALOG[name].pretraining_layers(smoke=True)]
         run_bundle("pretrain_hybridmim", files, **override, **places(data(name), out))
         return out / "models" / "model.pt"
 
@@ -233,7 +226,7 @@ def test_fine_tuning_starts_from_all_that_its_own_task_layer_pretrained(
     )
     run_bundle(
         name,
-        ["train.yaml", "smoke.yaml", "finetune.yaml", str(keep)],
+        ["train.yaml", "smoke.yaml", str(keep)],
         **{**view(name), **FEATURES, **ONE_EPOCH, **places(data(name), tmp_path)},
         pretrained=str(weights),
     )
@@ -308,12 +301,12 @@ def test_a_network_layer_trains_and_segments(
 def test_two_epochs_and_two_resumed_equal_four(
     name: str, data: Folder, run_bundle: Run, tmp_path: Path, load: Load, same: Same
 ) -> None:
-    for folder, parts in (("halves", [(2, []), (4, ["resume.yaml"])]), ("whole", [(4, [])])):
-        for epochs, layers in parts:
+    for folder, parts in (("halves", [(2, False), (4, True)]), ("whole", [(4, False)])):
+        for epochs, resume in parts:
             override = {**view(name), **FEATURES, **places(data(name), tmp_path / folder)}
             # The schedule of four epochs in both: two alone would decay sooner.
-            override |= {"epochs": epochs, "val_interval": 1, "total_steps": 4, "num_samples": 1}
-            run_bundle(name, ["train.yaml", "smoke.yaml", *layers], **override)
+            override |= {"epochs": epochs, "resume": resume, "val_interval": 1, "total_steps": 4, "num_samples": 1}
+            run_bundle(name, ["train.yaml", "smoke.yaml"], **override)
     halves, whole = (load(tmp_path / folder / "models" / "resume.pt") for folder in ("halves", "whole"))
     assert halves["trainer"]["epoch"] == 4
     assert [key for key in whole if not same(halves[key], whole[key])] == []
