@@ -139,7 +139,7 @@ def label_training(packed: Packed) -> str:
     made = workflow(packed, "train", "train", **override)
     made.initialize()
     trainer = made.trainer
-    made.parser.get_parsed_content("run#0")  # the guard
+    made.parser.get_parsed_content("run#0")  # the preflight
     want(trainer.state.max_epochs == 3, trainer.state.max_epochs, "train#trainer#max_epochs as given")
     counts = len(made.train_dataset), len(made.val_dataset)
     want(counts == (1, 1), counts, "train#dataset#data and validate#dataset#data as given")

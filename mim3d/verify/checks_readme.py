@@ -112,7 +112,7 @@ def without_data(packed: Packed) -> Iterator[list[str]]:
 
 @check("README commands run", "workflows")
 def readme_commands_run(packed: Packed) -> str:
-    """From inside the folder, with its own custom_components: paths, imports and guards as a user finds them."""
+    """From inside the folder, with its own custom_components: paths, imports and checks as a user finds them."""
     # the folder that python -m is called in comes first on the import path; an installed copy must not stand in
     want("custom_components/__main__.py" in packed.files, "no custom_components/__main__.py", "the bundle's copy")
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSAFEPATH")}

@@ -142,7 +142,7 @@ def ends_without_data(packed: Packed) -> str:
     before = sys.argv
     for kind, name in (("train", "train"), ("inference", "inference")):
         made = workflow(packed, kind, name)
-        sys.argv = ["monai.bundle", "run"]  # the guard reads the command line
+        sys.argv = ["monai.bundle", "run"]  # a check reads the command line
         try:
             made.initialize()
             made.run()

@@ -13,6 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from custom_components.masking import FixedPatchMaskd
 from custom_components.transfer import compare_networks
 from tests.bundles.pretraining import (
     ALONE,
@@ -69,7 +70,7 @@ def test_layer_resolves_to_its_network_and_a_pretext_around_it(bundle: str, laye
     assert (pretext.backbone.in_channels, pretext.backbone.out_channels) == (channels, channels)
     stated = {"channels", "orientation", "spacing", "roi_size", "intensity"}
     assert set(parser.get_parsed_content("view")) == stated
-    for key in ("train#preprocessing", "validate#preprocessing", "collate", "prepare_batch"):
+    for key in ("train#preprocessing", "validate#preprocessing", "collate", "prepare_batch", "checks"):
         parser.get_parsed_content(key)
     assert parser.get_parsed_content("key_metric").removeprefix("val_") in parser.get_parsed_content(
         "validation_metrics"
@@ -143,6 +144,18 @@ def test_weights_card_states_the_network_that_both_sides_compare_it_with(bundle:
         assert card["class"] == stated["class"] == network_of(bundle, layer)
         if not narrow:
             assert stated_network(own) == stated_network(other)
+
+
+@pytest.mark.parametrize("bundle", [name for name in NAMES if name != "pretrain_simclr"])
+def test_one_mask_sampler_draws_in_training_validation_and_inference(bundle: str) -> None:
+    train, inference = parse(bundle), parse(bundle, first="inference.yaml")
+    sampler = train.get_parsed_content("mask_sampler")
+    fixed = train.get_parsed_content("validate#preprocessing").transforms[-1]
+    assert train.get_parsed_content("collate").masks.sampler is fixed.sampler is sampler
+    shown = [t for t in inference.get_parsed_content("preprocessing").transforms if isinstance(t, FixedPatchMaskd)]
+    assert [t.sampler for t in shown] == [inference.get_parsed_content("mask_sampler")]
+    assert (shown[0].seed, fixed.seed) == (0, 0)
+    assert vars(shown[0].sampler)["ratios"] == sampler.ratios
 
 
 # --- what the zoo asks ---------------------------------------------------------------------------------

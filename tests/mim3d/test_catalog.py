@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 from monai.bundle import ConfigParser
 
-from custom_components.checks.crop_sizes import check_input, check_masks, check_regions, check_seg_channels
 from custom_components.transfer.match import match
 
 ALLOWED = {
@@ -88,20 +87,12 @@ def test_every_layer_is_there_and_the_view_is_one(parsed, tasks, data, name, bac
 @pytest.mark.parametrize("data", ["phantoms", "hippocampus"])
 def test_sizes_divide_and_the_whole_encoder_carries_over(parsed, tasks, data, name, backbone):
     pretraining, segmentation = parsed(name, backbone, tasks[data])
-    roi, channels = (pretraining.get_parsed_content(key) for key in ("roi_size", "channels"))
-    network, classes = (segmentation.get_parsed_content(key) for key in ("network_def", "output_names"))
-    check_input(network, roi, len(channels))
-    check_seg_channels(network, len(classes))
-
-    pretext = pretraining.get_parsed_content("pretext")
-    check_input(pretext.network, roi, len(channels))
-    masking = dict(pretraining.get_parsed_content("masking") or {})
-    window = masking.pop("window_size", None)
-    if masking:
-        check_masks(roi, **{"region_size": None, "region_ratio": None, "fill": "zero", **masking})
-    if "region_size" in masking:
-        check_regions(pretext.network, roi, masking["region_size"], window)
-
+    segmentation.get_parsed_content("checks#network")()
+    for check in ("masks", "network", "factories"):
+        if check in pretraining["checks"]:
+            pretraining.get_parsed_content(f"checks#{check}")()
+    network, pretext = segmentation.get_parsed_content("network_def"), pretraining.get_parsed_content("pretext")
+    roi = pretraining.get_parsed_content("roi_size")
     _, report = match(pretext.network.state_dict(), network, trained=pretext.trained, crop=roi)
     assert report.encoder_share == 1.0
     assert not [*report.missing, *report.wrong_shape, *report.unexpected, *report.adapted, *report.resized]

@@ -245,7 +245,7 @@ def test_training_takes_the_apps_lists_epochs_and_loader(bundle: str, cases: Any
     small = {"num_workers": 0, "batch_size": 1, "ckpt_dir": str(tmp_path), "output_dir": str(tmp_path)}
     made = training(bundle, [first], [second], **small)
     parser = made.parser
-    parser.get_parsed_content("guard")  # the checks before the first epoch pass
+    parser.get_parsed_content("preflight")()  # the checks before the first epoch pass
     loader = parser.get_parsed_content("train#handlers#0")
     assert loader.load_dict["model"] is parser.get_parsed_content("network")
     assert parser.get_parsed_content("train#dataset").data == [first]

@@ -299,7 +299,7 @@ def test_a_package_without_its_own_code_fails_in_a_process_of_its_own(ci, packag
 @pytest.mark.parametrize(
     ("breakage", "told"),
     [
-        (put("configs/inference.yaml", "run", ["$print('no guard')"]), "found 0, "),
+        (put("configs/inference.yaml", "run", ["$print('no preflight')"]), "found 0, "),
         (put_text("configs/train.yaml", "custom_components.", "own_components."), "own_components"),
         (put_text("custom_components/__main__.py", "datalist", "data_list"), "its help"),
     ],
