@@ -142,15 +142,13 @@ def render_all() -> dict[Path, str]:
             raise ValueError(f"{output.path.relative_to(ROOT)} cannot be rendered: {error.message}") from None
         origins = " and ".join(f"bundles/{origin}" for origin in output.origins)
         rendered[output.path] = f"{MARK}{origins}.\n{text}"
-    for bundle in [*TASKS.values(), *METHODS.values()]:
-        kind = "seg" if bundle in TASKS.values() else "pretrain"
-        text = render_readme(engine, bundle.bundle, rendered[bundle.bundle / "configs" / "train.yaml"])
-        head = f"{MARK[2:]}bundles/{bundle.bundle.name}/{SOURCE} and bundles/_shared/readme/{kind}.md."
-        rendered[bundle.bundle / "docs" / "README.md"] = f"<!-- {head} -->\n{text}"
     conf = SHARED / "logging.conf"
     head = f"{MARK}{conf.relative_to(ROOT)}.\n"
     for bundle in [*(task.bundle for task in TASKS.values()), *(method.bundle for method in METHODS.values())]:
         rendered[bundle / "configs" / "logging.conf"] = head + conf.read_text(encoding="utf-8")
+        readme = render_readme(engine, bundle, rendered[bundle / "configs" / "train.yaml"])
+        origins = f"bundles/{bundle.name}/{SOURCE} and bundles/_shared/readme"
+        rendered[bundle / "docs" / "README.md"] = f"<!-- {MARK[2:]}{origins}. -->\n{readme}"
     return rendered
 
 
