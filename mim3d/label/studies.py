@@ -16,20 +16,14 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 
 from custom_components.data.nifti import open_image
-from mim3d.catalog import BUNDLES
+from mim3d.catalog import BUNDLES, TASKS
 from mim3d.package.pack import package
 from mim3d.phantoms import write_phantoms
 
 #: A file in every folder that this command made; it empties no other folder.
 MARKER = ".label_roundtrip"
 #: Which phantoms a bundle segments.
-KINDS = {
-    "seg_btcv": "abdomen_ct",
-    "seg_brats": "brain_mri",
-    "seg_msd_liver": "liver_ct",
-    "seg_msd_spleen": "spleen_ct",
-    "seg_msd_hippocampus": "hippocampus_mri",
-}
+KINDS = {task.bundle.name: task.phantoms for task in TASKS.values()}
 #: Label value of the phantoms -> value that the bundle writes, where they differ: MSD Task01 numbers edema before the
 #: non-enhancing core.
 RENUMBERED = {"seg_brats": {1: 2, 2: 1}}

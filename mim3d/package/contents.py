@@ -10,8 +10,9 @@ from pathlib import Path
 import yaml
 
 from mim3d.catalog import ROOT
-from mim3d.package.layers import as_json, fitted_metadata, merged_config, reads_pretext
-from mim3d.render import packed_readme
+from mim3d.package.layers import fitted_metadata, merged_config, reads_pretext
+from mim3d.package.metadata import as_json
+from mim3d.templates import packed_readme
 
 SUMS = "SHA256SUMS"
 #: MONAI Label and monai.bundle.load read these as one file; load reads JSON only.
@@ -127,8 +128,9 @@ def collect(
     """
     folders = [bundle / "configs", bundle / "docs"]
     paths = [path for folder in folders for path in visible_files(folder)]
-    paths += [bundle / name for name in ("LICENSE", "large_files.yml") if (bundle / name).is_file()]
+    paths += [bundle / "large_files.yml"] if (bundle / "large_files.yml").is_file() else []
     files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in paths}
+    files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     files["docs/README.md"] = packed_readme(bundle)
     files |= weights_files(bundle, weights)
     if not (components / "__init__.py").is_file():

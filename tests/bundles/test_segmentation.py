@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -222,56 +221,6 @@ def test_pretraining_inference_takes_the_task_layer(name: str) -> None:
     own = parsed(PRETRAIN / "inference.yaml", *(PRETRAIN / layer for layer in TASKS[name][0]))
     assert own.get_parsed_content("channels") == parsed(*configs(name, "train.yaml", []))["channels"]
     own.get_parsed_content("preprocessing")
-
-
-# --- what READMEs and metadata repeat -------------------------------------------------------------------------
-
-
-def readme(name: str) -> str:
-    return (BUNDLES / name / "docs" / "README.md").read_text(encoding="utf-8")
-
-
-def common_text(name: str, section: str) -> list[str]:
-    """The lines of a README's section, as seg_btcv has them where bundle, task layer and epochs are its own."""
-    text = readme(name).split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
-    for layer in TASKS[name][0]:
-        files = [f"bundles/pretrain_hybridmim/configs/{file}" for file in ("train.yaml", layer)]
-        text = text.replace('"[' + ",".join(f"'{file}'" for file in files) + ']"', files[0])
-    text = re.sub(r"--epochs \d+", "--epochs N", text)
-    return re.sub(rf"\b{name}\b", "seg_btcv", text).splitlines()
-
-
-@bundles
-def test_commands_are_the_same_text_but_for_bundle_task_layer_and_epochs(name: str) -> None:
-    own, other = (common_text(bundle, "MONAI bundle commands") for bundle in (name, "seg_btcv"))
-    label = next(number for number, line in enumerate(other) if line.startswith("**MONAI Label.**"))
-    assert own[label].startswith(other[label])  # a bundle may say more of its studies
-    assert own[:label] + own[label + 1 :] == other[:label] + other[label + 1 :]
-
-
-@bundles
-def test_limits_end_with_those_that_all_bundles_share(name: str) -> None:
-    own, shared = (common_text(bundle, "Limits") for bundle in (name, "seg_btcv"))
-    assert own[-len(shared) :] == shared
-    assert len(shared) >= 4
-
-
-@bundles
-def test_more_epochs_in_the_readme_are_more_than_the_configs(name: str) -> None:
-    (epochs,) = re.findall(r"--epochs (\d+)", readme(name))
-    assert int(epochs) > load(*configs(name, "train.yaml", []))["epochs"]
-
-
-DOCUMENTS = [
-    path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "bundles/*/docs/*")
-    for path in sorted(ROOT.glob(pattern))
-]
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_no_placeholder_is_left_in_a_document(document: str) -> None:
-    assert re.findall(r"@[A-Z_]+@", (ROOT / document).read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("name", [*NAMES, *PRETRAINING])

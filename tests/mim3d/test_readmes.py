@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from mim3d.catalog import DEFAULT_VIEW, METHODS, NETWORKS, SEGMENTED, TASKS
 from mim3d.readmes import Commands, number, percent
-from mim3d.render import environment, packed_readme
+from mim3d.templates import environment, packed_readme
 
 BUNDLES = [group.bundle for group in (*METHODS.values(), *TASKS.values())]
 bundles = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
