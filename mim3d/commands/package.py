@@ -10,8 +10,8 @@ from mim3d.arguments import UsageError
 DESCRIPTION = """\
 Pack bundles so that they stand alone: configs, documents, licence, weights, and custom_components.
 
-Writes OUT/<name>/ and OUT/<name>_v<version>.zip, which holds that one folder. The same tree gives the same bytes at
-any place and time. SHA256SUMS lists what was written."""
+Writes OUT/<name>/ and OUT/<name>_v<version>.zip, which holds that one folder. The same tree gives the same bytes
+at any place and time. SHA256SUMS lists what was written."""
 EXAMPLE = """\
 examples:
   mim3d package seg_btcv --out OUT/release
@@ -31,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME.yaml",
-        help="layers to merge into the packed train.* and inference.*, in this order, so that weights trained with "
+        help="layers to merge into the packed train.* and inference.*, in order, so that weights trained with "
         "them are served as one file: names in the bundle's configs, or paths. The merged YAML has no comments",
     )
     parser.add_argument(
         "--weights",
         type=Path,
         metavar="FILE",
-        help="weights to pack as models/model.pt, with the card beside them and, where the bundle's inference reads "
+        help="weights to pack as models/model.pt, with the card beside them and, if the bundle's inference reads "
         "it, the pretext.pt beside them (default: the files of models/ that git tracks)",
     )
     parser.add_argument(

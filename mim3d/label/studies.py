@@ -30,8 +30,8 @@ KINDS = {
     "seg_msd_spleen": "spleen_ct",
     "seg_msd_hippocampus": "hippocampus_mri",
 }
-#: Label value of the phantoms -> value that the bundle writes, where they differ: MSD Task01 numbers edema before the
-#: non-enhancing core.
+#: Label value of the phantoms -> value that the bundle writes, where they differ: MSD Task01 numbers edema before
+#: the non-enhancing core.
 RENUMBERED = {"seg_brats": {1: 2, 2: 1}}
 LABELLED = 4  # studies that get a label
 
@@ -85,14 +85,14 @@ def bundle_folders(names: list[str]) -> list[Path]:
 
 
 def make_studies(bundle: str, work: Path) -> Studies:
-    """Write phantoms and copy their images into one folder, one file per study and no labels, as MONAI Label wants.
+    """Write phantoms and copy their images into one folder, one file per study, without labels.
 
     Args:
         bundle: name of a segmentation bundle.
         work: folder to write to.
     """
     phantoms, folder = work / "phantoms", work / "studies"
-    sections = {"training": LABELLED, "validation": 0, "test": 1, "unlabelled": 0}
+    sections: dict[str, Any] = {"training": LABELLED, "validation": 0, "test": 1, "unlabelled": 0}
     datalist = write_phantoms(phantoms, KINDS[bundle], size="tiny", progress=False, **sections)
     listed = json.loads(datalist.read_text(encoding="utf-8"))
     folder.mkdir()

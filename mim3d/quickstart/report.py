@@ -19,12 +19,12 @@ SECTIONS = ("unlabelled", "training", "validation", "test")
 #: Mean Dice below which a run learned nothing: predicting background alone scores 0 on every labelled class.
 LEARNED = 0.01
 NOT_SEGMENTED = (
-    "Not done: this case has one file per channel, and inference.yaml reads one file per case. To segment it, join its "
-    "files into one 4D file (mim3d stack). The scores above do not depend on this step."
+    "Not done: this case has one file per channel, and inference.yaml reads one file per case. To segment it, "
+    "join its files into one 4D file (mim3d stack). The scores above do not depend on this step."
 )
 RECONSTRUCTION = (
-    "A validation volume with its fixed mask. The loss covers masked voxels only, so the reconstruction of visible "
-    "voxels has no meaning."
+    "A validation volume with its fixed mask. The loss covers masked voxels only, so the reconstruction of "
+    "visible voxels has no meaning."
 )
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}"
@@ -55,14 +55,15 @@ def write_report(steps: Steps, case: dict[str, Any], seconds: dict[str, float]) 
     write_json(out / "report.json", numbers)
     pretext = numbers["pretext"]
     page = [
-        f"<!doctype html><meta charset='utf-8'><title>quick start: {steps.task.name}</title><style>{STYLE}</style>",
+        f"<!doctype html><meta charset='utf-8'><title>quick start: {steps.task.name}</title>",
+        f"<style>{STYLE}</style>",
         "<h1>Quick start: pretraining and fine-tuning</h1>",
         f"<p>{html.escape(verdict(scores))}</p>",
         f"<p>{html.escape(_transfer_sentence(numbers['transfer']))}</p>",
         "<h2>Scores on held-out volumes</h2>",
         dice_table(scores),
-        "<p>Both runs have the same seed and schedule. Scores are computed on each label's own grid. HD95 (mm) is the "
-        "mean over cases in which the class was found.</p>",
+        "<p>Both runs have the same seed and schedule. Scores are computed on each label's own grid. HD95 is "
+        "the mean over cases in which the class was found.</p>",
         "<img src='dice_curves.png' alt='Dice curves'>",
         _pretraining_section(out, pretext),
         "<h2>Segmentation of a held-out volume</h2>",
@@ -92,8 +93,8 @@ def verdict(scores: Scores) -> str:
         comparison = f"{abs(tuned - scratch):.3f} {'higher' if tuned > scratch else 'lower'}"
     return (
         f"Mean Dice of fine-tuning from the pretrained weights: {number(tuned)}; of training from scratch: "
-        f"{number(scratch)}: {comparison}. This is one seed and a small budget. It shows that every step works, and "
-        "says little about how much pretraining helps."
+        f"{number(scratch)}: {comparison}. This is one seed and a small budget. It shows that every step works "
+        "and says little about how much pretraining helps."
     )
 
 

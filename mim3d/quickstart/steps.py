@@ -72,7 +72,7 @@ class Steps:
     seed: int
 
     def files(self, bundle: Path, first: str = "train.yaml", *last: str) -> list[str]:
-        """Return a bundle's config files: ``first``, then the layers smoke, task, own data and network, then ``last``."""
+        """Return a bundle's configs: ``first``, the layers smoke, task, own data and network, then ``last``."""
         task_layers = self.task.pretraining_layers if bundle == self.choice.method.bundle else []
         files = [str(bundle / "configs" / name) for name in (first, "smoke.yaml", *task_layers)]
         files += [str(self.task.own_layer)] if self.task.own_layer else []
@@ -122,7 +122,7 @@ class Steps:
 
 
 def epochs_for(steps: int, volumes: int, batch: int) -> int:
-    """Return the epochs that give at least ``steps`` optimizer steps, and a point on the Dice curve for each of six.
+    """Return the epochs that give at least ``steps`` optimizer steps, and at least six points on the Dice curve.
 
     Fewer than six steps give as many epochs as steps.
     """
@@ -133,8 +133,8 @@ def start_folder(out: Path, overwrite: bool, dataset_dir: Path | None) -> None:
     """Make ``out`` an empty folder with the marker file in it.
 
     Raises:
-        ValueError: if ``out`` is a file, or holds something that may not be deleted: without ``overwrite`` anything,
-            with it a folder that the quick start did not make, or one that holds the user's data.
+        ValueError: if ``out`` is a file, is not empty without ``overwrite``, was not made by the quick start, or
+            holds the user's data.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give another --out")

@@ -102,8 +102,8 @@ def linked(source: Path, folder: Path) -> Path:
 def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
     """Write a config layer for the user's own data, and return its task.
 
-    Classes and channels are those of the data list. A first channel named CT gets the bundle's HU window, any other a
-    z-score.
+    Classes and channels are those of the data list. A first channel named CT gets the bundle's HU window, any
+    other a z-score.
 
     Args:
         folder: folder with a data list.
@@ -146,7 +146,7 @@ def channel_count(task: Task) -> int:
 
 
 def held_out_section(task: Task) -> str:
-    """Return the section that the two segmentation runs are compared on: ``test`` if labelled, else ``validation``.
+    """Return the section to compare the segmentation runs on: ``test`` if it has labels, else ``validation``.
 
     Raises:
         ValueError: if a section that a later step needs has no case, or a case without a label.
