@@ -165,6 +165,12 @@ def write(rendered: dict[Path, str]) -> list[Path]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
+    parser.description = (
+        "Write the bundles' configs from their sources (bundles/*/task.yaml, method.yaml, _shared)."
+    )
+    parser.epilog = (
+        "examples:\n  mim3d render\n  mim3d render --check    exits with 1 if a file was edited by hand"
+    )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; show how files differ from their sources"
     )

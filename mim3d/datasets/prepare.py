@@ -142,5 +142,5 @@ def _write(path: Path, text: str, overwrite: bool) -> None:
     if path.is_file() and not overwrite:
         if path.read_text(encoding="utf-8") == text:
             return
-        raise ValueError(f"{path} exists and lists something else; allowed with overwrite=True")
+        raise ValueError(f"{path} exists and lists something else; --overwrite replaces it")
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

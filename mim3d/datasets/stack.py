@@ -187,4 +187,4 @@ def _check_free(targets: Sequence[Path], overwrite: bool) -> None:
     there = [path for path in targets if path.exists()]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise ValueError(f"{there[0]} exists{more}; allowed with overwrite=True")
+        raise ValueError(f"{there[0]} exists{more}; --overwrite replaces {'them' if more else 'it'}")

@@ -55,7 +55,7 @@ def write_report(steps: Steps, case: dict[str, Any], seconds: dict[str, float]) 
     write_json(out / "report.json", numbers)
     pretext = numbers["pretext"]
     page = [
-        f"<!doctype html><meta charset='utf-8'><title>quick start: {steps.task.name}</title>",
+        f"<!doctype html><meta charset='utf-8'><title>quick start: {steps.data.name}</title>",
         f"<style>{STYLE}</style>",
         "<h1>Quick start: pretraining and fine-tuning</h1>",
         f"<p>{html.escape(verdict(scores))}</p>",
@@ -141,8 +141,8 @@ def _numbers(steps: Steps, scores: Scores, seconds: dict[str, float]) -> dict[st
     return {
         "method": steps.choice.name,
         "backbone": steps.choice.backbone,
-        "data": steps.task.name,
-        "cases": {section: len(steps.task.items(section)) for section in SECTIONS},
+        "data": steps.data.name,
+        "cases": {section: len(steps.data.items(section)) for section in SECTIONS},
         "datalist_hash": scores["scratch"].get("datalist_hash"),
         "seed": steps.seed,
         "steps": {run: _steps_run(out / run / "resume.pt") for run in ("pretrain", *RUNS)},
@@ -171,7 +171,7 @@ def _facts(steps: Steps, numbers: dict[str, Any]) -> list[list[str]]:
     return [
         ["method", f"{method.title} ({steps.choice.name}), bundle {method.bundle.name}"],
         ["backbone", steps.choice.backbone],
-        ["data", f"{steps.task.name}: {listed}"],
+        ["data", f"{steps.data.name}: {listed}"],
         ["seed", str(steps.seed)],
         ["optimizer steps", ", ".join(f"{run}: {count}" for run, count in numbers["steps"].items())],
         ["seconds", ", ".join(f"{step}: {value:.0f}" for step, value in numbers["seconds"].items())],
@@ -194,7 +194,7 @@ def _segmentation_section(steps: Steps, case: dict[str, Any]) -> str:
     """Return the picture of the segmented volume, or why there is none."""
     if not isinstance(case["image"], str):
         return f"<p>{html.escape(NOT_SEGMENTED)}</p>"
-    folder = steps.task.dataset_dir
+    folder = steps.data.dataset_dir
     prediction = next((steps.out / "segmentation").glob("*_seg.nii.gz"))
     draw_overlay(steps.out, folder / case["image"], folder / case["label"], prediction)
     name = html.escape(str(prediction.relative_to(steps.out)))
