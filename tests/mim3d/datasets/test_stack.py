@@ -243,7 +243,7 @@ def test_files_that_do_not_belong_together_are_named(files: list[str], tmp_path:
             stack_images([files[0], bad], out)
     with pytest.raises(ValueError, match="no.nii does not exist"):
         stack_images([files[0], str(tmp_path / "no.nii")], out)
-    with pytest.raises(ValueError, match="names 1 files"):
+    with pytest.raises(ValueError, match="names 1 files; allowed: at least two"):
         stack_images(files[:1], out)
     with pytest.raises(ValueError, match="x.mha; allowed: a name in .nii or .nii.gz"):
         stack_images(files, tmp_path / "x.mha")
