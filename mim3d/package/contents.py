@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,26 +10,15 @@ from pathlib import Path
 import yaml
 
 from mim3d.catalog import ROOT
-from mim3d.package.layers import as_json, fitted_metadata, merged_config, reads_pretext
+from mim3d.package.layers import fitted_metadata, merged_config, reads_pretext
+from mim3d.package.metadata import as_json
+from mim3d.templates import packed_readme
 
 SUMS = "SHA256SUMS"
 #: MONAI Label and monai.bundle.load read these as one file; load reads JSON only.
 ALONE = ("train", "inference")
 #: Bytes a file may have without large_files.yml (the zoo's limit).
 LARGE = 25 * 2**20
-#: How a README of bundles/ begins its commands: one of these, once. A package's README begins with the other.
-FROM_REPOSITORY = ("From the repository root, after `pip install -e .`.", "From the repository root.")
-FROM_FOLDER = (
-    "From this folder, with the packages that `configs/metadata.json` pins installed; other bundles lie unpacked "
-    "beside it."
-)
-#: What a README says of MONAI Label in the repository, and in a package.
-LABEL_IN_REPOSITORY = "`docs/monai_label.md` of the repository says how to serve this bundle."
-LABEL_IN_FOLDER = (
-    "In an environment of its own: `monailabel apps --download --name monaibundle --output APPS`, this folder "
-    "copied into `APPS/monaibundle/model`, then `monailabel start_server --app APPS/monaibundle --studies STUDIES "
-    "--conf models {name} --conf zoo_source ngc --conf sam2 false --host 127.0.0.1`."
-)
 Files = dict[str, bytes]
 
 
@@ -105,33 +93,6 @@ def weights_files(bundle: Path, weights: Path | None) -> Files:
     return files
 
 
-def packed_readme(name: str, readme: bytes) -> bytes:
-    """A README whose commands run from inside the unpacked bundle, not from the repository's root.
-
-    Args:
-        name: the bundle's.
-        readme: content of its ``docs/README.md``.
-
-    Returns:
-        The package's: the bundle's own paths without ``bundles/<name>/``, other bundles' with ``../``.
-
-    Raises:
-        ValueError: where the sentence before the commands is missing or there twice.
-    """
-    text = readme.decode()
-    found = [sentence for sentence in FROM_REPOSITORY for _ in range(text.count(sentence))]
-    if len(found) != 1:
-        raise ValueError(
-            f"{name}: docs/README.md has {len(found)} sentences that say where its commands run; wanted one, "
-            f"{' or '.join(map(repr, FROM_REPOSITORY))}: packing puts another in its place"
-        )
-    text = text.replace(found[0], FROM_FOLDER).replace(LABEL_IN_REPOSITORY, LABEL_IN_FOLDER.format(name=name))
-    start = r"(?<![\w./-])bundles/"
-    text = re.sub(rf"{start}{re.escape(name)}/(?=[\w*])", "", text)
-    text = re.sub(rf"{start}{re.escape(name)}\b", ".", text)
-    return re.sub(rf"{start}(?=\w)", "../", text).encode()
-
-
 def check_large(name: str, files: Files) -> Files:
     """Leave out what large_files.yml names; ValueError for another file that is too large."""
     listing = yaml.safe_load(files.get("large_files.yml", b"{}")) or {}
@@ -167,9 +128,10 @@ def collect(
     """
     folders = [bundle / "configs", bundle / "docs"]
     paths = [path for folder in folders for path in visible_files(folder)]
-    paths += [bundle / name for name in ("LICENSE", "large_files.yml") if (bundle / name).is_file()]
+    paths += [bundle / "large_files.yml"] if (bundle / "large_files.yml").is_file() else []
     files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in paths}
-    files["docs/README.md"] = packed_readme(bundle.name, files.get("docs/README.md", b""))
+    files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
+    files["docs/README.md"] = packed_readme(bundle)
     files |= weights_files(bundle, weights)
     if not (components / "__init__.py").is_file():
         raise ValueError(
