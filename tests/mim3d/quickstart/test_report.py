@@ -74,9 +74,12 @@ def written(left: tuple[Path, Path]) -> Write:
     out, data = left
 
     def write(
-        image: str | list[str] = "image.nii.gz", name: str = "hybridmim", backbone: str = "basic_unet"
+        image: str | list[str] = "image.nii.gz",
+        name: str = "hybridmim",
+        backbone: str = "basic_unet",
+        budget: float = 1.0,
     ) -> str:
-        steps = Steps(DataSet("own", data), Choice(name, backbone), out, 0)
+        steps = Steps(DataSet("own", data), Choice(name, backbone), out, 0, budget)
         return write_report(steps, {"image": image, "label": "label.nii.gz"}, {"all": 1.0}).read_text()
 
     return write
@@ -119,9 +122,13 @@ def test_report_says_that_an_image_of_several_files_was_not_segmented(
     assert not (left[0] / "overlay.png").exists()
 
 
-def test_report_is_written_also_where_nothing_was_learned(written: Write, left: tuple[Path, Path]) -> None:
+def test_report_is_written_also_where_nothing_was_learned(
+    written: Write, left: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     out, _ = left
     (out / "scratch" / "summary.json").write_text(json.dumps(dice(None, 0.6)["scratch"]))
     with pytest.raises(ValueError, match="segmentation from scratch learned nothing"):
         written()
     assert "not measured" in (out / "report.html").read_text()
+    assert "not measured" in written(budget=0.5)
+    assert "warning: segmentation from scratch learned nothing" in capsys.readouterr().out

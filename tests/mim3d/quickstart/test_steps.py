@@ -144,6 +144,12 @@ def test_epochs_follow_from_the_batch_size_of_the_configs(
 
 
 def test_epochs_are_enough_for_the_steps_and_for_a_curve() -> None:
-    assert epochs_for(160, volumes=18, batch=2) == 18
-    assert epochs_for(10, volumes=20, batch=2) == 6
-    assert epochs_for(3, volumes=1, batch=2) == 3
+    assert epochs_for(160, volumes=18, batch=2, validations=6) == 18
+    assert epochs_for(10, volumes=20, batch=2, validations=6) == 6
+    assert epochs_for(3, volumes=1, batch=2, validations=1) == 3
+
+
+def test_a_small_budget_has_fewer_steps_and_validations(started: Callable[..., Runs]) -> None:
+    runs = started("--budget", "0.05", training=2, validation=1, unlabelled=2)
+    trained = [overrides for _, _, overrides in runs if "epochs" in overrides]
+    assert [(keys["epochs"], keys["val_interval"]) for keys in trained] == [(8, 8), (12, 12), (12, 12)]
