@@ -1,4 +1,4 @@
-"""How one network is cut into stages: ``encode``, ``encode_second_view`` and ``decode`` (any window of it)."""
+"""How a network is cut into stages: ``encode``, ``encode_second_view`` and ``decode`` (any window of it)."""
 
 from .adapt import BACKBONES, adapt, register
 from .base import Backbone, Encoded, StageHook, TokenHook, Window
@@ -12,12 +12,12 @@ __all__ = [
     "BACKBONES",
     "Backbone",
     "BasicUNetBackbone",
-    "StageHook",
     "Encoded",
-    "TokenHook",
     "SegResNetBackbone",
+    "StageHook",
     "SwinUNETRBackbone",
     "TokenBackbone",
+    "TokenHook",
     "UNETRBackbone",
     "UNETRPatch8",
     "UNETRPatch8Backbone",

@@ -1,11 +1,10 @@
-"""One class per method: a backbone and its heads, from an image and a mask to predictions and targets."""
+"""One class per method: a backbone with its heads, from an image and a mask to predictions and targets."""
 
+from .base import PretextNetwork
 from .dense_mae import DenseMAE
-from .embedding import PooledFeatures
 from .hybridmim import HybridMIM
 from .mae import MAE
-from .reconstruction_wrapper import ReconstructionWrapper
-from .simclr import SimCLR
+from .simclr import PooledFeatures, SimCLR
 from .simmim import SimMIM
 from .stage_dropout import StageDropout
 
@@ -13,8 +12,8 @@ __all__ = [
     "MAE",
     "DenseMAE",
     "HybridMIM",
-    "ReconstructionWrapper",
     "PooledFeatures",
+    "PretextNetwork",
     "SimCLR",
     "SimMIM",
     "StageDropout",

@@ -1,7 +1,6 @@
-"""How pretrained tensors reach a segmentation network, and the report of what did and did not."""
+"""How pretrained tensors reach a segmentation network, and the report of which did and which did not."""
 
 from .cards import (
-    CARD_SUFFIX,
     card_path,
     compare_networks,
     compare_views,
@@ -10,29 +9,29 @@ from .cards import (
     read_card,
     trained_prefixes,
     write_card,
-    write_json,
 )
 from .load import check_pretrained, load_pretrained
 from .match import INPUT_LAYERS, TransferReport, match
 from .positions import resize_positions
-from .read import read_weights
+from .read import differing_tensors, load_torch_file, read_resume_checkpoint, read_weights
 
 __all__ = [
-    "CARD_SUFFIX",
     "INPUT_LAYERS",
     "TransferReport",
     "card_path",
     "check_pretrained",
     "compare_networks",
     "compare_views",
+    "differing_tensors",
     "file_sha256",
     "load_pretrained",
+    "load_torch_file",
     "match",
     "provenance",
     "read_card",
+    "read_resume_checkpoint",
     "read_weights",
     "resize_positions",
     "trained_prefixes",
     "write_card",
-    "write_json",
 ]

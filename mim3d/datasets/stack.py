@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from custom_components.atomic import write_atomically
 from custom_components.checks.volumes import check_same_grid
+from custom_components.data import DataList
 from custom_components.data.brats import LABEL_SOURCES
 from custom_components.data.channels import BRATS_CHANNELS, check_channel_names
 from custom_components.data.layouts import NIFTI_SUFFIXES, Item, case_id, existing_folder, first_image, scan
-from custom_components.data.lists import listed_channels
 from custom_components.data.nifti import open_image, read_header, read_voxels
 
 #: Where MONAI Label looks for finished labels, in its folder of studies.
@@ -106,7 +106,7 @@ def stack_folder(
         raise ValueError(f"{folder} has one file per case already: nothing to stack")
     if target.name.lower().endswith(NIFTI_SUFFIXES):
         raise ValueError(f"out is {target}, there are {len(cases)} cases; allowed: a folder")
-    channels = list(layout.meta["channels"]) or listed_channels(folder)
+    channels = list(layout.meta["channels"]) or DataList(folder).channels
     if label_source:
         check_channel_names(channels, BRATS_CHANNELS, str(folder))
     names = [f"{case_id(item['image'])}.nii.gz" for item in cases]

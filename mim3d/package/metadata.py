@@ -1,4 +1,4 @@
-"""The description of a network's input and output in ``metadata.json``. It imports nothing heavy, for `mim3d render`."""
+"""``network_data_format`` of ``metadata.json``. Imports nothing heavy, because `mim3d render` uses it."""
 
 from __future__ import annotations
 

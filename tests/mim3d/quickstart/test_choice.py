@@ -59,6 +59,9 @@ def test_view_and_network_are_one_and_the_whole_encoder_transfers(name: str, bac
     pretraining, segmentation = parsed(name, backbone, DATA[data])
     for key in ("view", "roi_size", "spacing", "channels"):
         assert pretraining.get_parsed_content(key) == segmentation.get_parsed_content(key), key
+    for check in {"masks", "network", "factories"} & set(pretraining["checks"]):
+        pretraining.get_parsed_content(f"checks#{check}")()
+    segmentation.get_parsed_content("checks#network")()
     pretext, network = pretraining.get_parsed_content("pretext"), segmentation.get_parsed_content("network_def")
     roi = pretraining.get_parsed_content("roi_size")
     _, report = match(pretext.network.state_dict(), network, trained=pretext.trained, crop=roi)

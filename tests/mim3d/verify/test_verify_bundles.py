@@ -303,7 +303,7 @@ def test_a_package_without_its_own_code_fails_in_a_process_of_its_own(packages, 
 @pytest.mark.parametrize(
     ("breakage", "told"),
     [
-        (put("configs/inference.yaml", "run", ["$print('no guard')"]), "found 0, "),
+        (put("configs/inference.yaml", "run", ["$print('no preflight')"]), "found 0, "),
         (put_text("configs/train.yaml", "custom_components.", "own_components."), "own_components"),
         (put_text("custom_components/transfer/match.py", None, "import mim3d\n"), "imports without mim3d"),
     ],
