@@ -1,8 +1,8 @@
 """The ``mim3d`` command: a table of commands, and how one is found, run and ended.
 
-Each command is a module with ``add_arguments(parser)``, which may also set the parser's description and epilog, and
-``run(arguments)``. It imports nothing heavy at module level. So ``mim3d NAME --help`` answers at once, and a missing
-dependency of one command does not stop another.
+Each command is a module with ``add_arguments(parser)``, which may also set the parser's description and epilog,
+and ``run(arguments)``. It imports nothing heavy at module level. So ``mim3d NAME --help`` answers at once, and a
+missing dependency of one command does not stop another.
 
 The command line is argparse, not a third-party library, because ``ci/quickstart.sh`` must judge its command line
 with a bare Python before anything is installed.
@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: the words behind ``mim3d``; None: those of this process.
 
     Raises:
-        SystemExit: with the status that the command ends with. A wrong command line is 2, a ValueError or OSError of
-            the command 1, Ctrl-C 130; each prints one line on stderr.
+        SystemExit: with the status that the command ends with. A wrong command line is 2, a ValueError or OSError
+            of the command 1, Ctrl-C 130; each prints one line on stderr.
     """
     name, *words = (sys.argv[1:] if argv is None else argv) or ["--help"]
     try:

@@ -1,8 +1,8 @@
 """The READMEs of the bundles: one text for each kind of bundle, filled in per bundle.
 
-``bundles/<name>/readme.md`` holds what a bundle says of itself, in blocks. It extends a text in
-``bundles/_shared/readme``. Values of the recipe come from the bundle's ``train.yaml``. One source gives two READMEs: in
-the repository, commands run from its root; in a packed bundle, from inside its folder and without ``mim3d``.
+``bundles/<name>/readme.md`` holds, in blocks, the text that only one bundle has. It extends a text in
+``bundles/_shared/readme``. Values of the recipe come from ``train.yaml``. Each source gives two READMEs. In the
+repository, commands run from its root. In a packed bundle, they run from inside its folder.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ WHERE_PACKED = (
 )
 LABEL = "`docs/monai_label.md` of the repository explains how to serve this bundle."
 LABEL_PACKED = (
-    "In an environment of its own: `monailabel apps --download --name monaibundle --output APPS`, copy this folder "
-    "into `APPS/monaibundle/model`, then `monailabel start_server --app APPS/monaibundle --studies STUDIES "
+    "In an environment of its own: `monailabel apps --download --name monaibundle --output APPS`, copy this "
+    "folder into `APPS/monaibundle/model`, then `monailabel start_server --app APPS/monaibundle --studies STUDIES "
     "--conf models {name} --conf zoo_source ngc --conf sam2 false --host 127.0.0.1`."
 )
 
@@ -93,23 +93,31 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         bundle: folder of the bundle.
         train: content of its ``configs/train.yaml``.
         packed: whether to render the README of the packed bundle.
+
+    Raises:
+        ValueError: if the source has a mistake.
     """
     import yaml
+    from jinja2 import TemplateError
 
     config = yaml.safe_load(train)
     engine.filters |= {"number": number, "percent": percent}
     commands = Commands(bundle.name, packed)
-    return engine.get_template(f"{bundle.name}/{SOURCE}").render(
-        name=bundle.name,
-        task=next((task for task in TASKS.values() if task.bundle.name == bundle.name), None),
-        method=next((method for method in METHODS.values() if method.bundle.name == bundle.name), None),
-        networks=NETWORKS,
-        segmented=SEGMENTED,
-        packed=packed,
-        config=config,
-        view_text=view_text(config),
-        where=WHERE_PACKED if packed else WHERE,
-        label=LABEL_PACKED.format(name=bundle.name) if packed else LABEL,
-        path=commands.path,
-        run=commands.run,
-    )
+    values = {
+        "name": bundle.name,
+        "task": next((task for task in TASKS.values() if task.bundle.name == bundle.name), None),
+        "method": next((method for method in METHODS.values() if method.bundle.name == bundle.name), None),
+        "networks": NETWORKS,
+        "segmented": SEGMENTED,
+        "packed": packed,
+        "config": config,
+        "view_text": view_text(config),
+        "where": WHERE_PACKED if packed else WHERE,
+        "label": LABEL_PACKED.format(name=bundle.name) if packed else LABEL,
+        "path": commands.path,
+        "run": commands.run,
+    }
+    try:
+        return engine.get_template(f"{bundle.name}/{SOURCE}").render(values)
+    except TemplateError as error:
+        raise ValueError(f"bundles/{bundle.name}/{SOURCE} cannot be rendered: {error}") from None

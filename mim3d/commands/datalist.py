@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subject_pattern",
         metavar="REGEX",
-        help="regular expression whose first group is the subject in a case's path (default: each case is a subject)",
+        help="regular expression whose first group is the subject in a case's path (default: a case is a subject)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a list that differs")
 

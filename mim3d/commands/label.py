@@ -11,9 +11,9 @@ from mim3d.catalog import ROOT
 DESCRIPTION = """\
 Serve, segment, train by REST and segment again, in a real MONAI Label server on this machine.
 
-Needs MONAI Label: ci/label_roundtrip.sh makes an environment for it and calls this command. Each bundle is packed and
-unzipped into the monaibundle app, as a user would do it, and served alone; then two bundles in one server; then all
-with their default configs. The first thing that is wrong ends the run."""
+Needs MONAI Label: ci/label_roundtrip.sh makes an environment for it and calls this command. Each bundle is packed
+and unzipped into the monaibundle app, as a user would do it, and served alone; then two bundles in one server;
+then all with their default configs. The first thing that is wrong ends the run."""
 EXAMPLE = "example:\n  bash ci/label_roundtrip.sh seg_btcv --out runs/label"
 
 

@@ -10,11 +10,11 @@ from mim3d.catalog import METHODS, NARROW, ROOT
 from mim3d.quickstart.choice import choose
 
 DESCRIPTION = """\
-Pretrain on unlabelled volumes, fine-tune on labelled ones, train from scratch with the same settings, evaluate both on
-held-out volumes, segment a new volume, and write report.html.
+Pretrain on unlabelled volumes, fine-tune on labelled ones, train from scratch with the same settings, evaluate
+both on held-out volumes, segment a new volume, and write report.html.
 
-Runs the shipped configs with their smoke layers and a narrow network: about ten minutes on a CPU. Without --dataset_dir
-it writes phantoms (synthetic CT volumes) or downloads the hippocampus data."""
+Runs the shipped configs with their smoke layers and a narrow network: about ten minutes on a CPU. Without
+--dataset_dir it writes phantoms (synthetic CT volumes) or downloads the hippocampus data."""
 EXAMPLE = """\
 examples:
   mim3d quickstart
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset_dir",
         type=Path,
         metavar="DIR",
-        help="your own volumes, in decathlon layout or images beside labels; with --data hippocampus a folder of Task04",
+        help="your own volumes (decathlon layout, or images beside labels); or Task04 for --data hippocampus",
     )
     add(
         "--spacing",

@@ -10,8 +10,8 @@ from mim3d.arguments import UsageError
 DESCRIPTION = """\
 Join one file per sequence into one 4D file per case, as MONAI Label and its viewers want it.
 
-Give a folder of BraTS cases: each becomes OUT/<case>.nii.gz with the channels FLAIR, T1, T1ce, T2. Or give the files
-of one case with --images."""
+Give a folder of BraTS cases: each becomes OUT/<case>.nii.gz with the channels FLAIR, T1, T1ce, T2. Or give the
+files of one case with --images."""
 EXAMPLE = """\
 examples:
   mim3d stack DATA --out STUDIES --labels --label_source brats2021
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         action="store_true",
-        help="write labels too, to OUT/labels/final/<case>.nii.gz, with the values that seg_brats writes; images that "
-        "are 4D already (MSD Task01) are then copied",
+        help="write labels too, to OUT/labels/final/<case>.nii.gz, with the values that seg_brats writes; images "
+        "that are 4D already (MSD Task01) are then copied",
     )
     parser.add_argument(
         "--label_source",

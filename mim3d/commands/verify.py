@@ -9,7 +9,8 @@ DESCRIPTION = """\
 Check bundles as packed: what the model zoo, monai.bundle and MONAI Label require of them.
 
 Packs each bundle into a temporary folder and checks it there, in a process that sees only the package's own
-custom_components. Prints one line per check: ok or FAIL, seconds, and what was found. Exits with 1 if a check failed."""
+custom_components. Prints one line per check: ok or FAIL, seconds, and what was found. Exits with 1 if a check
+failed."""
 EXAMPLE = """\
 examples:
   mim3d verify                              every bundle, exports included (minutes each)

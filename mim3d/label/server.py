@@ -36,8 +36,8 @@ def brief(content: Any, length: int = 300) -> str:
 class LabelServer:
     """``monailabel start_server`` with the monaibundle app, as a context manager.
 
-    It runs in the log's folder without PYTHONPATH. So it imports only what is installed beside MONAI Label, and the
-    bundles.
+    It runs in the log's folder without PYTHONPATH. So it imports only what is installed beside MONAI Label, and
+    the bundles.
 
     Args:
         app: folder of the monaibundle app, with the bundles in its ``model`` folder.

@@ -16,16 +16,14 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 
 from custom_components.data.nifti import open_image
-from mim3d.catalog import BUNDLES, TASKS
+from mim3d.catalog import TASKS
 from mim3d.package.pack import package
 from mim3d.phantoms import write_phantoms
 
 #: A file in every folder that this command made; it empties no other folder.
 MARKER = ".label_roundtrip"
-#: Which phantoms a bundle segments.
-KINDS = {task.bundle.name: task.phantoms for task in TASKS.values()}
-#: Label value of the phantoms -> value that the bundle writes, where they differ: MSD Task01 numbers edema before the
-#: non-enhancing core.
+#: Label value of the phantoms -> value that the bundle writes, where they differ: MSD Task01 numbers edema before
+#: the non-enhancing core.
 RENUMBERED = {"seg_brats": {1: 2, 2: 1}}
 LABELLED = 4  # studies that get a label
 
@@ -71,23 +69,24 @@ def bundle_folders(names: list[str]) -> list[Path]:
     Raises:
         ValueError: for a name that is not a segmentation bundle.
     """
-    known = sorted(path.parent.name for path in BUNDLES.glob("seg_*/configs"))
+    known = {task.bundle.name: task.bundle for task in TASKS.values()}
     for name in names:
         if name not in known:
             raise ValueError(f"{name!r} is not a segmentation bundle; allowed: {', '.join(known)}")
-    return [BUNDLES / name for name in names or known]
+    return [known[name] for name in names or sorted(known)]
 
 
 def make_studies(bundle: str, work: Path) -> Studies:
-    """Write phantoms and copy their images into one folder, one file per study and no labels, as MONAI Label wants.
+    """Write phantoms and copy their images into one folder, one file per study, without labels.
 
     Args:
         bundle: name of a segmentation bundle.
         work: folder to write to.
     """
+    phantom_kind = TASKS[bundle.removeprefix("seg_")].phantoms
     phantoms, folder = work / "phantoms", work / "studies"
-    sections = {"training": LABELLED, "validation": 0, "test": 1, "unlabelled": 0}
-    datalist = write_phantoms(phantoms, KINDS[bundle], size="tiny", progress=False, **sections)
+    sections: dict[str, Any] = {"training": LABELLED, "validation": 0, "test": 1, "unlabelled": 0}
+    datalist = write_phantoms(phantoms, phantom_kind, size="tiny", progress=False, **sections)
     listed = json.loads(datalist.read_text(encoding="utf-8"))
     folder.mkdir()
     labels = {}

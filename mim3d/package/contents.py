@@ -12,7 +12,7 @@ import yaml
 from mim3d.catalog import ROOT
 from mim3d.package.layers import fitted_metadata, merged_config, reads_pretext
 from mim3d.package.metadata import as_json
-from mim3d.templates import packed_readme
+from mim3d.templates import MARK, packed_readme
 
 SUMS = "SHA256SUMS"
 #: MONAI Label and monai.bundle.load read these as one file; load reads JSON only.
@@ -120,12 +120,16 @@ def check_large(name: str, files: Files) -> Files:
 
 
 def bundle_files(bundle: Path) -> Files:
-    """Read ``configs/``, ``docs/``, the licence and ``large_files.yml``. The README is that of a packed bundle."""
+    """Read configs, documents, licence and ``large_files.yml``; documents are those of a packed bundle."""
     paths = [path for name in ("configs", "docs") for path in visible_files(bundle / name)]
     paths += [bundle / name for name in ("LICENSE", "large_files.yml") if (bundle / name).is_file()]
     files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in paths}
     files.setdefault("LICENSE", (ROOT / "LICENSE").read_bytes())
-    return {**files, "docs/README.md": packed_readme(bundle)}
+    files["docs/README.md"] = packed_readme(bundle)
+    name = "docs/data_license.txt"
+    if files.get(name, b"").startswith(f"# {MARK}".encode()):  # the sources are not in the package
+        files[name] = files[name].partition(b"\n")[2]
+    return files
 
 
 def component_files(components: Path) -> Files:

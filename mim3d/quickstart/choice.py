@@ -39,8 +39,9 @@ class Choice:
     def overrides(self, bundle: Path, data: str) -> dict[str, Any]:
         """Return the config keys that the command line sets in every run of a bundle.
 
-        The smoke layer narrows only its bundle's default network. A layer that brings another network comes after it
-        and brings the full size. So the command line narrows every network, in pretraining and segmentation alike.
+        The smoke layer narrows only its bundle's default network. A layer that brings another network comes after
+        it and brings the full size. So the command line narrows every network, in pretraining and segmentation
+        alike.
 
         Args:
             bundle: the bundle's folder.
@@ -50,7 +51,8 @@ class Choice:
         if bundle != self.method.bundle:
             return changed
         if self.name == "hybridmim" and self.backbone == "swin_unetr":
-            # The encoder's stride is 32, so regions are 32 voxels wide. The layer's learning rate is for long runs.
+            # The encoder's stride is 32, so regions are 32 voxels wide. The layer's learning rate is for long
+            # runs.
             sizes = {"region_size": [32, 32, 32], "window_size": [32, 64, 64], "patch_size": [16, 16, 16]}
             return {**changed, **sizes, "learning_rate": 1e-3}
         if self.name in ("mae", "simmim") and self.backbone == "unetr_patch8" and data == "hippocampus":

@@ -1,11 +1,11 @@
-"""Checks of a packed bundle's configs as they are written."""
+"""Checks of a packed bundle's configs as they are written, unresolved."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from mim3d.verify.config_ids import at, entries, strings, targets
+from mim3d.verify.config_ids import at, entries, strings
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
 
@@ -20,9 +20,9 @@ TRAIN_IDS = (
     *("validate#dataloader", "validate#handlers", "validate#key_metric", "validate#evaluator"),
     *("initialize", "run"),
 )
-#: Asked of a segmentation bundle; a pretraining evaluator has no inferer, no post-processing and no plain network.
+#: Of segmentation bundles only: a pretraining evaluator has no inferer, no postprocessing and no plain network.
 SEGMENTATION_IDS = ("network", "validate#inferer", "validate#postprocessing")
-#: Where a value must be a reference: id of the owner, its arguments.
+#: Id of a component -> its arguments that must be references, so that layers and MONAI Label can replace them.
 REFERENCES = {
     "evaluator": ("val_handlers", "postprocessing", "key_val_metric", "inferer", "val_data_loader"),
     "dataset": ("transform",),
@@ -35,18 +35,15 @@ REFERENCES = {
     "validate#dataloader": ("dataset",),
 }
 
-#: What BestCheckpoint may save as model.pt: the network, or the one in what is validated: the pretext network or its
-#: running average.
-SAVED_NETWORKS = ("@network_def", "$@average.module.network")
-
 
 def missing(config: dict[str, Any], ids: tuple[str, ...]) -> list[str]:
-    """Ids without a value."""
+    """Return the ids that have no value."""
     return [key for key in ids if at(config, key) is None]
 
 
 @check("required ids", "configs")
 def required_ids(packed: Packed) -> str:
+    """Every id that monai.bundle, the zoo and MONAI Label read has a value."""
     lost = missing(packed.config("inference"), INFERENCE_IDS)
     want(not lost, f"inference without {', '.join(lost)}", "the ids that monai.bundle and MONAI Label ask for")
     for names in packed.trains:
@@ -58,12 +55,14 @@ def required_ids(packed: Packed) -> str:
             f"{' + '.join(names)} without {', '.join(lost)}",
             "the ids that monai.bundle and the zoo ask for",
         )
-    want(at(packed.config("inference"), "bundle_root") == ".", "another", "bundle_root '.'")
+    root = at(packed.config("inference"), "bundle_root")
+    want(root == ".", f"bundle_root {root!r}", "bundle_root '.'")
     return ""
 
 
 @check("references, not inline content", "configs")
 def references(packed: Packed) -> str:
+    """Arguments that others replace are references, not written inline."""
     for names in [("inference",), *packed.trains]:
         config = packed.config(*names)
         for owner, arguments in REFERENCES.items():
@@ -80,7 +79,8 @@ def references(packed: Packed) -> str:
 
 @check("handlers are dictionaries", "configs")
 def handlers_are_dictionaries(packed: Packed) -> str:
-    places = [("train#handlers", ("train",)), ("handlers", ("inference",))]
+    """Lists of handlers hold dictionaries with ``_target_``: MONAI Label adds its own to them."""
+    places: list[tuple[str, tuple[str, ...]]] = [("train#handlers", ("train",)), ("handlers", ("inference",))]
     places += [("validate#handlers", names) for names in packed.trains if packed.segments]
     for key, names in places:
         config = packed.config(*names)
@@ -90,53 +90,12 @@ def handlers_are_dictionaries(packed: Packed) -> str:
     return ""
 
 
-@check("val_interval", "configs")
-def val_interval(packed: Packed) -> str:
-    found = [h for h in at(packed.config("train"), "train#handlers") or [] if "ValidationHandler" in targets([h])]
-    want(len(found) == 1, f"{len(found)} ValidationHandler", "one in train#handlers")
-    want(found[0].get("interval") == "@val_interval", found[0].get("interval"), "interval: '@val_interval'")
-    want(found[0].get("validator") == "@validate#evaluator", found[0].get("validator"), "'@validate#evaluator'")
-    return ""
-
-
-@check("metric and key names", "configs")
-def metric_names(packed: Packed) -> str:
-    """The names by which savers choose and report are those of metrics that exist."""
-    config = packed.config("train")
-    metrics = packed.parsed("validate#key_metric", "train")
-    known = {*metrics}
-    chosen = packed.parsed("key_metric", "train") if "key_metric" in config else None
-    want(chosen is None or chosen in known, f"key_metric {chosen}", f"one of {', '.join(sorted(known))}")
-    for names in [("inference",), *packed.trains]:
-        for path, value in entries(packed.config(*names)):
-            if not isinstance(value, dict) or "_target_" not in value:
-                continue
-            asked = [value.get("key_metric_name"), *(value.get("metrics") or [])]
-            odd = [name for name in asked if isinstance(name, str) and name[:1] not in "@$*" and name not in known]
-            want(not odd, f"{path}: {', '.join(odd)}", f"one of {', '.join(sorted(known))}")
-    return f"key_metric {chosen}"
-
-
-@check("model.pt is saved flat", "configs")
-def model_is_saved_flat(packed: Packed) -> str:
-    """A saver of the best weights writes models/model.pt, of one network: more entries would nest them."""
-    config = packed.config("train")
-    averaged = (at(config, "average#network"), at(config, "make_pretext#network")) == ("@pretext", "@network_def")
-    networks = SAVED_NETWORKS if averaged else SAVED_NETWORKS[:1]
-    flat = []
-    for path, value in entries(config):
-        kind = targets([value])[0] if isinstance(value, dict) else ""
-        if kind == "CheckpointSaver":
-            flat += [path] if len(value.get("save_dict", {})) == 1 else []
-        elif kind == "BestCheckpoint":
-            flat += [path] if value.get("files", {}).get("model.pt") in networks else []
-    want(flat, "no such saver", "BestCheckpoint or CheckpointSaver that writes network_def alone into model.pt")
-    return flat[0]
-
-
 @check("own classes by _target_", "configs")
 def own_classes_by_target(packed: Packed) -> str:
-    """The bundle's folder is on the path only at run: an import or an expression that runs earlier would fail."""
+    """custom_components appears in ``_target_`` only.
+
+    The bundle's folder gets onto the import path late. An import or an expression would run before.
+    """
     for names in [("inference",), *packed.trains]:
         config = packed.config(*names)
         for path, text in strings(config):
@@ -147,7 +106,7 @@ def own_classes_by_target(packed: Packed) -> str:
 
 @check("inference names MONAI and torch only", "configs", segmentation_only=True)
 def inference_names_monai_only(packed: Packed) -> str:
-    """But for a network of ours that a layer brought: unetr_patch8.yaml says that MONAI Label does not know it."""
+    """The inference config names no class of ours, except a network that a merged layer brought."""
     own = packed.own_network
     for kind in ("json", "yaml"):
         text = packed.text(f"configs/inference.{kind}").replace(own or "\0", "")
@@ -159,11 +118,20 @@ def inference_names_monai_only(packed: Packed) -> str:
     return f"but for {own}: MONAI Label takes it only where custom_components is installed" if own else ""
 
 
+@check("configs stand alone", "configs")
+def stand_alone(packed: Packed) -> str:
+    """The train and inference configs take nothing from another file: MONAI Label and the zoo read one file."""
+    for name in ("train", "inference"):
+        found = [text for _, text in strings(packed.config(name)) if re.search(r"%\S+\.(yaml|json)", text)]
+        want(not found, f"{name}: {', '.join(found)}", "references within the file")
+    return ""
+
+
 @check("no # in strings", "configs")
 def no_hash_in_strings(packed: Packed) -> str:
-    """MONAI writes ``::`` for every ``#``: right in ``@train#handlers``, wrong in a path or a text."""
-    configs = [name.stem for name in (packed.root / "configs").glob("*.yaml")]
-    for name in sorted(configs):
+    """``#`` appears in references only: MONAI replaces it with ``::`` everywhere, also in a path or a text."""
+    configs = ["train", "inference", *packed.layers]
+    for name in configs:
         for path, text in strings(packed.layer(name)):
             rest = re.sub(r"[@%][A-Za-z_]\w*(?:#\w+)+", "", text)
             want("#" not in rest, f"{name}: {path}: {text[:80]}", "# in references only")
@@ -172,6 +140,7 @@ def no_hash_in_strings(packed: Packed) -> str:
 
 @check("device may be a string", "configs", segmentation_only=True)
 def device_may_be_a_string(packed: Packed) -> str:
+    """No config reads an attribute of ``device``: MONAI Label sets it to a string."""
     for name in ("train", "inference"):
         found = [path for path, text in strings(packed.config(name)) if "@device." in text]
         want(
@@ -184,21 +153,18 @@ def device_may_be_a_string(packed: Packed) -> str:
 
 @check("layers change keys that exist", "configs")
 def layers_change_known_keys(packed: Packed) -> str:
-    """A layer's nested keys and references name what train.yaml, or the layer itself, has."""
-    layers = [
-        p.stem for p in sorted((packed.root / "configs").glob("*.yaml")) if p.stem not in ("train", "inference")
-    ]
-    for name in layers:
+    """The nested keys and references of a layer exist in train.yaml or in the layer itself."""
+    for name in packed.layers:
         merged = packed.config("train", name)
         known = {path for path, _ in entries(merged)}
         for path, text in strings(merged):
             for key in re.findall(r"@([A-Za-z_]\w*(?:(?:#|::)\w+)*)", text):
                 steps = re.split("#|::", key)
-                # past an entry that is computed nothing can be known
+                # What an expression returns is not known before it is computed.
                 computed = any(isinstance(at(merged, "#".join(steps[:n])), str) for n in range(1, len(steps)))
                 want(
                     computed or "#".join(steps) in known,
                     f"train + {name}: {path} names @{key}",
                     "an id that exists",
                 )
-    return f"{len(layers)} layers"
+    return f"{len(packed.layers)} layers"

@@ -131,7 +131,7 @@ def _selected(arguments: argparse.Namespace) -> list[str]:
 
 
 def _forbidden_words() -> list[str]:
-    """Return this machine's names: the repository's folder, the home folder, and a host name that is no plain word."""
+    """Return this machine's names: repository, home folder, and the host unless its name is a plain word."""
     host = socket.gethostname()
     named = [host] if re.search(r"[-.\d]", host) and len(host) > 4 else []
     return [str(path) for path in (ROOT, Path.home()) if len(path.parts) > 2] + named

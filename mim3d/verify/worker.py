@@ -2,8 +2,8 @@
 
     python -m mim3d.verify.worker JOB.json     (mim3d.verify.verify_bundles writes the job)
 
-The repository holds mim3d and custom_components side by side, so no import path can show the one and not the other.
-An import hook does. Each result is a line of JSON on stdout; what the checks print goes to the job's log.
+The repository holds mim3d and custom_components side by side, so no import path can show the one and not the
+other. An import hook does. Each result is a line of JSON on stdout; what the checks print goes to the job's log.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def test_two_epochs_and_two_resumed_equal_four(
         run(halves, **TWO_EPOCHS, num_workers=workers)
     else:
         shutil.copytree(trained, halves)
-    run(halves, "resume.yaml", **FOUR_EPOCHS, num_workers=workers)
+    run(halves, resume=True, **FOUR_EPOCHS, num_workers=workers)
     run(whole, **FOUR_EPOCHS, num_workers=workers)
     first, second = load(halves / "resume.pt"), load(whole / "resume.pt")
     assert first["trainer"]["epoch"] == 4

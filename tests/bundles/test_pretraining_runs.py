@@ -142,7 +142,7 @@ def test_two_epochs_and_two_resumed_equal_four(
 ) -> None:
     halves, whole = tmp_path / "halves", tmp_path / "whole"
     shutil.copytree(trained(method), halves)
-    here(method, halves, "resume.yaml", **FOUR_EPOCHS, num_workers=WORKERS[method])
+    here(method, halves, resume=True, **FOUR_EPOCHS, num_workers=WORKERS[method])
     here(method, whole, **FOUR_EPOCHS, num_workers=WORKERS[method])
     first, second = load(halves / "resume.pt"), load(whole / "resume.pt")
     assert first["trainer"]["epoch"] == 4
@@ -272,7 +272,7 @@ def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
     )
     run_bundle(
         "seg_btcv",
-        ["train.yaml", "smoke.yaml", "unetr.yaml", "finetune.yaml", str(keep)],
+        ["train.yaml", "smoke.yaml", "unetr.yaml", str(keep)],
         **{**VIEW, **SMALL, "epochs": 1, "val_interval": 1, "num_samples": 1, "pretrained": str(weights)},
         seed=7,  # under the pretraining's own, what neither has trained would be equal by chance
         **{"dataset_dir": str(data), "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")},

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from mim3d.catalog import ROOT
 from mim3d.cli import parser_of
+from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import config_files, flags, overrides
-from tests.docs.sandbox import Sandbox, has_key, load
+from tests.docs.sandbox import Sandbox, load
 
 Words = list[str]
 Check = Callable[[Words], None]
@@ -42,7 +43,7 @@ def check_bundle(words: Words) -> None:
     """Files exist, keys are those of the configs, and the root is the bundle's."""
     files = config_files(words)
     config = load(files)
-    assert [key for key in overrides(words) if not has_key(config, key)] == []
+    assert [key for key in overrides(words) if not has(config, key)] == []
     assert flags(words)["bundle_root"] in {str(Path(file).parents[1]) for file in files}
 
 
@@ -76,7 +77,8 @@ def check_script(words: Words) -> None:
     command = {"ci/quickstart.sh": "quickstart", "ci/label_roundtrip.sh": "label"}.get(words[1])
     if command:
         parser_of(command).parse(words[2:])
-        assert [word for word in words[2:] if word.startswith("seg_") and not (ROOT / "bundles" / word).is_dir()] == []
+        bundles = [word for word in words[2:] if word.startswith("seg_")]
+        assert [name for name in bundles if not (ROOT / "bundles" / name).is_dir()] == []
     else:
         assert words[1] == "ci/test.sh"
 

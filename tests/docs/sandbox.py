@@ -1,4 +1,4 @@
-"""A copy of the repository in which commands of the documents run: on tiny synthetic volumes, with tiny networks."""
+"""A copy of the repository in which the documents' commands run, on tiny synthetic volumes with tiny networks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import yaml
 from monai.bundle import ConfigParser
 
 from mim3d.catalog import NETWORKS, ROOT
+from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import config_files
 
 #: Keys that make a run tiny, where its configs have them. Layers may change the view, so these come after it.
@@ -53,15 +54,6 @@ def load(files: Sequence[str | Path]) -> dict[str, Any]:
     return dict(ConfigParser.load_config_files([str(ROOT / file) for file in files]))
 
 
-def has_key(config: Any, key: str) -> bool:
-    """Whether a config has a key such as ``loss_weights#contrast``."""
-    for step in re.split("#|::", key):
-        if not isinstance(config, dict) or step not in config:
-            return False
-        config = config[step]
-    return True
-
-
 class Sandbox:
     """A copy of the repository's folders.
 
@@ -95,11 +87,11 @@ class Sandbox:
     def _layer(self, files: list[str], keys: dict[str, Any]) -> str:
         """Write a layer with those keys that the configs have."""
         config, path = load(files), self.fresh().with_suffix(".yaml")
-        path.write_text(yaml.safe_dump({key: value for key, value in keys.items() if has_key(config, key)}))
+        path.write_text(yaml.safe_dump({key: value for key, value in keys.items() if has(config, key)}))
         return str(path)
 
     def tiny_configs(self, files: list[str]) -> list[str]:
-        """A command's configs with two layers more: a tiny view after the view, a tiny network after everything."""
+        """A command's configs with two more layers: a tiny view after the view, a tiny network at the end."""
         tasks = [file for file in files if Path(file).name.startswith("task_")]
         first, *layers = (file for file in files if file not in tasks)
         view = TINY | OWN.get(Path(first).parts[1], {}) | OWN.get(self.bundle or "", {})
@@ -119,7 +111,7 @@ class Sandbox:
             if part in paths:
                 parts[number] = str(paths[part])
             else:
-                assert not re.fullmatch(r"[A-Z_]{3,}(\.\w+)*", part), f"unknown placeholder {part}; use {list(paths)}"
+                assert not re.fullmatch(r"[A-Z_]{3,}(\.\w+)*", part), f"placeholder {part}; use {list(paths)}"
         return "/".join(parts)
 
     def execute(self, words: list[str], environment: dict[str, str], data: Path | None = None) -> str:

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
 
 from mim3d.catalog import METHODS, ROOT, TASKS
 from mim3d.cli import COMMANDS, parser_of
 from mim3d.phantoms import write_phantoms
+from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import blocks, commands, run_arguments, split_environment
 from tests.docs.kinds import BENCHMARKS, check_bundle, kind, script_flags
-from tests.docs.sandbox import Sandbox, has_key, load
+from tests.docs.sandbox import Sandbox
 
 BUNDLES = [group.bundle for group in (*METHODS.values(), *TASKS.values())]
 PHANTOMS = {task.bundle.name: task.phantoms for task in TASKS.values()}
@@ -41,7 +43,9 @@ def test_shell_blocks_are_marked_bash(document: str) -> None:
     for language, content in blocks(TEXTS[document]):
         assert language not in {"sh", "shell", "console", "zsh"}
         if not language:
-            assert not re.search(r"^\s*\$?\s*(python|bash|pip|torchrun|mim3d) ", content, flags=re.MULTILINE), content
+            assert not re.search(r"^\s*\$?\s*(python|bash|pip|torchrun|mim3d) ", content, flags=re.MULTILINE), (
+                content
+            )
 
 
 @pytest.mark.parametrize(("document", "words"), ALL, ids=[f"{name}:{n}" for n, (name, _) in enumerate(ALL)])
@@ -60,8 +64,10 @@ def test_every_override_named_in_the_text_exists(document: str) -> None:
     known = OTHER_FLAGS | run_arguments() | script_flags("benchmarks/step_cli.py", *BENCHMARKS)
     known |= {flag[2:] for name in COMMANDS for flag in parser_of(name).flags}
     bundles = [bundle for bundle in BUNDLES if f"/{bundle.name}/" in document] or BUNDLES
-    configs = [load([file]) for bundle in bundles for file in sorted(bundle.glob("configs/*.yaml"))]
-    assert [key for key in sorted(named - known) if not any(has_key(config, key) for config in configs)] == []
+    configs = [
+        ConfigParser.load_config_file(file) for bundle in bundles for file in sorted(bundle.glob("configs/*.yaml"))
+    ]
+    assert [key for key in sorted(named - known) if not any(has(config, key) for config in configs)] == []
 
 
 @pytest.mark.parametrize("document", TEXTS)

@@ -283,7 +283,9 @@ def test_a_failure_leaves_the_earlier_package(tree, tmp_path, monkeypatch):
     folder, archive = pack(given, out)
     before = contents(folder), archive.read_bytes()
     (given / "bundles" / BUNDLE / "LICENSE").write_text("changed")
-    monkeypatch.setattr("mim3d.package.pack.write_zip", lambda *arguments: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "mim3d.package.pack.write_zip", lambda *arguments: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         pack(given, out, overwrite=True)
     assert (contents(folder), archive.read_bytes()) == before

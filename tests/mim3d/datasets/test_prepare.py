@@ -162,7 +162,7 @@ def test_an_existing_list_is_kept_unless_asked(labelled: Path) -> None:
     path = prepare_datalist(labelled)
     before = path.read_text()
     assert prepare_datalist(labelled) == path  # the same list again is no conflict
-    with pytest.raises(ValueError, match="datalist.json exists.*overwrite=True"):
+    with pytest.raises(ValueError, match="datalist.json exists.*--overwrite"):
         prepare_datalist(labelled, seed=5)
     assert path.read_text() == before
     prepare_datalist(labelled, seed=5, overwrite=True)
