@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The main job on phantoms, or on your data: pretrain, fine-tune, compare with scratch, segment, report.
-#   bash ci/quickstart.sh [--method hybridmim|mae|simmim|simclr]
-#     [--backbone basic_unet|segresnet|swin_unetr|unetr|unetr_patch8]
-#     [--data hippocampus] [--dataset_dir DIR] [--out DIR] [--seed N]
-# A wrong command line is refused before anything is installed; what is printed otherwise is --help.
-told=$("${PYTHON:-python3}" "$(dirname "$0")/quickstart_arguments.py" "$@") || exit
-[ -z "$told" ] || { echo "$told"; exit; }
-source "$(dirname "$0")/setup.sh"
-exec python ci/quickstart.py "$@"
+# The main job, small: pretrain, fine-tune, compare with scratch, segment, report. On phantoms, or on your data.
+#   bash ci/quickstart.sh [--help] ...   the arguments of mim3d quickstart
+# A bare Python judges the command line first, so that a wrong one ends before anything is installed.
+here=$PWD
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+answer=$(PYTHONPATH=$root "${PYTHON:-python3}" -m mim3d quickstart --check_arguments "$@") || exit
+[ -z "$answer" ] || { echo "$answer"; exit; } # --help
+source "$root/ci/setup.sh"
+cd "$here" # relative paths in the arguments are the caller's
+exec mim3d quickstart "$@"

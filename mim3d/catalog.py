@@ -1,7 +1,8 @@
-"""What the quick start pretrains with: which method goes with which network, and what makes each small.
+"""What the collection holds: networks, segmentation tasks and pretraining methods, and which go together.
 
-A smoke layer narrows its bundle's default network alone; a layer that brings another network comes behind it and
-brings the full-sized one. So the command line narrows every network, the same way in pretraining and segmentation.
+The one place for these facts. `mim3d render` makes each bundle's layers from these tables; the quick start, the
+MONAI Label round trip and the tests read them too. Standard library only, because the quick start checks its
+command line before anything is installed.
 """
 
 from __future__ import annotations
@@ -13,54 +14,154 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ROOT / "bundles"
 SEGMENTED = "basic_unet"  # the default network of the segmentation bundles
-_VIT = {
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, brought by the layer ``<name>.yaml``.
+
+    Attributes:
+        name: of its source in bundles/_shared/networks and of its layer.
+        title: of its class.
+        about: one line for readers of the layer.
+        small: config keys and values that make it small enough for a CPU, in pretraining and segmentation alike.
+            Layers bring the full-sized network, so these go behind them.
+        tiny: constructor arguments that make a training step take about a tenth of a second, for tests.
+    """
+
+    name: str
+    title: str
+    about: str
+    small: dict[str, Any]
+    tiny: dict[str, Any]
+
+
+_SMALL_VIT = {
     "architecture#feature_size": 8,
     "architecture#hidden_size": 192,
     "architecture#mlp_dim": 768,
     "architecture#num_heads": 6,
 }
-#: Per network, what makes it small; for pretraining and segmentation alike.
-NARROW: dict[str, dict[str, Any]] = {
-    "basic_unet": {"architecture#features": [16, 16, 32, 64, 128, 16]},
-    "segresnet": {"architecture#init_filters": 8},
-    # Its crops are multiples of 32; so small, it need not trade time for memory.
-    "swin_unetr": {
-        "architecture#feature_size": 12,
-        "architecture#use_checkpoint": False,
-        "roi_size": [64, 64, 64],
-    },
-    "unetr": _VIT,
-    "unetr_patch8": _VIT,
+_TINY_VIT = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network(
+            "basic_unet",
+            "BasicUNet",
+            "MONAI's BasicUNet, stride 16.",
+            {"architecture#features": [16, 16, 32, 64, 128, 16]},
+            {"features": [4, 4, 8, 8, 16, 4]},
+        ),
+        Network(
+            "segresnet",
+            "SegResNet",
+            "MONAI's SegResNet, stride 8.",
+            {"architecture#init_filters": 8},
+            {"init_filters": 8},
+        ),
+        Network(
+            "swin_unetr",
+            "SwinUNETR",
+            "MONAI's SwinUNETR, feature size 48. Crop sides are multiples of 32.",
+            {
+                "architecture#feature_size": 12,
+                "architecture#use_checkpoint": False,  # so small, it need not save memory
+                "roi_size": [64, 64, 64],
+            },
+            {"feature_size": 12, "depths": [2, 1, 1, 1], "window_size": 4},
+        ),
+        Network(
+            "unetr",
+            "UNETR",
+            "MONAI's UNETR (ViT-B/16). It takes windows of exactly roi_size.",
+            _SMALL_VIT,
+            _TINY_VIT,
+        ),
+        Network(
+            "unetr_patch8",
+            "UNETRPatch8",
+            "UNETR with tokens of 8 voxels, eight times as many as UNETR.",
+            _SMALL_VIT,
+            _TINY_VIT,
+        ),
+    )
+}
+#: Per network, what makes it small.
+NARROW = {name: network.small for name, network in NETWORKS.items()}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A segmentation task: the bundle ``seg_<name>``.
+
+    Attributes:
+        name: of its view in bundles/_shared/views.
+        phantoms: kind of `mim3d phantoms` that it can be tried on.
+    """
+
+    name: str
+    phantoms: str
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the segmentation bundle."""
+        return BUNDLES / f"seg_{self.name}"
+
+    @property
+    def view_layer(self) -> str | None:
+        """Layer of the pretraining bundles with this task's view; None if it is the view of their train.yaml."""
+        return None if self.name == DEFAULT_VIEW else f"task_{self.name}.yaml"
+
+
+DEFAULT_VIEW = "btcv"  # task whose view the pretraining bundles have without a layer
+TASKS = {
+    task.name: task
+    for task in (
+        Task("btcv", "abdomen_ct"),
+        Task("brats", "brain_mri"),
+        Task("msd_liver", "liver_ct"),
+        Task("msd_spleen", "spleen_ct"),
+        Task("msd_hippocampus", "hippocampus_mri"),
+    )
 }
 
 
 @dataclass(frozen=True)
 class Method:
-    """One pretraining bundle.
+    """A pretraining method: the bundle ``pretrain_<name>``.
 
     Attributes:
+        name: as on the command line.
         title: as it is published.
-        bundle: its folder.
         default: the network of its train.yaml.
-        layers: per network that it pretrains, the layers that bring it.
+        others: further networks that it pretrains, each with a layer.
     """
 
+    name: str
     title: str
-    bundle: Path
     default: str
-    layers: dict[str, list[str]]
+    others: tuple[str, ...]
 
+    @property
+    def bundle(self) -> Path:
+        """Folder of the pretraining bundle."""
+        return BUNDLES / f"pretrain_{self.name}"
 
-def _method(title: str, default: str, *others: str) -> Method:
-    layers = {default: [], **{name: [f"{name}.yaml"] for name in others}}
-    return Method(title, BUNDLES / f"pretrain_{title.lower()}", default, layers)
+    @property
+    def layers(self) -> dict[str, list[str]]:
+        """Per network that it pretrains, the layers that bring it."""
+        return {self.default: [], **{name: [f"{name}.yaml"] for name in self.others}}
 
 
 METHODS = {
-    "hybridmim": _method("HybridMIM", "basic_unet", "segresnet", "swin_unetr", "unetr", "unetr_patch8"),
-    "mae": _method("MAE", "unetr", "unetr_patch8", "basic_unet", "segresnet"),
-    "simmim": _method("SimMIM", "unetr", "unetr_patch8", "swin_unetr"),
-    "simclr": _method("SimCLR", "unetr", "unetr_patch8", "basic_unet", "segresnet", "swin_unetr"),
+    method.name: method
+    for method in (
+        Method("hybridmim", "HybridMIM", "basic_unet", ("segresnet", "swin_unetr", "unetr", "unetr_patch8")),
+        Method("mae", "MAE", "unetr", ("unetr_patch8", "basic_unet", "segresnet")),
+        Method("simmim", "SimMIM", "unetr", ("unetr_patch8", "swin_unetr")),
+        Method("simclr", "SimCLR", "unetr", ("unetr_patch8", "basic_unet", "segresnet", "swin_unetr")),
+    )
 }
 
 

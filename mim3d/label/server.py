@@ -1,4 +1,4 @@
-"""A MONAI Label server on loopback, and the requests that a viewer would send to it."""
+"""A MONAI Label server on this machine, and the requests that a viewer would send to it."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from typing import Any
 import requests
 
 START_SECONDS, INFER_SECONDS, TRAIN_SECONDS = 300, 1800, 3600
-TAIL = 40  # lines of the log shown when something failed
+TAIL = 40  # lines of the log to show after a failure
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
+    """Return a port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def brief(content: Any, length: int = 300) -> str:
-    """One line of an answer."""
+    """Return text or JSON as one line of limited length."""
     text = content if isinstance(content, str) else json.dumps(content)
     text = " ".join(text.split())
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 class LabelServer:
-    """``monailabel start_server`` with the monaibundle app; use it as a context manager.
+    """``monailabel start_server`` with the monaibundle app, as a context manager.
 
-    It runs in the log's folder and with an environment that names no other: what it imports is what is installed
-    beside MONAI Label, and the bundles.
+    It runs in the log's folder without PYTHONPATH. So it imports only what is installed beside MONAI Label, and
+    the bundles.
 
     Args:
-        app: folder of the monaibundle app, the bundles in its ``model``.
+        app: folder of the monaibundle app, with the bundles in its ``model`` folder.
         studies: folder of the images.
         models: names of the bundles to serve.
-        log: file for what the server prints.
+        log: file for the output of the server.
     """
 
     def __init__(self, app: Path, studies: Path, models: list[str], log: Path) -> None:
@@ -67,7 +67,7 @@ class LabelServer:
                 env=env,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that what it starts can be stopped with it
+                start_new_session=True,  # so that its child processes can be stopped with it
             )
         try:
             self._wait()
@@ -88,7 +88,9 @@ class LabelServer:
         start = time.monotonic()
         while time.monotonic() - start < START_SECONDS:
             if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended with exit status {self.process.returncode}; see {self.log}")
+                raise ChildProcessError(
+                    f"the server ended with exit status {self.process.returncode}; see {self.log}"
+                )
             try:
                 if requests.get(self.url("/info/"), timeout=60).ok:
                     print(f"  up after {time.monotonic() - start:.0f} s", flush=True)
@@ -96,7 +98,7 @@ class LabelServer:
             except requests.RequestException:
                 pass
             time.sleep(0.5)
-        raise RuntimeError(f"the server did not answer within {START_SECONDS} s; see {self.log}")
+        raise TimeoutError(f"the server did not answer within {START_SECONDS} s; see {self.log}")
 
     def _stop(self) -> None:
         """End the server and every process that it started."""
@@ -112,30 +114,30 @@ class LabelServer:
         print(f"--- the last lines of {self.log}", *lines, "---", sep="\n", file=sys.stderr, flush=True)
 
     def url(self, path: str) -> str:
-        """Address of a path on this server."""
+        """Return the address of a path on this server."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def ask(self, method: str, path: str, timeout: float = 60, **content: Any) -> requests.Response:
-        """One request; RuntimeError with the server's answer where it is no success."""
+        """Send one request and return the answer; raise ConnectionError if it is not a success."""
         answer = requests.request(method, self.url(path), timeout=timeout, **content)
         if not answer.ok:
-            raise RuntimeError(f"{method} {path} -> {answer.status_code}: {brief(answer.text)}")
+            raise ConnectionError(f"{method} {path} -> {answer.status_code}: {brief(answer.text)}")
         return answer
 
     def infer(self, model: str, image: str, out: Path) -> None:
-        """Segment a study and keep the mask."""
+        """Segment a study and write its mask to ``out``."""
         answer = self.ask("POST", f"/infer/{model}?image={image}&output=image", timeout=INFER_SECONDS)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(answer.content)
 
     def put_label(self, image: str, label: Path) -> Any:
-        """Hand in a finished label of a study."""
+        """Hand in a finished label of a study and return the answer."""
         with open(label, "rb") as file:
             files = {"label": (label.name, file, "application/octet-stream")}
             return self.ask("PUT", f"/datastore/label?image={image}", files=files).json()
 
     def train(self, model: str, parameters: dict[str, Any]) -> float:
-        """Train on the finished labels and wait for the end; returns seconds."""
+        """Train on the finished labels, wait for the end, and return the seconds."""
         start = time.monotonic()
         task = self.ask("POST", f"/train/{model}", json=parameters).json()
         print(f"POST /train/{model} {json.dumps(parameters)} -> {task['status']}", flush=True)
@@ -145,10 +147,9 @@ class LabelServer:
                 seconds = time.monotonic() - start
                 print(f"GET  /train/ -> {now['status']} after {seconds:.0f} s", flush=True)
                 if now["status"] != "DONE":
-                    said = [line for line in now.get("details", []) if line.strip()]
-                    raise RuntimeError(
-                        f"training {model} ended as {now['status']}: {brief(said[-1] if said else '')}"
-                    )
+                    lines = [line for line in now.get("details", []) if line.strip()]
+                    reason = brief(lines[-1] if lines else "")
+                    raise ChildProcessError(f"training {model} ended as {now['status']}: {reason}")
                 return seconds
             time.sleep(1)
-        raise RuntimeError(f"training {model} did not end within {TRAIN_SECONDS} s")
+        raise TimeoutError(f"training {model} did not end within {TRAIN_SECONDS} s")

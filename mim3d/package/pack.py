@@ -1,7 +1,5 @@
 """Pack bundles as folders and zips that stand alone: configs, docs, licence, weights, and custom_components.
 
-    python ci/package.py [BUNDLE ...] --out DIR [--layer NAME.yaml ...] [--weights FILE]
-
 Writes ``DIR/<name>/`` and ``DIR/<name>_v<version>.zip``, which holds that one folder. The commands of its README
 run from inside it. The same tree gives the same bytes at any place and time. ``SHA256SUMS`` lists what was
 written: only a folder that still is what it says is ever replaced.
@@ -9,7 +7,6 @@ written: only a folder that still is what it says is ever replaced.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,21 +16,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from mim3d.package.contents import SUMS, Files, all_bundles, collect, find_bundle, pretext_beside
-from mim3d.package.layers import check_weights
+from mim3d.package.contents import SUMS, Files, collect
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-HELP = {
-    "bundles": "names in bundles/, or folders (default: every bundle in bundles/)",
-    "out": "folder to write to",
-    "layer": "layer merged into train.* and inference.* of the package, so that a bundle whose weights were "
-    "trained with it is served as one file; a name in the bundle's configs or a path; several in their order. The "
-    "merged YAML has no comments; without --layer the YAML is copied as it is",
-    "weights": "file packed as models/model.pt, with its .card.json, and with the pretext.pt beside it where the "
-    "bundle's inference reads that; default: those of models/ that git tracks",
-    "allow_large": "keep files over 25 MB in the package: for your own server, not for the zoo",
-    "overwrite": "replace what an earlier call wrote; anything else stays",
-}
 
 
 def ours(path: Path) -> bool:
@@ -117,33 +102,3 @@ def package(bundle: Path, out: Path, overwrite: bool = False, **options: Any) ->
     finally:
         shutil.rmtree(scratch)
     return targets
-
-
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help=HELP["bundles"])
-    parser.add_argument("--out", type=Path, required=True, help=HELP["out"])
-    parser.add_argument("--layer", nargs="+", action="extend", default=[], metavar="NAME.yaml", help=HELP["layer"])
-    parser.add_argument("--weights", type=Path, metavar="FILE", help=HELP["weights"])
-    parser.add_argument("--allow-large", action="store_true", help=HELP["allow_large"])
-    parser.add_argument("--overwrite", action="store_true", help=HELP["overwrite"])
-    given = parser.parse_args(argv)
-    try:
-        bundles = [find_bundle(name) for name in given.bundles] or all_bundles()
-        if len(bundles) > 1 and given.weights:
-            raise ValueError(f"--weights {given.weights} is for one bundle; {len(bundles)} are to be packed")
-        if given.weights and given.weights.is_file():
-            check_weights(bundles[0], given.layer, given.weights)
-            pretext = pretext_beside(bundles[0], given.weights)
-            if pretext and pretext.is_file():
-                check_weights(bundles[0], given.layer, pretext, "pretext")
-        for bundle in bundles:
-            options = {"layers": given.layer, "weights": given.weights, "allow_large": given.allow_large}
-            for path in package(bundle, given.out, given.overwrite, **options):
-                print(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise SystemExit(f"error: {' '.join(str(error).split())}") from None
-
-
-if __name__ == "__main__":
-    main()

@@ -1,1 +1,1 @@
-"""The main job, small: data, pretraining, fine-tuning against scratch, report."""
+"""The quick start: data, pretraining, fine-tuning against scratch, evaluation, segmentation and a report."""

@@ -1,11 +1,12 @@
-"""The main job, small: data, pretraining, fine-tuning against scratch, evaluation, segmentation, report.
+"""The steps of the quick start, in order.
 
-Every step is ``python -m monai.bundle run`` on the shipped configs with their smoke layers; this file only
-strings them together. ``ci/quickstart.sh`` installs what it needs and calls it.
+Every training, evaluation and inference is ``python -m monai.bundle run`` on the shipped configs with their smoke
+layers. This module only calls them one after another.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -15,36 +16,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigParser
+from monai.bundle.config_parser import ConfigParser
 
-from mim3d.catalog import ROOT, Choice
-from mim3d.quickstart.arguments import parse
+from mim3d.catalog import ROOT
+from mim3d.quickstart.choice import Choice
 from mim3d.quickstart.report import write_report
 from mim3d.quickstart.tasks import Task, held_out_section, prepare
 
-#: Optimizer steps, at least, of pretraining and of each of the two segmentation runs.
-STEPS = (160, 240)
+#: Optimizer steps of pretraining, and of each of the two segmentation runs, at --budget 1.
+PRETRAINING_STEPS, SEGMENTATION_STEPS = 160, 240
 VALIDATIONS = 6  # points on a Dice curve
-#: Lies in every folder this script made; --overwrite deletes no other.
+#: A file in every folder that the quick start made; --overwrite deletes no other folder.
 MARKER = ".quickstart"
 
 
-def run_bundle(what: str, files: list[str], **overrides: Any) -> float:
-    """One ``monai.bundle run``; returns its seconds. A failed step ends everything."""
-    print(f"\n=== {what}", flush=True)
+def run_bundle(step: str, files: list[str], **overrides: Any) -> float:
+    """Run ``monai.bundle run`` in a process of its own.
+
+    Args:
+        step: name of the step, for the messages.
+        files: config files, in their order.
+        **overrides: config keys and their values.
+
+    Returns:
+        Seconds that it took.
+
+    Raises:
+        ChildProcessError: if it fails.
+    """
+    print(f"\n=== {step}", flush=True)
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
     for key, value in overrides.items():
         command += [f"--{key}", str(value)]
     start = time.perf_counter()
-    code = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"}).returncode
-    if code:
-        raise SystemExit(f"error: {what} failed with exit status {code}; its message is above")
+    status = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"}).returncode
+    if status:
+        raise ChildProcessError(f"{step} failed with exit status {status}; its message is above")
     return time.perf_counter() - start
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The shipped configs in small: which files and overrides each step of one quick start runs with."""
+    """The runs of one quick start: which config files and overrides each takes.
+
+    Attributes:
+        task: the data and its segmentation bundle.
+        choice: method and network.
+        out: folder of all results.
+        seed: of all runs.
+    """
 
     task: Task
     choice: Choice
@@ -52,94 +72,123 @@ class Steps:
     seed: int
 
     def files(self, bundle: Path, first: str = "train.yaml", *last: str) -> list[str]:
-        """A bundle's configs in their order: first, the layers smoke, task, own data and network, last."""
+        """Return a bundle's configs: ``first``, the layers smoke, task, own data and network, then ``last``."""
         task_layers = self.task.pretraining_layers if bundle == self.choice.method.bundle else []
         files = [str(bundle / "configs" / name) for name in (first, "smoke.yaml", *task_layers)]
         files += [str(self.task.own_layer)] if self.task.own_layer else []
         return files + [str(bundle / "configs" / name) for name in (*self.choice.layers(bundle), *last)]
 
     def overrides(self, bundle: Path) -> dict[str, Any]:
-        """What every run of a bundle is given on its command line."""
+        """Return the overrides that every run of a bundle gets."""
         return {"bundle_root": bundle, **self.choice.overrides(bundle, self.task.name)}
 
-    def train(self, what: str, bundle: Path, run: str, steps: int, section: str, **more: Any) -> float:
-        """Train on a section for at least ``steps`` optimizer steps; returns the seconds."""
+    def train(self, step: str, bundle: Path, run: str, steps: int, section: str, **more: Any) -> float:
+        """Train on a section of the data list for at least ``steps`` optimizer steps; return the seconds.
+
+        Args:
+            step: name of the step, for the messages.
+            bundle: the bundle's folder.
+            run: name of the run, and of its folder in ``out``.
+            steps: optimizer steps.
+            section: section of the data list that the bundle trains on.
+            **more: further overrides.
+        """
         files = self.files(bundle)
         batch = ConfigParser(ConfigParser.load_config_files(files)).get_parsed_content("batch_size")
         epochs = epochs_for(steps, len(self.task.items(section)), batch)
         schedule = {"epochs": epochs, "val_interval": max(1, epochs // VALIDATIONS)}
-        return run_bundle(what, files, **self._placed(bundle, run), **schedule, **more)
+        return run_bundle(step, files, **self._run_overrides(bundle, run), **schedule, **more)
 
-    def evaluate(self, what: str, bundle: Path, run: str, **more: Any) -> None:
-        """Score a run's weights."""
-        run_bundle(what, self.files(bundle, "train.yaml", "evaluate.yaml"), **self._placed(bundle, run), **more)
+    def evaluate(self, step: str, bundle: Path, run: str, **more: Any) -> None:
+        """Evaluate the weights of a run."""
+        files = self.files(bundle, "train.yaml", "evaluate.yaml")
+        run_bundle(step, files, **self._run_overrides(bundle, run), **more)
 
-    def segment(self, case: dict[str, Any]) -> None:
-        """Segment one volume that no run has trained on, with the fine-tuned weights."""
+    def segment(self, image: str) -> None:
+        """Segment one volume that no run was trained on, with the fine-tuned weights."""
         bundle = self.task.segment
         run_bundle(
             "inference on a new volume",
             self.files(bundle, "inference.yaml"),
             **self.overrides(bundle),
-            dataset_dir=self.task.dataset_dir / case["image"],
+            dataset_dir=self.task.dataset_dir / image,
             weights=self.out / "finetuned" / "model.pt",
             output_dir=self.out / "segmentation",
         )
 
-    def _placed(self, bundle: Path, run: str) -> dict[str, Any]:
-        place = {"ckpt_dir": self.out / run, "output_dir": self.out / run}
-        return {"dataset_dir": self.task.dataset_dir, "seed": self.seed, **self.overrides(bundle), **place}
+    def _run_overrides(self, bundle: Path, run: str) -> dict[str, Any]:
+        folders = {"ckpt_dir": self.out / run, "output_dir": self.out / run}
+        return {"dataset_dir": self.task.dataset_dir, "seed": self.seed, **self.overrides(bundle), **folders}
 
 
 def epochs_for(steps: int, volumes: int, batch: int) -> int:
-    """Epochs that give at least ``steps`` optimizer steps."""
-    return max(VALIDATIONS, -(-steps // max(1, volumes // batch)))
+    """Return the epochs that give at least ``steps`` optimizer steps, and at least six points on the Dice curve.
+
+    Fewer than six steps give as many epochs as steps.
+    """
+    return max(min(VALIDATIONS, steps), -(-steps // max(1, volumes // batch)))
 
 
-def start_folder(out: Path, overwrite: bool, dataset_dir: str | None) -> None:
-    """Make an empty ``out`` with the marker in it; what another program left there is never deleted."""
+def start_folder(out: Path, overwrite: bool, dataset_dir: Path | None) -> None:
+    """Make ``out`` an empty folder with the marker file in it.
+
+    Raises:
+        ValueError: if ``out`` is a file, is not empty without ``overwrite``, was not made by the quick start, or
+            holds the user's data.
+    """
     if out.exists() and not out.is_dir():
-        raise SystemExit(f"error: {out} is a file; give another --out")
+        raise ValueError(f"{out} is a file; give another --out")
     if out.exists() and any(out.iterdir()):
         if not overwrite:
-            raise SystemExit(f"error: {out} is not empty; give another --out, or --overwrite to replace it")
+            raise ValueError(f"{out} is not empty; give another --out, or --overwrite to replace it")
         if not (out / MARKER).is_file():
-            raise SystemExit(f"error: {out} was not made by the quick start (no {MARKER} in it): not overwritten")
-        if dataset_dir is not None and Path(dataset_dir).resolve().is_relative_to(out):
-            raise SystemExit(f"error: --dataset_dir {dataset_dir} lies in {out}, which --overwrite would delete")
+            raise ValueError(
+                f"{out} was not made by the quick start (no {MARKER} in it), so it is not overwritten"
+            )
+        if dataset_dir is not None and dataset_dir.resolve().is_relative_to(out):
+            raise ValueError(f"--dataset_dir {dataset_dir} lies in {out}, which --overwrite would delete")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text("made by ci/quickstart.py, whose --overwrite deletes this folder\n")
+    (out / MARKER).write_text(
+        "made by mim3d quickstart, whose --overwrite deletes this folder\n", encoding="utf-8"
+    )
 
 
-def main() -> None:
-    """Run every step."""
-    arguments, choice = parse()
-    out = Path(arguments.out).resolve()
+def run_all(arguments: argparse.Namespace, choice: Choice) -> None:
+    """Run every step and write the report.
+
+    Args:
+        arguments: those of ``mim3d quickstart``.
+        choice: method and network.
+
+    Raises:
+        ValueError: for a folder or data that cannot be used, and if a run learned nothing.
+        ChildProcessError: if a step fails.
+    """
+    out = arguments.out.resolve()
     start_folder(out, arguments.overwrite, arguments.dataset_dir)
-    seconds: dict[str, float] = {}
     start = time.perf_counter()
     task = prepare(arguments, out)
     held_out = held_out_section(task)
-    seconds["data"] = time.perf_counter() - start
-    wanted = [max(1, int(number * arguments.budget)) for number in STEPS]
-    steps, method = Steps(task, choice, out, arguments.seed), choice.method
-
-    # Validation volumes are never trained on, so pretraining may be validated on their images too.
-    what = f"pretraining ({method.title}, {choice.backbone})"
-    seconds["pretraining"] = steps.train(what, method.bundle, "pretrain", wanted[0], "unlabelled")
-    steps.evaluate("pretext scores", method.bundle, "pretrain")
-    for run, weights in (("scratch", {}), ("finetuned", {"pretrained": out / "pretrain" / "model.pt"})):
-        what = f"segmentation, {run}"
-        seconds[run] = steps.train(what, task.segment, run, wanted[1], "training", **weights)
-        steps.evaluate(f"evaluation, {run}", task.segment, run, evaluate_section=held_out)
+    seconds = {"data": time.perf_counter() - start}
+    steps = Steps(task, choice, out, arguments.seed)
+    seconds |= _train_and_evaluate(steps, arguments.budget, held_out)
     case = task.items(held_out)[0]
     if isinstance(case["image"], str):  # inference.yaml reads one file per volume
-        steps.segment(case)
+        steps.segment(case["image"])
     seconds["all"] = time.perf_counter() - start
-    report = write_report(out, task.name, task.dataset_dir, case, arguments.seed, seconds, choice)
-    print(f"\nreport: {report}")
+    print(f"\nreport: {write_report(steps, case, seconds)}")
 
 
-if __name__ == "__main__":
-    main()
+def _train_and_evaluate(steps: Steps, budget: float, held_out: str) -> dict[str, float]:
+    """Pretrain, then train the two segmentation runs; return the seconds of each training."""
+    pretraining, segmentation = (max(1, int(n * budget)) for n in (PRETRAINING_STEPS, SEGMENTATION_STEPS))
+    method, segment = steps.choice.method, steps.task.segment
+    # Validation volumes are never trained on, so pretraining may be validated on their images too.
+    step = f"pretraining ({method.title}, {steps.choice.backbone})"
+    seconds = {"pretraining": steps.train(step, method.bundle, "pretrain", pretraining, "unlabelled")}
+    steps.evaluate("pretext scores", method.bundle, "pretrain")
+    for run, weights in (("scratch", {}), ("finetuned", {"pretrained": steps.out / "pretrain" / "model.pt"})):
+        seconds[run] = steps.train(f"segmentation, {run}", segment, run, segmentation, "training", **weights)
+        steps.evaluate(f"evaluation, {run}", segment, run, evaluate_section=held_out)
+    return seconds

@@ -1,11 +1,13 @@
-"""Checks of a packed bundle's configs as they are written."""
+"""Checks of a packed bundle's configs as they are written, unresolved."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from mim3d.verify.registry import Packed, at, check, entries, strings, targets, want
+from mim3d.verify.config_ids import at, entries, strings, targets
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 INFERENCE_IDS = (
     *("bundle_root", "device", "dataset_dir", "output_dir", "network_def", "preprocessing", "dataset"),
@@ -18,9 +20,9 @@ TRAIN_IDS = (
     *("validate#dataloader", "validate#handlers", "validate#key_metric", "validate#evaluator"),
     *("initialize", "run"),
 )
-#: Asked of a segmentation bundle; a pretraining evaluator has no inferer, no post-processing and no plain network.
+#: Of segmentation bundles only: a pretraining evaluator has no inferer, no postprocessing and no plain network.
 SEGMENTATION_IDS = ("network", "validate#inferer", "validate#postprocessing")
-#: Where a value must be a reference: id of the owner, its arguments.
+#: Id of a component -> its arguments that must be references, so that layers and MONAI Label can replace them.
 REFERENCES = {
     "evaluator": ("val_handlers", "postprocessing", "key_val_metric", "inferer", "val_data_loader"),
     "dataset": ("transform",),
@@ -33,18 +35,19 @@ REFERENCES = {
     "validate#dataloader": ("dataset",),
 }
 
-#: What BestCheckpoint may save as model.pt: the network, or the one in what is validated: the pretext network or its
-#: running average.
-SAVED_NETWORKS = ("@network_def", "$@average.module.network")
+#: What BestCheckpoint may save as model.pt: the network itself, or the network inside the validated pretext
+#: network, which may be its exponential moving average.
+SAVED_NETWORKS = ("@network_def", "$@ema.module.network")
 
 
 def missing(config: dict[str, Any], ids: tuple[str, ...]) -> list[str]:
-    """Ids without a value."""
+    """Return the ids that have no value."""
     return [key for key in ids if at(config, key) is None]
 
 
 @check("required ids", "configs")
 def required_ids(packed: Packed) -> str:
+    """Every id that monai.bundle, the zoo and MONAI Label read has a value."""
     lost = missing(packed.config("inference"), INFERENCE_IDS)
     want(not lost, f"inference without {', '.join(lost)}", "the ids that monai.bundle and MONAI Label ask for")
     for names in packed.trains:
@@ -56,12 +59,14 @@ def required_ids(packed: Packed) -> str:
             f"{' + '.join(names)} without {', '.join(lost)}",
             "the ids that monai.bundle and the zoo ask for",
         )
-    want(at(packed.config("inference"), "bundle_root") == ".", "another", "bundle_root '.'")
+    root = at(packed.config("inference"), "bundle_root")
+    want(root == ".", f"bundle_root {root!r}", "bundle_root '.'")
     return ""
 
 
 @check("references, not inline content", "configs")
 def references(packed: Packed) -> str:
+    """Arguments that others replace are references, not written inline."""
     for names in [("inference",), *packed.trains]:
         config = packed.config(*names)
         for owner, arguments in REFERENCES.items():
@@ -78,7 +83,8 @@ def references(packed: Packed) -> str:
 
 @check("handlers are dictionaries", "configs")
 def handlers_are_dictionaries(packed: Packed) -> str:
-    places = [("train#handlers", ("train",)), ("handlers", ("inference",))]
+    """Lists of handlers hold dictionaries with ``_target_``: MONAI Label adds its own to them."""
+    places: list[tuple[str, tuple[str, ...]]] = [("train#handlers", ("train",)), ("handlers", ("inference",))]
     places += [("validate#handlers", names) for names in packed.trains if packed.segments]
     for key, names in places:
         config = packed.config(*names)
@@ -90,6 +96,7 @@ def handlers_are_dictionaries(packed: Packed) -> str:
 
 @check("val_interval", "configs")
 def val_interval(packed: Packed) -> str:
+    """One ValidationHandler validates every ``val_interval`` epochs."""
     found = [h for h in at(packed.config("train"), "train#handlers") or [] if "ValidationHandler" in targets([h])]
     want(len(found) == 1, f"{len(found)} ValidationHandler", "one in train#handlers")
     want(found[0].get("interval") == "@val_interval", found[0].get("interval"), "interval: '@val_interval'")
@@ -99,7 +106,7 @@ def val_interval(packed: Packed) -> str:
 
 @check("metric and key names", "configs")
 def metric_names(packed: Packed) -> str:
-    """The names by which savers choose and report are those of metrics that exist."""
+    """Savers and reports name metrics that exist."""
     config = packed.config("train")
     metrics = packed.parsed("validate#key_metric", "train")
     known = {*metrics}
@@ -117,9 +124,9 @@ def metric_names(packed: Packed) -> str:
 
 @check("model.pt is saved flat", "configs")
 def model_is_saved_flat(packed: Packed) -> str:
-    """A saver of the best weights writes models/model.pt, of one network: more entries would nest them."""
+    """A saver of the best weights writes one network into models/model.pt; several would nest the state dict."""
     config = packed.config("train")
-    averaged = (at(config, "average#network"), at(config, "make_pretext#network")) == ("@pretext", "@network_def")
+    averaged = (at(config, "ema#network"), at(config, "make_pretext#network")) == ("@pretext", "@network_def")
     networks = SAVED_NETWORKS if averaged else SAVED_NETWORKS[:1]
     flat = []
     for path, value in entries(config):
@@ -134,7 +141,10 @@ def model_is_saved_flat(packed: Packed) -> str:
 
 @check("own classes by _target_", "configs")
 def own_classes_by_target(packed: Packed) -> str:
-    """The bundle's folder is on the path only at run: an import or an expression that runs earlier would fail."""
+    """custom_components appears in ``_target_`` only.
+
+    The bundle's folder gets onto the import path late. An import or an expression would run before.
+    """
     for names in [("inference",), *packed.trains]:
         config = packed.config(*names)
         for path, text in strings(config):
@@ -143,9 +153,9 @@ def own_classes_by_target(packed: Packed) -> str:
     return ""
 
 
-@check("inference names MONAI and torch only", "configs", seg_only=True)
+@check("inference names MONAI and torch only", "configs", segmentation_only=True)
 def inference_names_monai_only(packed: Packed) -> str:
-    """But for a network of ours that a layer brought: unetr_patch8.yaml says that MONAI Label does not know it."""
+    """The inference config names no class of ours, except a network that a merged layer brought."""
     own = packed.own_network
     for kind in ("json", "yaml"):
         text = packed.text(f"configs/inference.{kind}").replace(own or "\0", "")
@@ -159,17 +169,18 @@ def inference_names_monai_only(packed: Packed) -> str:
 
 @check("no # in strings", "configs")
 def no_hash_in_strings(packed: Packed) -> str:
-    """MONAI writes ``::`` for every ``#``: right in ``@train#handlers``, wrong in a path or a text."""
-    configs = [name.stem for name in (packed.root / "configs").glob("*.yaml")]
-    for name in sorted(configs):
+    """``#`` appears in references only: MONAI replaces it with ``::`` everywhere, also in a path or a text."""
+    configs = ["train", "inference", *packed.layers]
+    for name in configs:
         for path, text in strings(packed.layer(name)):
             rest = re.sub(r"[@%][A-Za-z_]\w*(?:#\w+)+", "", text)
             want("#" not in rest, f"{name}: {path}: {text[:80]}", "# in references only")
     return f"{len(configs)} configs"
 
 
-@check("device may be a string", "configs", seg_only=True)
+@check("device may be a string", "configs", segmentation_only=True)
 def device_may_be_a_string(packed: Packed) -> str:
+    """No config reads an attribute of ``device``: MONAI Label sets it to a string."""
     for name in ("train", "inference"):
         found = [path for path, text in strings(packed.config(name)) if "@device." in text]
         want(
@@ -182,21 +193,18 @@ def device_may_be_a_string(packed: Packed) -> str:
 
 @check("layers change keys that exist", "configs")
 def layers_change_known_keys(packed: Packed) -> str:
-    """A layer's nested keys and references name what train.yaml, or the layer itself, has."""
-    layers = [
-        p.stem for p in sorted((packed.root / "configs").glob("*.yaml")) if p.stem not in ("train", "inference")
-    ]
-    for name in layers:
+    """The nested keys and references of a layer exist in train.yaml or in the layer itself."""
+    for name in packed.layers:
         merged = packed.config("train", name)
         known = {path for path, _ in entries(merged)}
         for path, text in strings(merged):
             for key in re.findall(r"@([A-Za-z_]\w*(?:(?:#|::)\w+)*)", text):
                 steps = re.split("#|::", key)
-                # past an entry that is computed nothing can be known
+                # What an expression returns is not known before it is computed.
                 computed = any(isinstance(at(merged, "#".join(steps[:n])), str) for n in range(1, len(steps)))
                 want(
                     computed or "#".join(steps) in known,
                     f"train + {name}: {path} names @{key}",
                     "an id that exists",
                 )
-    return f"{len(layers)} layers"
+    return f"{len(packed.layers)} layers"

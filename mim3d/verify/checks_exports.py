@@ -1,7 +1,6 @@
-"""Checks of what a packed bundle's network is exported to.
+"""Checks of a packed bundle's network as TorchScript and ONNX.
 
-It is compared with the eager network on one random input of the metadata's shape. `TOLERANCE` is the largest
-difference allowed, as a share of the largest value.
+Each export is compared with the eager network on one random input of the metadata's shape.
 """
 
 from __future__ import annotations
@@ -10,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ckpt_export, onnx_export
-from monai.data import load_net_with_metadata
+from monai.bundle.scripts import ckpt_export, onnx_export
+from monai.data.torchscript_utils import load_net_with_metadata
 
 from mim3d.verify.checks_network import eager, with_weights
-from mim3d.verify.registry import Packed, check, one_line, want
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check, one_line
 
+#: Largest difference allowed, as a share of the largest value.
 TOLERANCE = {"TorchScript": 1e-5, "ONNX": 1e-4}
 
 
 def compare(packed: Packed, kind: str, answer: torch.Tensor) -> str:
-    """How far an exported network's answer is from the eager one's."""
+    """Check an exported network's output against the eager network's; return the difference in words."""
     expected = eager(packed)[1]
     want(answer.shape == expected.shape, tuple(answer.shape), f"shape {tuple(expected.shape)}")
     share = ((answer - expected).abs().max() / expected.abs().max()).item()
@@ -29,7 +30,7 @@ def compare(packed: Packed, kind: str, answer: torch.Tensor) -> str:
 
 
 def export(packed: Packed, exporter: Any, file: Path, use_trace: bool, **options: Any) -> None:
-    """One of MONAI's exporters, on the packed inference config."""
+    """Call one of MONAI's exporters on the packed inference config."""
     exporter(
         net_id="network_def",
         filepath=str(file),
@@ -45,7 +46,7 @@ def export(packed: Packed, exporter: Any, file: Path, use_trace: bool, **options
 
 @check("ckpt_export (TorchScript)", "exports")
 def torchscript(packed: Packed) -> str:
-    """Scripted, which takes any size of input; traced where a network cannot be scripted."""
+    """The network exports to TorchScript: scripted, for any input size, or traced if scripting fails."""
     file, how = packed.scratch / "model.ts", "scripted"
     try:
         export(packed, ckpt_export, file, use_trace=False)
@@ -62,6 +63,7 @@ def torchscript(packed: Packed) -> str:
 
 @check("onnx_export (ONNX)", "exports")
 def onnx(packed: Packed) -> str:
+    """The network exports to ONNX."""
     import onnxruntime
 
     file = packed.scratch / "model.onnx"

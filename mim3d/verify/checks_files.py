@@ -13,7 +13,9 @@ from importlib.metadata import packages_distributions
 import yaml
 
 from mim3d.package.contents import LARGE, SUMS
-from mim3d.verify.registry import Packed, at, check, want
+from mim3d.verify.config_ids import at
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 REQUIRED = (
     "LICENSE",
@@ -27,13 +29,14 @@ REQUIRED = (
     "custom_components/__init__.py",
     SUMS,
 )
-#: The roots that machines' own folders have. An id such as ``@root + '/eval'`` begins with none of them.
+#: Absolute paths of a machine. An expression such as ``@root + '/eval'`` does not match.
 MACHINE = r"(?<![\w.)}*~@/])/(?:home|root|Users|mnt|media|tmp|var|opt|usr|etc|srv|scratch|workspace|Volumes)/[\w.]"
 DRIVE = r"(?<!\w)[A-Za-z]:\\\\?\w"
 
 
 @check("files present", "files")
 def files_present(packed: Packed) -> str:
+    """The files of a bundle are there."""
     missing = [name for name in REQUIRED if name not in packed.files]
     want(not missing, f"no {', '.join(missing)}", "the files of a bundle")
     return f"{len(packed.files)} files"
@@ -41,28 +44,31 @@ def files_present(packed: Packed) -> str:
 
 @check("nothing left over", "files")
 def nothing_left_over(packed: Packed) -> str:
+    """No hidden files, caches, results, tests or resume checkpoints are packed."""
     odd = [
         name
         for name in packed.files
         if any(part.startswith(".") or part in ("__pycache__", "eval", "tests") for part in name.split("/"))
         or name.endswith((".pyc", "resume.pt"))
     ]
-    want(not odd, ", ".join(odd), "no hidden files, caches, results or resume points")
+    want(not odd, ", ".join(odd), "no hidden files, caches, results or resume checkpoints")
     return ""
 
 
 @check("bundle name", "files")
 def bundle_name(packed: Packed) -> str:
+    """The name does not confuse the zoo's listings: no ``_v``, and not the beginning of another bundle's name."""
     want("_v" not in packed.name, packed.name, "a name without _v, which the zoo's listings take for a version")
     want(re.fullmatch(r"[a-z][a-z0-9_]*", packed.name), packed.name, "lower-case letters, digits and _")
     pairs = [(a, b) for a in packed.others for b in packed.others if a != b and b.startswith(a)]
     clash = [pair for pair in pairs if packed.name in pair]
-    want(not clash, " and ".join(clash[0]) if clash else "", "no bundle's name to begin another's")
+    want(not clash, " and ".join(clash[0]) if clash else "", "no name that begins with another bundle's name")
     return ""
 
 
 @check("licences", "files")
 def licences(packed: Packed) -> str:
+    """LICENSE is Apache-2.0, and docs/data_license.txt says something."""
     licence = packed.text("LICENSE")
     want(
         "Apache License" in licence and len(licence) > 5000, f"{len(licence)} characters", "Apache-2.0 in LICENSE"
@@ -74,6 +80,7 @@ def licences(packed: Packed) -> str:
 
 @check("weights or none", "files")
 def weights_or_none(packed: Packed) -> str:
+    """Weights are packed with the right hash, or listed in large_files.yml, or the README says there are none."""
     weights = [name for name in packed.files if name.startswith("models/") and name.endswith((".pt", ".ts"))]
     if "large_files.yml" in packed.files:
         listed = yaml.safe_load(packed.text("large_files.yml"))["large_files"]
@@ -82,8 +89,8 @@ def weights_or_none(packed: Packed) -> str:
         want(not short, f"{', '.join(short)} without all of them", f"{', '.join(sorted(keys))} in large_files.yml")
         return f"{len(listed)} in large_files.yml"
     if not weights:
-        told = re.search(r"no weights", packed.readme, re.IGNORECASE)
-        want(told, "neither", "models/model.pt, large_files.yml, or 'no weights' in the README")
+        stated = re.search(r"no weights", packed.readme, re.IGNORECASE)
+        want(stated, "neither", "models/model.pt, large_files.yml, or 'no weights' in the README")
         return "none; the README says so"
     large = [name for name in weights if packed.files[name].stat().st_size > LARGE]
     want(not large, f"{', '.join(large)} over 25 MB", "large_files.yml")
@@ -92,14 +99,15 @@ def weights_or_none(packed: Packed) -> str:
     for name in weights:
         card = f"{name.rpartition('.')[0]}.card.json"
         if card in packed.files:
-            told = json.loads(packed.text(card)).get("sha256")
+            stated = json.loads(packed.text(card)).get("sha256")
             found = hashlib.sha256(packed.files[name].read_bytes()).hexdigest()
-            want(told == found, f"sha256 {told} in {card}", f"{found}, that of {name}")
+            want(stated == found, f"sha256 {stated} in {card}", f"{found}, that of {name}")
     return ", ".join(weights)
 
 
 @check("json equals yaml", "files")
 def json_equals_yaml(packed: Packed) -> str:
+    """The train and inference configs have the same content as YAML and as JSON."""
     for name in ("train", "inference"):
         read = {
             "json": json.loads(packed.text(f"configs/{name}.json")),
@@ -114,6 +122,7 @@ def json_equals_yaml(packed: Packed) -> str:
 
 @check("no machine's paths", "files")
 def no_machine_paths(packed: Packed) -> str:
+    """No file holds an absolute path or a host name of this machine."""
     for name, file in packed.files.items():
         if file.suffix in (".pt", ".ts"):
             continue
@@ -126,6 +135,7 @@ def no_machine_paths(packed: Packed) -> str:
 
 @check("logging.conf", "files")
 def logging_conf(packed: Packed) -> str:
+    """logging.conf has handlers of the standard library only."""
     read = configparser.RawConfigParser()
     read.read_string(packed.text("configs/logging.conf"))
     known = {"StreamHandler", "FileHandler", "NullHandler"}
@@ -137,7 +147,7 @@ def logging_conf(packed: Packed) -> str:
 
 @check("imports are named in metadata", "files")
 def imports_named(packed: Packed) -> str:
-    """Every package that custom_components imports is among the metadata's versions: a user can install it."""
+    """The metadata gives a version for every package that custom_components imports."""
     modules = set()
     for name, file in packed.files.items():
         if name.startswith("custom_components/") and name.endswith(".py"):

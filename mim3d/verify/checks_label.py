@@ -1,4 +1,7 @@
-"""MONAI Label's rules, tried as its monaibundle app does: one config, a device as text, lists instead of data."""
+"""MONAI Label's rules (monaibundle app, 0.8.5), tried without MONAI Label.
+
+The app reads one config, sets ``device`` to a string, and sets lists of cases in place of a data set's folder.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,26 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
-from monai.transforms import CastToTyped, Compose, Invertd, LoadImaged, SaveImaged
+from monai.bundle.config_parser import ConfigParser
+from monai.transforms.compose import Compose
+from monai.transforms.io.dictionary import LoadImaged, SaveImaged
+from monai.transforms.post.dictionary import Invertd
+from monai.transforms.utility.dictionary import CastToTyped
 
 from mim3d.verify.checks_workflows import without_own_code, workflow
-from mim3d.verify.registry import Packed, at, check, want
+from mim3d.verify.config_ids import at
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
-#: Words in a name from which the app takes a bundle for another kind.
+#: Words in a bundle's name by which the app takes it for another kind than segmentation.
 OTHER_KINDS = ("deepedit", "deepgrow", "detection", "classification")
 
-
-#: Voxels of the box in `small_case`.
+#: Voxels of the bright box in `small_case`.
 BOX = (slice(8, 20), slice(8, 18), slice(6, 12))
 
 
 class Brightness(torch.nn.Module):
-    """A stand-in for the network: its second channel is above 0 and above the others where the image is bright."""
+    """A replacement for the network: its second channel is the largest, and above 0, where the image is bright."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,12 +41,20 @@ class Brightness(torch.nn.Module):
         """(B, C, D, H, W) intensities -> (B, channels, D, H, W)."""
         answer = image.new_full((len(image), self.channels, *image.shape[2:]), -100.0)
         answer[:, 0] = 0.0
-        answer[:, 1] = image.mean(1) - 0.5  # intensities are in [0, 1], or z-scores of which the box's are high
+        answer[:, 1] = image.mean(1) - 0.5  # intensities are in [0, 1], or z-scores that are high in the box
         return answer
 
 
 def small_case(packed: Packed, number: int = 0) -> dict[str, str]:
-    """A bright box as NIfTI, with the bundle's channels, and its mask; small, anisotropic, with swapped axes."""
+    """Write a bright box and its mask as small, anisotropic NIfTI files with swapped axes.
+
+    Args:
+        packed: the bundle, whose channels the image gets.
+        number: seed and number of the case.
+
+    Returns:
+        The files of ``image`` and ``label``.
+    """
     affine = np.array([[0, 3.0, 0, 11], [-2.0, 0, 0, 5], [0, 0, 4.0, -40], [0, 0, 0, 1]])
     shape, rng = (30, 26, 18), np.random.RandomState(number)
     channels = packed.parsed("channels", "inference")
@@ -53,8 +68,13 @@ def small_case(packed: Packed, number: int = 0) -> dict[str, str]:
     return {key: str(path) for key, path in files.items()}
 
 
+def load_nifti(path: str | Path) -> Any:
+    """Return a NIfTI image; untyped, because nibabel's annotations lack what images have."""
+    return nib.load(path)
+
+
 def app_parser(packed: Packed) -> ConfigParser:
-    """The inference config as the app holds it."""
+    """Return the inference config as the app holds it."""
     parser = ConfigParser()
     parser.read_config(packed.config_files("inference")[0])
     parser["bundle_root"] = str(packed.root)
@@ -63,15 +83,20 @@ def app_parser(packed: Packed) -> ConfigParser:
 
 
 def transforms(parser: ConfigParser, key: str) -> list[Any]:
-    """The direct members of a Compose."""
+    """Return the direct members of a Compose; raise CheckError if the entry is something else."""
     made = parser.get_parsed_content(key)
     want(isinstance(made, Compose), type(made).__name__, f"Compose as {key}")
     return list(made.transforms)
 
 
-@check("label: names", "label", seg_only=True)
+@check("label: names", "label", segmentation_only=True)
 def label_names(packed: Packed) -> str:
-    want(not [kind for kind in OTHER_KINDS if kind in packed.name], packed.name, "a name that is no other kind's")
+    """The app takes the bundle for a segmentation, and its lower-case label names differ."""
+    want(
+        not any(kind in packed.name for kind in OTHER_KINDS),
+        packed.name,
+        f"no {', '.join(OTHER_KINDS)} in the name",
+    )
     names = [
         name.lower() for name in packed.metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()
     ]
@@ -79,8 +104,9 @@ def label_names(packed: Packed) -> str:
     return f"{len(names) - 1} labels"
 
 
-@check("label: inference transforms", "label", seg_only=True)
+@check("label: inference transforms", "label", segmentation_only=True)
 def label_transforms(packed: Packed) -> str:
+    """The transforms that the app looks for stand in the lists themselves and build without custom_components."""
     with without_own_code():
         parser = app_parser(packed)
         before, after = transforms(parser, "preprocessing"), transforms(parser, "postprocessing")
@@ -92,9 +118,12 @@ def label_transforms(packed: Packed) -> str:
     return ""
 
 
-@check("label: mask on the input's grid", "label", seg_only=True)
+@check("label: mask on the input's grid", "label", segmentation_only=True)
 def label_mask(packed: Packed) -> str:
-    """The app's chain with image_path in the sample, as it sends it; a stand-in for the network."""
+    """The app's chain of transforms and inferer gives a uint8 mask on the input's grid, in the right place.
+
+    As in the app the sample holds image_path. A simple rule replaces the network.
+    """
     case = small_case(packed)
     parser = app_parser(packed)
     before, after = transforms(parser, "preprocessing"), transforms(parser, "postprocessing")
@@ -106,23 +135,24 @@ def label_mask(packed: Packed) -> str:
     with torch.no_grad():
         sample["pred"] = parser.get_parsed_content("inferer")(sample["image"][None], network)[0]
     pred = Compose(after)(sample)["pred"]
-    given = nib.load(case["image"])
+    given = load_nifti(case["image"])
     want(tuple(pred.shape) == (1, *given.shape[:3]), tuple(pred.shape), f"one channel on {given.shape[:3]}")
     want(np.allclose(pred.affine, given.affine, atol=1e-3), "another affine", "the input's")
     want(pred.dtype == torch.uint8, pred.dtype, "torch.uint8")
     values = set(torch.unique(pred.as_tensor()).tolist())
     allowed = set(range(len(outputs["channel_def"])))
     want(values <= allowed, sorted(values), f"values that channel_def names: 0 to {max(allowed)}")
-    found, box = np.asarray(pred[0]) > 0, np.zeros(given.shape[:3], bool)
+    found: np.ndarray = np.asarray(pred[0]) > 0
+    box = np.zeros_like(found)
     box[BOX] = True
     dice = 2 * (found & box).sum() / (found.sum() + box.sum())
     want(dice > 0.7, f"Dice {dice:.2f} with the box", "the mask where the image is bright")
     return f"values {sorted(values)}, Dice {dice:.2f} with a bright box"
 
 
-@check("label: training", "label", seg_only=True)
+@check("label: training", "label", segmentation_only=True)
 def label_training(packed: Packed) -> str:
-    """The app's overrides on train.json: lists, epochs, device, and a CheckpointLoader among the handlers."""
+    """The app's overrides work in train.json: lists of cases, epochs, device, a CheckpointLoader put first."""
     case, other = small_case(packed), small_case(packed, 1)
     handlers = at(packed.config("train"), "train#handlers")
     loader = {"_target_": "CheckpointLoader", "load_path": str(packed.scratch / "model.pt"), "strict": False}
@@ -137,7 +167,7 @@ def label_training(packed: Packed) -> str:
     made = workflow(packed, "train", "train", **override)
     made.initialize()
     trainer = made.trainer
-    made.parser.get_parsed_content("run#0")  # the guard
+    made.parser.get_parsed_content("run#0")  # the checks before the run
     want(trainer.state.max_epochs == 3, trainer.state.max_epochs, "train#trainer#max_epochs as given")
     counts = len(made.train_dataset), len(made.val_dataset)
     want(counts == (1, 1), counts, "train#dataset#data and validate#dataset#data as given")
@@ -145,8 +175,9 @@ def label_training(packed: Packed) -> str:
     return "dataset_dir empty, device 'cpu'"
 
 
-@check("label: small studies are padded", "label", seg_only=True)
+@check("label: small studies are padded", "label", segmentation_only=True)
 def label_padding(packed: Packed) -> str:
+    """Training pads a study that is smaller than the crop before it crops."""
     names = [type(t).__name__ for t in packed.parsed("train#preprocessing", "train").transforms]
     pads = [n for n, name in enumerate(names) if re.search("Pad", name)]
     crops = [n for n, name in enumerate(names) if name.startswith("Rand") and "Crop" in name]

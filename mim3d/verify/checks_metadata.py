@@ -9,11 +9,12 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import verify_metadata
+from monai.bundle.scripts import verify_metadata
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from mim3d.verify.registry import Packed, check, want
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 SCHEMA = "https://project-monai.github.io/schema/meta_schema_20240725.json"
 TEXTS = (
@@ -32,9 +33,9 @@ TENSOR = {
 
 
 def own_schema() -> dict[str, Any]:
-    """What the zoo's schema of 2024-07-25 requires, in our words, for machines that do not reach it.
+    """Return a schema with the requirements of the zoo's schema of 2024-07-25, for machines without internet.
 
-    Stricter than that in one point: every tensor needs a channel_def.
+    It is stricter in one point: every tensor needs a channel_def.
     """
 
     def typed(kinds: dict[str, str]) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def own_schema() -> dict[str, Any]:
 
 
 def reachable(url: str) -> bool:
-    """Whether an address answers."""
+    """Return whether an address answers within five seconds."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status == 200
@@ -68,6 +69,7 @@ def reachable(url: str) -> bool:
 
 @check("metadata keys", "metadata")
 def metadata_keys(packed: Packed) -> str:
+    """The keys that the zoo requires, and those that its listing shows, have a value."""
     wanted = {*own_schema()["required"], "changelog", "name", "intended_use", "references", "data_source"}
     empty = [name for name in sorted(wanted) if not packed.metadata.get(name)]
     want(not empty, f"no {', '.join(empty)}", "the keys that the zoo requires, and those its listing shows")
@@ -77,24 +79,23 @@ def metadata_keys(packed: Packed) -> str:
 
 @check("metadata schema", "metadata")
 def metadata_schema(packed: Packed) -> str:
-    """MONAI's ``verify_metadata``: it downloads the schema, unless the file is there already."""
+    """MONAI's ``verify_metadata`` passes, against the zoo's schema or, if that cannot be reached, our own."""
     file = packed.scratch / "schema.json"
     if packed.schema is not None:
         file.write_bytes(Path(packed.schema).read_bytes())
-        told = f"verify_metadata against the file {Path(packed.schema).name}"
+        note = f"verify_metadata against the file {Path(packed.schema).name}"
     elif reachable(packed.metadata["schema"]):
-        told = f"verify_metadata against {packed.metadata['schema']}"
+        note = f"verify_metadata against {packed.metadata['schema']}"
     else:
         file.write_text(json.dumps(own_schema()), encoding="utf-8")
-        told = (
-            "verify_metadata against our own reduced schema: the zoo's was not reachable (--schema FILE gives it)"
-        )
+        note = "verify_metadata against our own schema: the zoo's could not be reached (--schema FILE gives it)"
     verify_metadata(meta_file=str(packed.root / "configs" / "metadata.json"), filepath=str(file))
-    return told
+    return note
 
 
 @check("version", "metadata")
 def version(packed: Packed) -> str:
+    """The version has three parts of one digit each, and an entry in the changelog."""
     found = packed.metadata["version"]
     want(re.fullmatch(r"\d\.\d\.\d", found), found, "three parts of one digit each")
     want(found in packed.metadata["changelog"], f"no {found} in the changelog", "an entry for this version")
@@ -103,6 +104,7 @@ def version(packed: Packed) -> str:
 
 @check("versions are pip pins", "metadata")
 def pins(packed: Packed) -> str:
+    """Versions of packages can be installed with ``pip install NAME==VERSION``."""
     own = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
     named = {name: packed.metadata[key] for name, key in own.items()} | packed.metadata[
         "required_packages_version"
@@ -120,6 +122,7 @@ def pins(packed: Packed) -> str:
 
 @check("image and pred", "metadata")
 def image_and_pred(packed: Packed) -> str:
+    """The first input is image, the first output pred, and both are fully described."""
     sides = packed.metadata["network_data_format"]
     first = (next(iter(sides["inputs"]), None), next(iter(sides["outputs"]), None))
     want(first == ("image", "pred"), first, "image and pred as the first input and output")
@@ -133,7 +136,7 @@ def image_and_pred(packed: Packed) -> str:
 
 @check("channels and labels as in the config", "metadata")
 def channels_as_in_config(packed: Packed) -> str:
-    """Channel names, mask values, channel counts and roi of metadata and inference config are the same."""
+    """Metadata and inference config agree on channel names, label names, channel counts and crop size."""
     sides = packed.metadata["network_data_format"]
     image, pred = sides["inputs"]["image"], sides["outputs"]["pred"]
     channels = packed.parsed("channels", "inference")
@@ -152,6 +155,6 @@ def channels_as_in_config(packed: Packed) -> str:
     outputs = (
         packed.parsed("output_names", "inference") if "output_names" in packed.config("inference") else labels
     )
-    # Overlapping outputs are the one exception: counted as the network has them, named as the mask is written.
+    # With overlapping outputs the count is that of the network's channels, and the names are those of mask values.
     want(pred["num_channels"] == len(outputs), pred["num_channels"], f"{len(outputs)} channels of the network")
     return f"{len(names)} labels" + ("" if outputs == labels else f", {len(outputs)} overlapping outputs")

@@ -8,21 +8,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
-from monai.bundle import load, verify_net_in_out
+from monai.bundle.scripts import load, verify_net_in_out
 
 from mim3d.package.layers import reads_pretext
-from mim3d.verify.checks_label import small_case
+from mim3d.verify.checks_label import load_nifti, small_case
 from mim3d.verify.checks_workflows import workflow
-from mim3d.verify.registry import Packed, check, want
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.registry import check
 
 
 def with_weights(packed: Packed) -> Path:
-    """A copy of the bundle that has weights: its own, or random ones of its networks.
+    """Return a copy of the bundle with weights: its own, or random ones.
 
-    Beside models/model.pt lies models/pretext.pt, the network with its heads, where inference reads that one.
+    If inference reads models/pretext.pt, the network with its heads, the copy has that file too.
     """
     copy = packed.scratch / "with_weights" / packed.name
     models = copy / "models"
@@ -38,12 +38,12 @@ def with_weights(packed: Packed) -> Path:
 
 
 def state(packed: Packed) -> dict[str, torch.Tensor]:
-    """The weights of `with_weights`."""
+    """Return the weights of `with_weights`."""
     return torch.load(with_weights(packed) / "models" / "model.pt", weights_only=True)
 
 
 def eager(packed: Packed) -> tuple[torch.Tensor, Any]:
-    """A random input of the metadata's shape and the network's answer; computed once."""
+    """Return a random input of the metadata's shape and the network's output; computed once."""
     file = packed.scratch / "eager.pt"
     if not file.is_file():
         network = packed.parsed("network_def", "inference").eval()
@@ -59,24 +59,23 @@ def eager(packed: Packed) -> tuple[torch.Tensor, Any]:
 
 @check("model.pt is a flat state dict", "network")
 def flat_state_dict(packed: Packed) -> str:
-    """Tensors only, keys of network_def, for the train and the inference config, and of what pretraining saves."""
+    """model.pt holds tensors only, and loads strictly into every network that reads or writes it."""
     tensors = state(packed)
     want(all(isinstance(value, torch.Tensor) for value in tensors.values()), "other values", "tensors only")
     for name in ("train", "inference"):
         packed.parsed("network_def", name).load_state_dict(tensors, strict=True)
     if not packed.segments:
-        packed.parsed("average", "train").module.network.load_state_dict(tensors, strict=True)
+        packed.parsed("ema", "train").module.network.load_state_dict(tensors, strict=True)
     return f"{sum(value.numel() for value in tensors.values()) / 1e6:.1f} M values"
 
 
 @check("monai.bundle.load", "network")
 def bundle_load(packed: Packed) -> str:
-    """The network with the weights given, from train.json and from inference.json."""
+    """``monai.bundle.load`` gives the network with its weights, from train.json and from inference.json."""
     copy, tensors = with_weights(packed), state(packed)
     for kind in ("train", "inference"):
-        network = load(
-            packed.name, bundle_dir=copy.parent, workflow_type=kind, device="cpu", source="monaihosting"
-        )
+        options: dict[str, Any] = {"workflow_type": kind, "device": "cpu", "source": "monaihosting"}
+        network: Any = load(packed.name, bundle_dir=copy.parent, **options)
         want(isinstance(network, torch.nn.Module), type(network).__name__, f"a network from {kind}.json")
         loaded = network.state_dict()
         same = loaded.keys() == tensors.keys() and all(torch.equal(loaded[key], tensors[key]) for key in tensors)
@@ -86,6 +85,7 @@ def bundle_load(packed: Packed) -> str:
 
 @check("one tensor out", "network")
 def one_tensor_out(packed: Packed) -> str:
+    """The network returns one finite tensor on the input's grid."""
     given, answer = eager(packed)
     want(isinstance(answer, torch.Tensor), type(answer).__name__, "one tensor")
     want(answer.shape[2:] == given.shape[2:], tuple(answer.shape), "the input's grid")
@@ -95,6 +95,7 @@ def one_tensor_out(packed: Packed) -> str:
 
 @check("verify_net_in_out", "network")
 def net_in_out(packed: Packed) -> str:
+    """MONAI's ``verify_net_in_out`` passes: the network takes and returns what the metadata says."""
     verify_net_in_out(
         net_id="network_def",
         meta_file=str(packed.root / "configs" / "metadata.json"),
@@ -106,10 +107,10 @@ def net_in_out(packed: Packed) -> str:
 
 
 def written_mask(case: str, folder: Path) -> list[Path]:
-    """What a segmentation bundle wrote: a mask on the input's grid."""
+    """Check the output of a segmentation bundle, a mask on the input's grid; return its files."""
     written = sorted(folder.glob("**/*.nii.gz"))
     want(written, "nothing", "NIfTI files")
-    given, mask = nib.load(case), nib.load(written[0])
+    given, mask = load_nifti(case), load_nifti(written[0])
     want(mask.shape == given.shape[:3], mask.shape, f"the input's {given.shape[:3]}")
     want(np.allclose(mask.affine, given.affine, atol=1e-3), "another affine", "the input's")
     want(mask.get_data_dtype() == np.uint8, mask.get_data_dtype(), "uint8")
@@ -117,20 +118,20 @@ def written_mask(case: str, folder: Path) -> list[Path]:
 
 
 def written_images(folder: Path) -> list[Path]:
-    """What a bundle wrote that hides and paints: images on one grid, the reconstruction among them."""
+    """Check the output of a bundle that reconstructs: images on one grid, one of them the reconstruction."""
     written = sorted(folder.glob("**/*.nii.gz"))
     names = ", ".join(path.name for path in written) or "no NIfTI file"
-    painted = [path for path in written if path.name.endswith("_reconstruction.nii.gz")]
-    want(len(painted) == 1, names, "one reconstruction")
-    images = [nib.load(path) for path in written]
+    found = [path for path in written if path.name.endswith("_reconstruction.nii.gz")]
+    want(len(found) == 1, names, "one reconstruction")
+    images = [load_nifti(path) for path in written]
     same = all(i.shape == images[0].shape and np.allclose(i.affine, images[0].affine) for i in images)
     want(same, f"{names} on several grids", "one grid, so that they overlay one another")
-    want(np.isfinite(nib.load(painted[0]).get_fdata()).all(), "values that are not finite", "finite ones")
+    want(np.isfinite(load_nifti(found[0]).get_fdata()).all(), "values that are not finite", "finite ones")
     return written
 
 
 def written_features(case: str, folder: Path) -> list[Path]:
-    """What a bundle wrote that describes volumes: a table with a row for the input, its file and its features."""
+    """Check the output of a bundle that computes features: a table with one row, the input's file and features."""
     file = folder / "features.csv"
     with file.open(encoding="utf-8", newline="") as content:
         rows = list(csv.reader(content))
@@ -143,7 +144,7 @@ def written_features(case: str, folder: Path) -> list[Path]:
 
 @check("inference runs", "network")
 def inference_runs(packed: Packed) -> str:
-    """The shipped inference on one NIfTI, with the weights that the config itself names."""
+    """The shipped inference config runs on one NIfTI file, with the weights that it names."""
     case, out = small_case(packed)["image"], packed.scratch / "inference"
     override = {"bundle_root": str(with_weights(packed)), "dataset_dir": case, "output_dir": str(out)}
     made = workflow(packed, "inference", "inference", **override, device="cpu", amp=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
@@ -10,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from monai.bundle.workflows import ConfigWorkflow
-
-from mim3d.verify.registry import Packed, at, check, want
+from mim3d.verify.config_ids import has
+from mim3d.verify.packed import Packed, want
+from mim3d.verify.readme_commands import commands, config_files, flags, overrides
+from mim3d.verify.registry import check
 
 SECTIONS = (
     "Model overview",
@@ -24,12 +25,22 @@ SECTIONS = (
     "References",
     "License",
 )
-#: What only the repository has.
-REPOSITORY = r"(?<![\w./-])bundles/\w[\w/.]*|repository root|pip install -e|docs/monai_label\.md"
+#: Text that makes sense in the repository only.
+REPOSITORY = r"(?<![\w./-])bundles/\w[\w/.]*|repository root|pip install -e|docs/monai_label\.md|\bmim3d \w+"
+#: Imports every module of the package's own code, while mim3d cannot be imported, and prints where it lies.
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+sys.modules["mim3d"] = None
+import custom_components
+for module in pkgutil.walk_packages(custom_components.__path__, "custom_components."):
+    importlib.import_module(module.name)
+print(custom_components.__file__)
+"""
 
 
 @check("README sections", "files")
 def readme_sections(packed: Packed) -> str:
+    """The README has the model zoo's sections."""
     heads = [head.strip().lower() for head in re.findall(r"^#+ (.*)$", packed.readme, re.MULTILINE)]
     missing = [section for section in SECTIONS if section.lower() not in heads]
     want(not missing, f"no {', '.join(missing)}", "the zoo's sections")
@@ -38,7 +49,7 @@ def readme_sections(packed: Packed) -> str:
 
 @check("README is filled in", "files")
 def readme_filled_in(packed: Packed) -> str:
-    """Nothing is left that was to be replaced: placeholders of writing, and what holds in the repository only."""
+    """The documents hold no placeholder such as @RESULT@, and nothing that makes sense in the repository only."""
     for name, file in packed.files.items():
         if name.startswith("docs/"):
             left = re.findall(rf"@[A-Z_]+@|{REPOSITORY}", file.read_text(encoding="utf-8"))
@@ -46,89 +57,84 @@ def readme_filled_in(packed: Packed) -> str:
     return ""
 
 
-def commands(readme: str, words: str) -> list[list[str]]:
-    """Words of every command in the bash blocks that has the given words."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [shlex.split(line) for line in lines if words in line]
-
-
-def config_files(command: list[str]) -> list[str]:
-    """What ``--config_file`` names."""
-    given = command[command.index("--config_file") + 1]
-    return list(ast.literal_eval(given)) if given.startswith("[") else [given]
-
-
-def has(config: object, key: str) -> bool:
-    """Whether an id exists, null included."""
-    head, _, last = key.replace("::", "#").rpartition("#")
-    parent = at(config, head) if head else config
-    return isinstance(parent, dict) and last in parent
-
-
 @check("README commands", "files")
 def readme_commands(packed: Packed) -> str:
-    """Configs and keys exist: this bundle's, and another's where it is packed beside this one."""
-    found = commands(packed.readme, "monai.bundle run")
+    """The configs and keys of every command exist, in this bundle or in one that is packed beside it."""
+    found = [words for words in commands(packed.readme) if "monai.bundle" in words]
     want(found, "no command", "monai.bundle run commands in bash blocks")
-    known = set(ConfigWorkflow.__init__.__annotations__) | {"run_id", "config_file", "args_file"}
     for words in found:
-        files = config_files(words)
-        told = ", ".join(files)
-        matched = [re.fullmatch(r"(?:\.\./(\w+)/)?configs/(\w+)\.yaml", file) for file in files]
-        owners = {match[1] if match else told for match in matched}
-        want(len(owners) == 1 and owners <= {None, *packed.others}, told, "configs of one bundle")
-        (owner,) = owners
-        wanted, root = (f"../{owner}" if owner else "."), words[words.index("--bundle_root") + 1]
-        want(root == wanted, f"--bundle_root {root} for {told}", f"--bundle_root {wanted}")
-        bundle = replace(packed, root=packed.root.parent / owner) if owner else packed
-        if not bundle.root.is_dir():
-            continue
-        lost = [file for file in files if not (packed.root / file).is_file()]
-        want(not lost, f"no {', '.join(lost)}", "the configs that a command names")
-        config = bundle.config(*(match[2] for match in matched if match))
-        keys = [word[2:] for word in words[words.index("monai.bundle") :] if word.startswith("--")]
-        unknown = [key for key in keys if key not in known and not has(config, key)]
-        want(not unknown, f"--{', --'.join(unknown)}", f"keys of {told}")
+        _check_command(packed, words)
     return f"{len(found)} commands"
 
 
-def without_data(packed: Packed) -> Iterator[list[str]]:
-    """The README's first command of train and of inference, with data that does not exist."""
-    places = {"DATA": "nothing", "IMAGE.nii.gz": "nothing.nii.gz", "OUT": "out"}
-    for name in ("train", "inference"):
-        found = [
-            words for words in commands(packed.readme, "python -m monai.bundle run") if "--pretrained" not in words
-        ]
-        found = [words for words in found if config_files(words) == [f"configs/{name}.yaml"]]
-        want(found, f"no command of configs/{name}.yaml alone", "one")
-        for word, place in places.items():
-            pattern = rf"(?<![\w.]){re.escape(word)}(?![\w.])"
-            found[0] = [re.sub(pattern, str(packed.scratch / place), given) for given in found[0]]
-        yield found[0]
+def _check_command(packed: Packed, words: list[str]) -> None:
+    files = config_files(words)
+    listed = ", ".join(files)
+    matched = [re.fullmatch(r"(?:\.\./(\w+)/)?configs/(\w+)\.yaml", file) for file in files]
+    owners = {match[1] if match else listed for match in matched}
+    want(len(owners) == 1 and owners <= {None, *packed.others}, listed, "configs of one bundle")
+    (owner,) = owners
+    wanted, root = (f"../{owner}" if owner else "."), flags(words).get("bundle_root")
+    want(root == wanted, f"--bundle_root {root} for {listed}", f"--bundle_root {wanted}")
+    bundle = replace(packed, root=packed.root.parent / owner) if owner else packed
+    if not bundle.root.is_dir():
+        return
+    lost = [file for file in files if not (packed.root / file).is_file()]
+    want(not lost, f"no {', '.join(lost)}", "the configs that a command names")
+    config = bundle.config(*(match[2] for match in matched if match))
+    unknown = [key for key in overrides(words) if key != "bundle_root" and not has(config, key)]
+    want(not unknown, f"--{', --'.join(unknown)}", f"keys of {listed}")
 
 
 @check("README commands run", "workflows")
 def readme_commands_run(packed: Packed) -> str:
-    """From inside the folder, with its own custom_components: paths, imports and guards as a user finds them."""
-    # the folder that python -m is called in comes first on the import path; an installed copy must not stand in
-    want("custom_components/__main__.py" in packed.files, "no custom_components/__main__.py", "the bundle's copy")
+    """The package stands alone: inside its folder, its code imports without mim3d and its commands find that code.
+
+    The first train and inference commands of the README run on data that does not exist, and must say so in one
+    line.
+    """
+    own = packed.root / "custom_components"
+    # `python -m` looks first in the current folder. An installed copy must not stand in for the package's.
+    want((own / "__init__.py").is_file(), "no custom_components/__init__.py", "the bundle's copy")
+    status, output, error = _inside(packed, ["-c", IMPORT_ALL])
+    want(status == 0, f"{status}, {error!r} when all of custom_components is imported", "imports without mim3d")
+    want(
+        Path(output).resolve().parent == own.resolve(), f"custom_components of {output}", "the package's own copy"
+    )
+    for words in _commands_without_data(packed):
+        status, _, error = _inside(packed, words[1:])
+        stopped = status == 1 and error.startswith("error: ") and "dataset_dir" in error
+        want(stopped, f"{status}, {error[:200]!r} of {shlex.join(words)[:120]}", "an error: dataset_dir")
+    return error
+
+
+def _inside(packed: Packed, words: list[str]) -> tuple[int, str, str]:
+    """Run Python inside the bundle's folder; return exit status and the last lines of stdout and stderr."""
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     env |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
-    told = ""
-    for words in [*without_data(packed), ["python", "-m", "custom_components", "datalist", "--help"]]:
-        line = [sys.executable, *words[1:]]
-        done = subprocess.run(
-            line, cwd=packed.root, env=env, capture_output=True, text=True, timeout=300, check=False
-        )
-        last = (done.stderr.strip().splitlines() or [""])[-1]
-        if words[2] == "monai.bundle":
-            stopped = done.returncode == 1 and last.startswith("error: ") and "dataset_dir" in last
-            want(
-                stopped, f"{done.returncode}, {last[:200]!r} of {shlex.join(words)[:120]}", "an error: dataset_dir"
-            )
-            told = last
-        else:
-            shown = done.returncode == 0 and "datalist" in done.stdout + done.stderr
-            want(shown, f"{done.returncode}, {last[:200]!r} of {shlex.join(words)}", "its help")
-    return told
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=packed.root,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    output, error = ((text.strip().splitlines() or [""])[-1] for text in (done.stdout, done.stderr))
+    return done.returncode, output, error
+
+
+def _commands_without_data(packed: Packed) -> Iterator[list[str]]:
+    """Yield the README's first command of train and of inference, with paths that do not exist as placeholders."""
+    paths = {"DATA": "nothing", "IMAGE.nii.gz": "nothing.nii.gz", "OUT": "out"}
+    for name in ("train", "inference"):
+        found = [words for words in commands(packed.readme) if words[:3] == ["python", "-m", "monai.bundle"]]
+        found = [words for words in found if config_files(words) == [f"configs/{name}.yaml"]]
+        found = [words for words in found if "--pretrained" not in words]
+        want(found, f"no command of configs/{name}.yaml alone", "one")
+        words = found[0]
+        for placeholder, path in paths.items():
+            pattern = rf"(?<![\w.]){re.escape(placeholder)}(?![\w.])"
+            words = [re.sub(pattern, str(packed.scratch / path), word) for word in words]
+        yield words

@@ -1,4 +1,4 @@
-"""Checks that build what a packed bundle's configs say, without data."""
+"""Checks that build the components of a packed bundle's configs, without data."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from monai.bundle import ConfigWorkflow, download
+from monai.bundle.scripts import download
+from monai.bundle.workflows import ConfigWorkflow
 
-from mim3d.verify.registry import CheckError, Packed, check, want
+from mim3d.verify.packed import CheckError, Packed, want
+from mim3d.verify.registry import check
 
 OWN = "custom_components"
 
 
 @contextmanager
 def without_own_code() -> Iterator[None]:
-    """Within it, importing custom_components fails."""
+    """Make imports of custom_components fail in the ``with`` block."""
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == OWN}
     sys.modules[OWN] = None  # type: ignore[assignment]
     try:
@@ -35,7 +37,7 @@ def without_own_code() -> Iterator[None]:
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Environment variables for a while."""
+    """Set environment variables in the ``with`` block."""
     before = dict(os.environ)
     os.environ.update(values)
     try:
@@ -46,13 +48,13 @@ def environment(**values: str) -> Iterator[None]:
 
 
 def workflow(packed: Packed, kind: str, *names: str, **override: Any) -> ConfigWorkflow:
-    """A workflow of merged configs; results go to the scratch folder, and there is no data."""
+    """Return a workflow of merged configs without data, whose results go to the scratch folder."""
     override = {"bundle_root": str(packed.root), "output_dir": str(packed.scratch / "eval"), **override}
     return ConfigWorkflow(packed.config_files(*names), workflow_type=kind, **override)
 
 
 def has_properties(packed: Packed, kind: str, *names: str) -> str:
-    """``check_properties`` of an initialised workflow finds nothing; a bundle builds without data."""
+    """Check that a workflow builds without data and has every property that monai.bundle asks for."""
     made = workflow(packed, kind, *names)
     made.initialize()
     lost = made.check_properties()
@@ -63,7 +65,7 @@ def has_properties(packed: Packed, kind: str, *names: str) -> str:
 
 @check("monai.bundle download", "workflows")
 def bundle_download(packed: Packed) -> str:
-    """The zip, from a server on this machine, becomes a folder named as the bundle with all its files."""
+    """``monai.bundle download`` turns the zip, from a server on this machine, into the bundle's folder."""
     found = sorted(packed.root.parent.glob(f"{packed.name}_v*.zip"))
     want(found, f"no zip beside {packed.name}", "the package's zip")
     handler = partial(SimpleHTTPRequestHandler, directory=str(packed.root.parent))
@@ -84,7 +86,10 @@ def bundle_download(packed: Packed) -> str:
 
 @check("inference properties", "workflows")
 def inference_properties(packed: Packed) -> str:
-    """With an empty dataset_dir; a segmentation bundle without custom_components, but for a layer's network."""
+    """The inference config builds with an empty dataset_dir.
+
+    For a segmentation bundle custom_components is absent meanwhile, unless a layer brought one of its networks.
+    """
     if not packed.segments or packed.own_network:
         return has_properties(packed, "inference", "inference")
     with without_own_code():
@@ -93,17 +98,19 @@ def inference_properties(packed: Packed) -> str:
 
 @check("train properties", "workflows")
 def train_properties(packed: Packed) -> str:
+    """The training config builds."""
     return has_properties(packed, "train", "train")
 
 
 @check("evaluate properties", "workflows")
 def evaluate_properties(packed: Packed) -> str:
+    """The evaluation config builds."""
     return has_properties(packed, "train", "train", "evaluate")
 
 
 @check("multi_gpu_train properties", "workflows")
 def multi_gpu_properties(packed: Packed) -> str:
-    """In a process group of one."""
+    """The multi-GPU config builds, in a process group of one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -114,9 +121,8 @@ def multi_gpu_properties(packed: Packed) -> str:
 
 @check("layers build", "workflows")
 def layers_build(packed: Packed) -> str:
-    """Each layer's network, behind train and, where its keys are inference's too, behind inference."""
-    layers = [path.stem for path in sorted((packed.root / "configs").glob("*.yaml"))]
-    layers = [name for name in layers if name not in ("train", "inference", "multi_gpu_train")]
+    """The network builds with each layer after train, and after inference if that has the layer's keys."""
+    layers = [name for name in packed.layers if name != "multi_gpu_train"]
     inference = packed.config("inference")
     for name in layers:
         packed.parsed("network_def", "train", name)
@@ -129,6 +135,7 @@ def layers_build(packed: Packed) -> str:
 
 @check("own copy of custom_components", "workflows")
 def own_copy(packed: Packed) -> str:
+    """custom_components is imported from the package."""
     found = Path(str(importlib.import_module(OWN).__file__)).resolve()
     want(found.is_relative_to(packed.root.resolve()), "another folder's", "the package's own copy")
     return ""
@@ -136,12 +143,12 @@ def own_copy(packed: Packed) -> str:
 
 @check("ends in one line without data", "workflows")
 def ends_without_data(packed: Packed) -> str:
-    """``run`` of train and inference finds the package's own code, and names what is missing."""
+    """``run`` of train and inference finds the package's code and ends in one line that names dataset_dir."""
     notes = []
     before = sys.argv
     for kind, name in (("train", "train"), ("inference", "inference")):
         made = workflow(packed, kind, name)
-        sys.argv = ["monai.bundle", "run"]  # the guard reads the command line
+        sys.argv = ["monai.bundle", "run"]  # the checks before a run read the command line
         try:
             made.initialize()
             made.run()
@@ -149,7 +156,7 @@ def ends_without_data(packed: Packed) -> str:
             notes.append(str(error))
         finally:
             sys.argv = before
-    told = [note for note in notes if note.startswith("error: ") and "\n" not in note and "dataset_dir" in note]
-    if len(told) != 2:
+    right = [note for note in notes if note.startswith("error: ") and "\n" not in note and "dataset_dir" in note]
+    if len(right) != 2:
         raise CheckError(f"found {notes}; wanted train and inference to end in one line that names dataset_dir")
     return notes[0]

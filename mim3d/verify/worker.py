@@ -1,8 +1,9 @@
-"""Runs the checks on one packed bundle, in a process of its own that sees no custom_components but the package's.
+"""Runs checks on one packed bundle, in a process that sees no custom_components but the package's.
 
-    python ci/verify_worker.py JOB.json     (ci/verify_bundles.py writes the job)
+    python -m mim3d.verify.worker JOB.json     (mim3d.verify.verify_bundles writes the job)
 
-Each result is a line of JSON on stdout; whatever the checks print goes to the job's log.
+The repository holds mim3d and custom_components side by side, so no import path can show the one and not the
+other. An import hook does. Each result is a line of JSON on stdout; what the checks print goes to the job's log.
 """
 
 from __future__ import annotations
@@ -10,32 +11,58 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
+
+OWN = "custom_components"
 
 
-def isolate(root: Path) -> None:
-    """Take every other custom_components off the import path, editable installations included."""
-    sys.meta_path[:] = [f for f in sys.meta_path if not getattr(f, "__module__", "").startswith("__editable__")]
-    sys.path[:] = [entry for entry in sys.path if not (Path(entry or ".") / "custom_components").is_dir()]
-    sys.path.append(str(root))
+class PackageOnly(MetaPathFinder):
+    """Finds custom_components in one folder and nowhere else: not in the repository, not in an installed copy.
+
+    Args:
+        root: folder of the packed bundle.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module of custom_components; None for every other module.
+
+        Raises:
+            ModuleNotFoundError: if the package does not hold the module.
+        """
+        if fullname.partition(".")[0] != OWN:
+            return None
+        spec = PathFinder.find_spec(fullname, [str(self.root)] if fullname == OWN else path)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {fullname!r} in {self.root.name}", name=fullname)
+        return spec
 
 
 def main(job_file: str) -> None:
+    """Run the checks of a job and print one result per line."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with Path(job["log"]).open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    isolate(Path(job["root"]))
+    sys.meta_path.insert(0, PackageOnly(Path(job["root"])))
 
-    from mim3d.verify.registry import Packed, as_dict, run_checks
-    from mim3d.verify.verify_bundles import load_checks
+    # Only now, so that whatever these import of custom_components is the package's.
+    from mim3d.verify.checks import run_checks
+    from mim3d.verify.packed import Packed
 
-    load_checks()
     schema = Path(job["schema"]) if job["schema"] else None
     packed = Packed(Path(job["root"]), job["others"], Path(job["scratch"]), schema, job["forbidden"])
     for result in run_checks(packed, job["checks"]):
-        print(json.dumps(as_dict(result)), file=told, flush=True)
+        print(json.dumps(result._asdict()), file=results, flush=True)
 
 
 if __name__ == "__main__":

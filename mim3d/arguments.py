@@ -1,0 +1,94 @@
+"""What the command lines share: a parser whose errors are one line, and types of arguments.
+
+Standard library only, as :mod:`mim3d.cli` explains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from custom_components.number_checks import check_number
+
+
+class UsageError(ValueError):
+    """A wrong command line: the command ends with exit status 2 before it writes anything."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises :class:`UsageError` and names the nearest flag for an unknown one.
+
+    Args:
+        **settings: those of ``argparse.ArgumentParser``; description and epilog keep their line breaks.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    @property
+    def flags(self) -> list[str]:
+        """Every ``--flag`` of the command, in the order of the help."""
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise :class:`UsageError` with argparse's message."""
+        raise UsageError(message)
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line; flags may be written with ``-`` in place of ``_``.
+
+        Unknown flags are looked for first, so that a misspelled required flag is named as misspelled and not as
+        missing.
+
+        Raises:
+            UsageError: for an unknown flag and everything else that is wrong.
+        """
+        end = words.index("--") if "--" in words else len(words)
+        return self.parse_args([*map(self._known_flag, words[:end]), *words[end:]])
+
+    def _known_flag(self, word: str) -> str:
+        """Return a word with its flag as the parser spells it; other words stay."""
+        if not word.startswith("--"):
+            return word
+        name, equals, value = word.partition("=")
+        name = "--" + name[2:].replace("-", "_")
+        if name not in self.flags:
+            near = difflib.get_close_matches(name, self.flags, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"unknown flag {name}; {hint}allowed: {', '.join(self.flags)}")
+        return name + equals + value
+
+
+def number(whole: bool = False, **bounds: Any) -> Callable[[str], Any]:
+    """Return an argument type: a number within bounds.
+
+    Args:
+        whole: an int; otherwise a float.
+        **bounds: ``above``, ``at_least``, ``below`` and ``at_most`` of ``check_number``.
+    """
+
+    def parse(text: str) -> Any:
+        try:
+            value: Any = float(text)
+        except ValueError:
+            value = text
+        try:
+            check_number(value, "the value", whole=whole, **bounds)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return int(value) if whole else value
+
+    return parse
+
+
+def share_or_count(text: str) -> int | float:
+    """Read a share (0.2, with a dot) or a number of subjects (24).
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else, a share above 1 and a negative number.
+    """
+    size = number(at_least=0, at_most=1) if "." in text else number(whole=True, at_least=0)
+    value: int | float = size(text)
+    return value

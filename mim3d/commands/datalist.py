@@ -1,0 +1,57 @@
+"""``mim3d datalist``: split a folder of volumes and write its data list."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mim3d.arguments import number, share_or_count
+
+DESCRIPTION = """\
+Split a folder of volumes by subject and write its datalist.json, which the configs read.
+
+The folder may be a Medical Segmentation Decathlon task, BraTS cases, images beside labels, or any folder of NIfTI
+files. The same seed gives the same split, and fewer training subjects are a part of more."""
+EXAMPLE = "example:\n  mim3d datalist DATA --training 0.7 --validation 0.1 --test 0.2"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLE
+    size: dict[str, Any] = {"type": share_or_count, "metavar": "SIZE"}
+    parser.add_argument("dataset_dir", metavar="DATA", help="the folder of volumes")
+    parser.add_argument("--out", metavar="FILE", help="the list to write (default: datalist.json in the folder)")
+    parser.add_argument(
+        "--training",
+        **size,
+        help="share (0.8) or number (24) of the labelled subjects to train on (default: all that remain)",
+    )
+    parser.add_argument(
+        "--validation", **size, default=0.2, help="the same, to choose weights by (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--test", **size, default=0, help="the same, for the final evaluation (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=number(whole=True, at_least=0), default=0, help="seed of the split (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--unlabelled",
+        choices=("training+rest", "rest"),
+        default="training+rest",
+        help="which labelled cases' images pretraining may see; never those of validation or test "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--subject_pattern",
+        metavar="REGEX",
+        help="regular expression whose first group is the subject in a case's path (default: a case is a subject)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a list that differs")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the list and print its path."""
+    from mim3d.datasets.prepare import prepare_datalist
+
+    print(f"data list: {prepare_datalist(**vars(arguments))}")
