@@ -1,12 +1,10 @@
-"""What the benchmarks share: a clock for CPU and CUDA, peak memory, what machine this is, safe writing."""
+"""What the benchmarks share: a clock for CPU and CUDA, peak memory, and facts about the machine."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import platform
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -17,14 +15,16 @@ import monai
 import psutil
 import torch
 
+from custom_components.transfer import git_commit
+
 MIB = 2**20
 
 
 class Stopwatch:
-    """Seconds spent in named parts, and in all.
+    """Measures the seconds of named parts.
 
-    On CUDA the marks are events in the stream, read once the step is over: the host never waits inside a step,
-    so that splitting it into parts does not slow it down.
+    On CUDA the marks are events in the stream, which are read after the step. The host never waits inside a step,
+    so measuring parts does not slow it down.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -40,11 +40,11 @@ class Stopwatch:
         return event
 
     def add(self, name: str, start: Any) -> None:
-        """Note that part ``name`` took from ``start`` to now."""
+        """Record that part ``name`` took from ``start`` to now."""
         self.marks.append((name, start, self.mark()))
 
     def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``function``, each call of which is noted under ``name``."""
+        """Return ``function`` with each call recorded under ``name``."""
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             start = self.mark()
@@ -55,7 +55,7 @@ class Stopwatch:
         return timed
 
     def read(self) -> dict[str, float]:
-        """Return seconds by part, and forget them; waits for the device."""
+        """Return seconds by part, and reset; waits for the device."""
         if self.cuda:
             torch.cuda.synchronize()
         seconds: dict[str, float] = {}
@@ -69,7 +69,8 @@ class Stopwatch:
 class PeakMemory:
     """Peak memory in MiB above that at entry: allocated by torch on CUDA, resident (RSS, sampled) on a CPU.
 
-    On a CPU with glibc, freed heap is given back at entry; else what an earlier step left would hide growth.
+    On a CPU with glibc, freed heap is returned to the system at entry; otherwise memory that an earlier step left
+    would hide growth.
     """
 
     def __init__(self, device: torch.device, interval: float = 0.005) -> None:
@@ -106,12 +107,12 @@ class PeakMemory:
 
 
 def huge_pages() -> bool:
-    """Whether torch was started with ``THP_MEM_ALLOC_ENABLE=1``, which saves page faults on CPUs."""
+    """Return whether torch was started with ``THP_MEM_ALLOC_ENABLE=1``, which saves page faults on CPUs."""
     return os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Return what the numbers depend on: processor, cores, threads, versions; no names of hosts or users."""
+    """Return processor, cores, threads and versions, on which the numbers depend; no names of hosts or users."""
     facts: dict[str, Any] = {
         "cpu": _cpu_name(),
         "cores": psutil.cpu_count(logical=False),
@@ -119,7 +120,8 @@ def machine(device: torch.device) -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        # Read by torch when it first allocates; it asks the kernel for huge pages (2 MiB) under large tensors.
+        # torch reads this at its first allocation, and then asks the kernel for huge pages (2 MiB) for large
+        # tensors.
         "huge_pages": huge_pages(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -145,31 +147,6 @@ def _cpu_name() -> str:
 
 
 def commit() -> str:
-    """Return the commit measured, with ``+changes`` where the package differs from it."""
+    """Return the commit measured, with ``+changes`` if the package or the scripts differ from it."""
     root = Path(__file__).resolve().parent.parent
-
-    def git(*args: str) -> str:
-        done = subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--", "custom_components", "benchmarks/*.py")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name in the same folder, then move into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, in one move."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    return git_commit(root, "custom_components", "benchmarks/*.py") or "unknown"

@@ -1,6 +1,6 @@
-"""Time and peak memory of one pretraining step of MAE, by mask ratio, and of SimMIM; interleaved in one process.
+"""Time and peak memory of one pretraining step of MAE, by mask ratio, and of SimMIM; they take turns.
 
-A step is forward, L1 on what is hidden, backward and AdamW, on noise of the default crop; see README.md beside.
+A step is forward, L1 on masked voxels, backward and AdamW, on noise of the default crop size; see README.md.
 
     python benchmarks/mim_step.py --network unetr
     python benchmarks/mim_step.py --show benchmarks/results/mim_step_*.json --table benchmarks/results/mim_step.md
@@ -30,16 +30,16 @@ from custom_components.masking import draw_uniform, patch_grid
 from custom_components.pretext.mae import MAE
 from custom_components.pretext.simmim import SimMIM
 
-NETWORKS = {"unetr": (UNETR, 16), "unetr_patch8": (UNETRPatch8, 8)}  # class, voxels of a token
+NETWORKS = {"unetr": (UNETR, 16), "unetr_patch8": (UNETRPatch8, 8)}  # class, voxels per side of a token
 LIGHT, DEEP, LINEAR = "light", "deep", "linear"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is hidden and what paints it: MAE's light or deep decoder, or SimMIM's linear layer."""
+    """The mask ratio, and what reconstructs: MAE's light or deep decoder, or SimMIM's linear layer."""
 
     ratio: float
-    painter: str
+    decoder: str
     bf16: bool = False
 
 
@@ -61,7 +61,7 @@ PAIRS = {
 
 
 class Bench(StepBench):
-    """One network, which all variants train; a pretext class around it for each painter."""
+    """One network, which all variants train, with one pretext network around it per decoder."""
 
     name, variants, pairs = "mim_step", VARIANTS, PAIRS
     inside, rest = ("encoder",), "decoder and head"
@@ -70,9 +70,9 @@ class Bench(StepBench):
         super().__init__(args)
         torch.manual_seed(0)
         self.network = self._make_network().to(self.device)
-        painters = dict.fromkeys(VARIANTS[name].painter for name in args.variants)
-        by_painter = {painter: self._build(painter) for painter in painters}
-        self.pretexts = {name: by_painter[VARIANTS[name].painter] for name in args.variants}
+        decoders = dict.fromkeys(VARIANTS[name].decoder for name in args.variants)
+        by_decoder = {decoder: self._build(decoder) for decoder in decoders}
+        self.pretexts = {name: by_decoder[VARIANTS[name].decoder] for name in args.variants}
         self.share_optimizer(args.variants)
         self.losses = dict.fromkeys(args.variants, CombinedLoss({"reconstruction": 1.0}, "l1"))
         self.image = noise(args.batch, args.size).to(self.device)
@@ -85,27 +85,27 @@ class Bench(StepBench):
         make = NETWORKS[a.network][0]
         return make(1, 1, a.size, hidden_size=a.hidden, mlp_dim=a.mlp, num_heads=a.heads)
 
-    def _build(self, painter: str) -> nn.Module:
+    def _build(self, decoder: str) -> nn.Module:
         """Return MAE or SimMIM around the network, its encoder timed."""
-        if painter == LINEAR:
-            pretext: MAE | SimMIM = SimMIM(self.network, self.args.unit)
+        if decoder == LINEAR:
+            pretext: MAE | SimMIM = SimMIM(self.network, self.args.patch)
             encode = "encode"
         else:
-            depth, width, heads = self._decoder(painter)
-            pretext = MAE(self.network, self.args.unit, width, depth, heads)
+            depth, width, heads = self._decoder_size(decoder)
+            pretext = MAE(self.network, self.args.patch, width, depth, heads)
             encode = "encode_visible"
         timed = self.clock.wrap("encoder", getattr(pretext.backbone, encode))
         setattr(pretext.backbone, encode, timed)
         return pretext.to(self.device).train()
 
-    def _decoder(self, painter: str) -> tuple[int, int, int]:
+    def _decoder_size(self, decoder: str) -> tuple[int, int, int]:
         """Depth, width and heads; the light decoder is one block like the encoder's."""
-        depth, width, heads = self.args.deep if painter == DEEP else (1, self.args.hidden, self.args.heads)
+        depth, width, heads = self.args.deep if decoder == DEEP else (1, self.args.hidden, self.args.heads)
         return depth, width, heads
 
     def _draw(self, ratio: float) -> Tensor:
         """Return uniform masks of the batch, the same for all variants of this ratio."""
-        full, rng = np.ones(patch_grid(self.args.size, self.args.unit), dtype=bool), np.random.RandomState(0)
+        full, rng = np.ones(patch_grid(self.args.size, self.args.patch), dtype=bool), np.random.RandomState(0)
         masks = stack_masks([draw_uniform(full, ratio, rng) for _ in range(self.args.batch)])
         return masks.to(self.device)
 
@@ -114,14 +114,14 @@ class Bench(StepBench):
 
     def text(self, name: str) -> str:  # noqa: D102
         variant = VARIANTS[name]
-        cells = (self.args.unit // NETWORKS[self.args.network][1]) ** 3
-        units = self.masks[variant.ratio][0]
-        hidden, every = int(units.sum()) * cells, units.numel() * cells
-        if variant.painter == LINEAR:
-            what = f"SimMIM, all {every} tokens encoded, {hidden} of them mask tokens; one linear layer"
+        tokens = (self.args.patch // NETWORKS[self.args.network][1]) ** 3
+        mask = self.masks[variant.ratio][0]
+        masked, every = int(mask.sum()) * tokens, mask.numel() * tokens
+        if variant.decoder == LINEAR:
+            what = f"SimMIM, all {every} tokens encoded, {masked} of them mask tokens; one linear layer"
         else:
-            depth, width, heads = self._decoder(variant.painter)
-            what = f"MAE, {every - hidden} of {every} tokens encoded; decoder of {depth} × {width}, {heads} heads"
+            depth, width, heads = self._decoder_size(variant.decoder)
+            what = f"MAE, {every - masked} of {every} tokens encoded; decoder of {depth} × {width}, {heads} heads"
         trained = sum(p.numel() for p in self.pretexts[name].parameters() if p.requires_grad)
         return f"{what}; {trained / 1e6:.1f} M trained parameters" + ", bfloat16 autocast" * variant.bf16
 
@@ -131,9 +131,10 @@ class Bench(StepBench):
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Run all rounds and return the result, which is written after each."""
+    """Run all rounds and return the result, which is written after each round."""
     bench = Bench(args)
-    arguments = {key: getattr(args, key) for key in ("hidden", "mlp", "heads", "unit", "deep")}
+    arguments = {key: getattr(args, key) for key in ("hidden", "mlp", "heads", "deep")}
+    arguments["unit"] = args.patch  # the key that older result files use
     return measure_rounds(bench, describe(bench, arguments, bench.network))
 
 
@@ -141,23 +142,23 @@ def table(result: dict[str, Any]) -> str:
     """Return the result as a markdown section."""
     a = result["arguments"]
     network = f"{a['network']}, hidden {a['hidden']}, MLP {a['mlp']}, {a['heads']} heads"
-    return step_report.table(result, f"{network}, crop {cross(a['size'])}, unit {a['unit']}")
+    return step_report.table(result, f"{network}, crop {cross(a['size'])}, patch {a['unit']}")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line; a wrong value ends in one line."""
+    """Read the command line; a wrong value ends the program with one line."""
     parser = step_parser(__doc__, Bench.name, list(NETWORKS), list(VARIANTS))
     add = partial(parser.add_argument, type=int)
     add("--hidden", default=768, help="features of a token (default: ViT-B's 768)")
     add("--mlp", default=3072, help="features inside a block's MLP")
-    add("--heads", default=12, help="attention heads, of which --hidden is a multiple")
-    add("--unit", default=16, help="voxels per side of a masked unit, a multiple of the token (16; patch8: 8)")
-    add("--deep", nargs=3, default=[8, 512, 8], metavar=("DEPTH", "WIDTH", "HEADS"), help="of the deep decoder")
+    add("--heads", default=12, help="attention heads; --hidden is a multiple of it")
+    add("--patch", default=16, help="voxels per side of a masked patch, a multiple of the token (16; patch8: 8)")
+    add("--deep", nargs=3, default=[8, 512, 8], metavar=("DEPTH", "WIDTH", "HEADS"), help="deep decoder")
     args = parser.parse_args(argv)
     settle(parser, args, DEFAULTS)
-    if args.unit < 1 or args.unit % NETWORKS[args.network][1]:
-        parser.error(f"--unit {args.unit} is no multiple of {args.network}'s token, {NETWORKS[args.network][1]}")
-    args.size = sides(parser, "size", args.size, args.unit)
+    if args.patch < 1 or args.patch % NETWORKS[args.network][1]:
+        parser.error(f"--patch {args.patch} is not a multiple of {args.network}'s token")
+    args.size = sides(parser, "size", args.size, args.patch)
     if min(args.hidden, args.heads, args.mlp) < 1 or args.hidden % args.heads:
         given = f"--hidden {args.hidden}, --heads {args.heads}, --mlp {args.mlp}"
         parser.error(f"{given}: numbers from 1, --hidden a multiple of --heads")
@@ -167,7 +168,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and write, or show what was written."""
+    """Measure and write a result, or show result files."""
     run(parse(argv), measure, table)
 
 

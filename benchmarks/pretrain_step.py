@@ -1,6 +1,6 @@
-"""Time and peak memory of one HybridMIM pretraining step, split by part; variants interleaved in one process.
+"""Time and peak memory of one HybridMIM pretraining step, by part; variants take turns in one process.
 
-A step is forward, all five losses, backward and AdamW, on noise of the default crop; see README.md beside.
+A step is forward, all five loss terms, backward and AdamW, on noise of the default crop size; see README.md.
 
     python benchmarks/pretrain_step.py --network basic_unet
     python benchmarks/pretrain_step.py --show benchmarks/results/pretrain_step_*.json
@@ -60,7 +60,7 @@ class Bench(StepBench):
         return {name: w for name, w in WEIGHTS.items() if variant.contrast or name != "contrast"}
 
     def _build(self, group: dict[str, Variant], channels_last: bool, compiled: bool) -> None:
-        """Variants of one kind share network and optimizer."""
+        """Build variants of one kind, which share network and optimizer."""
         torch.manual_seed(0)
         network = make_network(self.args).to(self.device)
         if channels_last:
@@ -106,7 +106,7 @@ class Bench(StepBench):
         return VARIANTS[name].text
 
     def summary(self, runs: dict[str, list[dict[str, float]]], peak: dict[str, float]) -> dict[str, Any]:
-        """Return what every benchmark states, and what of the step the second view is."""
+        """Return what every benchmark states, and the share of the second view."""
         result = super().summary(runs, peak)
         second = {}
         for name in (name for name in ("window", "window-nograd", "released") if name in runs):
@@ -117,7 +117,7 @@ class Bench(StepBench):
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Run all rounds and return the result, which is written after each."""
+    """Run all rounds and return the result, which is written after each round."""
     bench = Bench(args)
     arguments = {"window": args.window, "features": args.features or FEATURES[args.network]}
     if args.network == "swin_unetr":
@@ -137,7 +137,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line; a wrong value ends in one line."""
+    """Read the command line; a wrong value ends the program with one line."""
     parser = step_parser(__doc__, Bench.name, list(FEATURES), list(VARIANTS))
     add = parser.add_argument
     add("--features", type=int, nargs="+", help="6 widths of BasicUNet, or 1 feature size (default: the paper's)")
@@ -155,7 +155,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and write, or show what was written."""
+    """Measure and write a result, or show result files."""
     run(parse(argv), measure, table)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of a step share: the step, split by part, and rounds in which the variants take turns."""
+"""What the benchmarks of a step share: the step, timed by part, and rounds in which variants take turns."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from measuring import PeakMemory, Stopwatch, commit, machine, write_json
+from measuring import PeakMemory, Stopwatch, commit, machine
 from step_report import describe_variants, time_ratios
 from torch import Tensor, nn
 
+from custom_components.atomic import write_json
 from custom_components.losses import CombinedLoss
 
 
 class Variant(Protocol):
-    """What every way to execute a step says of itself."""
+    """What every variant of a step states."""
 
     @property
     def bf16(self) -> bool:
@@ -31,14 +32,14 @@ class Variant(Protocol):
 class StepBench(ABC):
     """Pretext networks, losses and optimizers by variant; the batch; the step.
 
-    A benchmark builds the first three and says what the step reads and which ratios are stated.
+    A subclass builds the networks, losses and optimizers, and states the inputs and the ratios.
 
     Attributes:
-        name: of the benchmark, and how its result files begin.
-        variants: all that there are; ``args.variants`` names those to measure.
-        pairs: ratios of step times that are stated: text -> variant above, variant below.
-        inside: parts timed within the forward pass.
-        rest: name of what else the forward pass and the loss take.
+        name: name of the benchmark, with which its result files begin.
+        variants: all variants; ``args.variants`` names those to measure.
+        pairs: ratios of step times to state: text -> variants of numerator and denominator.
+        inside: parts that are timed within the forward pass.
+        rest: name of the remaining time of the forward pass and the loss.
     """
 
     name: str
@@ -58,14 +59,14 @@ class StepBench(ABC):
 
     @abstractmethod
     def inputs(self, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Image, mask, map of valid voxels and volume ids, on the device."""
+        """Return image, mask, map of valid voxels and volume ids, on the device."""
 
     @abstractmethod
     def text(self, name: str) -> str:
-        """Say in a line what a variant is."""
+        """Return one line that describes a variant."""
 
     def summary(self, runs: dict[str, list[dict[str, float]]], peak: dict[str, float]) -> dict[str, Any]:
-        """Return what the rounds so far come to."""
+        """Return medians and ratios of the rounds so far."""
         texts = {name: self.text(name) for name in runs}
         return {
             "variants": describe_variants(runs, texts, peak, self.parts, self.args.batch),
@@ -73,9 +74,9 @@ class StepBench(ABC):
         }
 
     def share_optimizer(self, names: Sequence[str]) -> None:
-        """Give the variants, which share a network, one AdamW: weights and moments exist once."""
-        # A set: the variants' pretext networks share the network's parameters. AdamW skips those that have no
-        # gradient in a step, here the heads of the other variants.
+        """Give variants that share a network one AdamW, so that weights and moments exist once."""
+        # Each parameter once: the pretext networks share the network. AdamW skips parameters without a gradient,
+        # here the heads of the other variants.
         every = dict.fromkeys(p for name in names for p in self.pretexts[name].parameters())
         parameters = [p for p in every if p.requires_grad]
         optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=1e-3, fused=True)
@@ -86,13 +87,13 @@ class StepBench(ABC):
         self.optimizers |= dict.fromkeys(names, optimizer)
 
     def watched_step(self, name: str, turn: int) -> tuple[dict[str, float], float]:
-        """Take one step; return what `step` does, and its peak memory in MiB."""
+        """Take one step; return the result of `step`, and its peak memory in MiB."""
         with PeakMemory(self.device) as memory:
             run = self.step(name, turn)
         return run, memory.mib
 
     def step(self, name: str, turn: int) -> dict[str, float]:
-        """Take one step; return seconds by part, in all and of processor time, and the loss."""
+        """Take one step; return seconds by part, in total and of processor time, and the loss."""
         torch.manual_seed(turn)  # the same draws for all variants of a round
         image, mask, valid, ids = self.inputs(name)
         clock, optimizer, half = self.clock, self.optimizers[name], self.variants[name].bf16
@@ -118,12 +119,12 @@ def noise(batch: int, size: Sequence[int]) -> Tensor:
 
 
 def stack_masks(masks: Sequence[np.ndarray]) -> Tensor:
-    """Return the masks of samples ``(gd, gh, gw)`` as that of a batch, ``(B, 1, gd, gh, gw)``."""
+    """Stack the masks of samples ``(gd, gh, gw)`` to that of a batch, ``(B, 1, gd, gh, gw)``."""
     return torch.from_numpy(np.stack(masks))[:, None]
 
 
 def describe(bench: StepBench, arguments: dict[str, Any], network: nn.Module) -> dict[str, Any]:
-    """Return what a result says beside its numbers; no paths."""
+    """Return the facts that a result file states beside its numbers; no paths."""
     kept = {key: getattr(bench.args, key) for key in ("network", "size", "batch", "repeats")}
     return {
         "benchmark": bench.name,
@@ -142,11 +143,11 @@ def warm_up(bench: StepBench) -> dict[str, float]:
     peak = {}
     for name in bench.args.variants:
         try:
-            if not peak:  # what the first step of a process leaves behind (threads, kernels) is no variant's own
+            if not peak:  # the first step of a process also creates threads and kernels
                 bench.step(name, 0)
             peak[name] = bench.watched_step(name, 0)[1]
             report(f"warm-up {name}: done")
-        except Exception as error:  # of any kind: a compiler that is missing, memory, an operator without bf16
+        except Exception as error:  # e.g. a missing compiler, memory, an operator without bf16
             bench.failed[name] = (str(error).splitlines() or [type(error).__name__])[0][:200]
             bench.clock.marks.clear()
             bench.optimizers[name].zero_grad(set_to_none=True)
@@ -159,10 +160,10 @@ def report(line: str) -> None:
 
 
 def measure(bench: StepBench, result: dict[str, Any]) -> dict[str, Any]:
-    """Run all rounds, writing the result so far after each; return ``result`` with what they came to.
+    """Run all rounds, writing the result after each; return ``result`` with medians and ratios.
 
     Raises:
-        SystemExit: when no variant can run.
+        SystemExit: if no variant can run.
     """
     args, cuda, peak = bench.args, bench.device.type == "cuda", warm_up(bench)
     if not (names := list(peak)):
@@ -176,7 +177,7 @@ def measure(bench: StepBench, result: dict[str, Any]) -> dict[str, Any]:
             if cuda:
                 run, mib = bench.watched_step(name, turn)
                 peak[name] = max(peak[name], mib)
-            else:  # giving back the heap and sampling would cost time
+            else:  # trimming the heap and sampling would cost time
                 run = bench.step(name, turn)
             runs[name].append(run)
             report(f"round {turn}/{args.repeats} {name}: {run['step']:.2f} s, loss {run['loss']:.3f}")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import huge_pages, write_text
-from monai.utils.misc import ensure_tuple_rep
+from measuring import huge_pages
+
+from custom_components.atomic import write_text
+from custom_components.masking import to_3tuple
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -18,7 +20,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def step_parser(
     text: str | None, benchmark: str, networks: Sequence[str], variants: Sequence[str]
 ) -> argparse.ArgumentParser:
-    """Return a parser of what every benchmark of a step takes; the first network is the default."""
+    """Return a parser with the options of every benchmark of a step; the first network is the default."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(benchmark=benchmark)
     add = parser.add_argument
@@ -40,7 +42,7 @@ def step_parser(
 
 
 def settle(parser: argparse.ArgumentParser, args: argparse.Namespace, defaults: Mapping[str, list[str]]) -> None:
-    """Check what `step_parser` has read and fill in what was not given; a wrong value ends in one line."""
+    """Check the options of `step_parser` and fill in defaults; a wrong value ends the program with one line."""
     if args.batch < 1 or args.repeats < 1:
         parser.error(f"--batch {args.batch} and --repeats {args.repeats} must be at least 1")
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -51,11 +53,10 @@ def settle(parser: argparse.ArgumentParser, args: argparse.Namespace, defaults: 
 
 
 def sides(parser: argparse.ArgumentParser, key: str, given: Sequence[int], multiple: int) -> tuple[int, int, int]:
-    """Return the three sides of a cuboid given by one number or three; a wrong value ends in one line."""
+    """Return the three sides of a cuboid given by one number or three; a wrong value ends the program."""
     if len(given) not in (1, 3) or any(side <= 0 or side % multiple for side in given):
         parser.error(f"--{key} takes one number or three, multiples of {multiple}, found {given}")
-    depth, height, width = ensure_tuple_rep(given[0], 3) if len(given) == 1 else given
-    return depth, height, width
+    return to_3tuple(given if len(given) == 3 else given[0], key)
 
 
 def run(
@@ -63,17 +64,17 @@ def run(
     measure: Callable[[argparse.Namespace], dict[str, Any]],
     table: Callable[[dict[str, Any]], str],
 ) -> None:
-    """Measure and write, or show what was written.
+    """Measure and write a result, or show result files.
 
     Raises:
-        SystemExit: naming a file to show that is of another benchmark.
+        SystemExit: if a file to show belongs to another benchmark.
     """
     if args.threads:
         torch.set_num_threads(args.threads)
     shown = {path: json.loads(path.read_text(encoding="utf-8")) for path in args.show or ()}
     for path, result in shown.items():
         if result.get("benchmark") != args.benchmark:
-            raise SystemExit(f"{path} is of benchmark {result.get('benchmark')}; allowed: {args.benchmark}")
+            raise SystemExit(f"{path} belongs to benchmark {result.get('benchmark')}; allowed: {args.benchmark}")
     text = "\n".join(map(table, shown.values() if shown else [measure(args)]))
     print(text)
     if args.table:

@@ -1,4 +1,4 @@
-"""What the rounds of a benchmark come to: medians, shares, ratios, and a table of them."""
+"""Medians, shares and ratios of a benchmark's rounds, and a table of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pairs = Mapping[str, tuple[str, str]]
 def describe_variants(
     runs: Runs, texts: dict[str, str], peak: dict[str, float], parts: Sequence[str], batch: int
 ) -> dict[str, Any]:
-    """Medians and shares of each variant, and its raw rounds."""
+    """Return medians and shares of each variant, and its raw rounds."""
     variants = {}
     for name, steps in runs.items():
         seconds = {key: median(step.get(key, 0.0) for step in steps) for key in ("step", "processor", *parts)}
@@ -29,19 +29,19 @@ def describe_variants(
 
 
 def time_ratio(runs: Runs, top: str, bottom: str) -> float | None:
-    """Median over rounds of the ratio of step times within a round; None where one was not measured."""
+    """Return the median over rounds of the ratio of step times within a round; None if one is not measured."""
     if top not in runs or bottom not in runs:
         return None
     return round(median(a["step"] / b["step"] for a, b in zip(runs[top], runs[bottom], strict=True)), 3)
 
 
 def time_ratios(runs: Runs, pairs: Pairs) -> dict[str, float]:
-    """Return those of the ratios whose two variants were measured."""
+    """Return the ratios of pairs that were both measured."""
     return {text: value for text, pair in pairs.items() if (value := time_ratio(runs, *pair)) is not None}
 
 
 def peak_ratios(peak: Mapping[str, float], pairs: Pairs) -> dict[str, float]:
-    """Return the same ratios of peak memory; none where a peak was too small to be seen."""
+    """Return the ratios of peak memory, without pairs in which a peak was too small to be seen."""
     both = {text: (peak.get(top, 0.0), peak.get(bottom, 0.0)) for text, (top, bottom) in pairs.items()}
     return {text: round(top / bottom, 3) for text, (top, bottom) in both.items() if min(top, bottom) > 0}
 
@@ -52,7 +52,7 @@ def table(result: dict[str, Any], title: str, facts: Sequence[str] = ()) -> str:
     Args:
         result: what was measured.
         title: network and sizes.
-        facts: what this benchmark states beside the times and their ratios, a line each.
+        facts: further lines beside the times and their ratios.
     """
     a, m = result["arguments"], result["machine"]
     memory = "allocated" if a["device"] == "cuda" else "RSS, sampled"
@@ -64,7 +64,7 @@ def table(result: dict[str, Any], title: str, facts: Sequence[str] = ()) -> str:
         f"{m.get('gpu', m['cpu'])}, {m['threads']} threads{', huge pages' * m['huge_pages']}, "
         f"torch {m['torch']}, monai {m['monai']}; commit {commit}, {result['date'][:10]}; medians of "
         f"{result['rounds']} interleaved rounds; seconds; processor: CPU-seconds of the process, all threads, "
-        f"less hurt than the clock by what else runs. Peak: MiB above the step's start ({memory}).",
+        f"which other programs disturb less than the clock. Peak: MiB above the step's start ({memory}).",
         "",
         f"| variant | step | {' | '.join(parts)} | processor | samples/s | peak |",
         "|---|" + "---:|" * (len(parts) + 4),

@@ -1,4 +1,4 @@
-"""The networks and the ways to execute a step that pretrain_step.py measures."""
+"""The networks, and the variants of a step, that pretrain_step.py measures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from monai.networks.nets import BasicUNet, SwinUNETR
 from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import Tensor, nn
 
-from custom_components.backbones import Backbone, Drop, Encoded
+from custom_components.backbones import Backbone, Encoded, StageHook
 
 FEATURES = {"basic_unet": (64, 64, 128, 256, 512, 64), "swin_unetr": (48,)}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to execute a step; the defaults are the defaults of pretrain_hybridmim in fp32."""
+    """One variant of a step; the defaults are those of pretrain_hybridmim in fp32."""
 
     text: str
     window: bool = True
@@ -29,7 +29,7 @@ class Variant:
     compile: bool = False
 
 
-# "released" is how the release executes the same objective: nothing shared, no gradient in the second pass.
+# "released" computes the same objective as the released code does: nothing shared, no gradient in the second pass.
 released = partial(Variant, second_view_grad=False, whole_second_pass=True)
 VARIANTS = {
     "window": Variant("window decoded, shared stages, second view with gradient (default)"),
@@ -45,7 +45,7 @@ VARIANTS = {
     "window-compile": Variant("default, stages compiled", compile=True),
     "window-bf16-compile": Variant("default, bfloat16, stages compiled", bf16=True, compile=True),
 }
-#: The ratios of step times that are stated.
+#: The ratios of step times to state.
 PAIRS = {
     "window / full": ("window", "full"),
     "window / full, as released": ("released", "released-full"),
@@ -65,10 +65,10 @@ def make_network(args: argparse.Namespace) -> nn.Module:
 
 
 def compile_stages(network: nn.Module) -> None:
-    """Compile in place what the adapters call: the network's children, and those of a Swin encoder.
+    """Compile in place the modules that the adapters call: the network's children, and those of a Swin encoder.
 
-    The pretext network as a whole draws its window anew in each step, which a compiled graph would see as
-    ever new shapes.
+    The pretext network as a whole is not compiled: it draws a new window in each step, and each would be a new
+    graph.
     """
     for child in network.children():
         if isinstance(child, SwinTransformer):
@@ -82,6 +82,6 @@ def _items(module: nn.Module) -> list[nn.Module]:
     return list(module) if isinstance(module, nn.ModuleList) else []
 
 
-def whole_second_pass(backbone: Backbone, encoded: Encoded, drop: Drop, first: str) -> Tensor:
-    """Take the place of `Backbone.encode_second_view`: the whole encoder once more, nothing shared."""
+def whole_second_pass(backbone: Backbone, encoded: Encoded, drop: StageHook, first: str) -> Tensor:
+    """Replace `Backbone.encode_second_view` by a second pass through the whole encoder, nothing shared."""
     return type(backbone).encode(backbone, encoded.image, drop).bottleneck

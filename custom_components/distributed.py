@@ -11,7 +11,7 @@ Content = TypeVar("Content")
 
 
 def is_initialized() -> bool:
-    """Return True when a process group exists."""
+    """Return True if a process group exists."""
     return dist.is_available() and dist.is_initialized()
 
 

@@ -106,7 +106,7 @@ def write_nifti() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def make_samples() -> Callable[..., list[dict[str, Any]]]:
-    """``make_samples(count=4, side=32, channels=1)``: samples with four of eight patches hidden."""
+    """``make_samples(count=4, side=32, channels=1)``: samples with four of eight patches masked."""
 
     def make(count: int = 4, side: int = 32, channels: int = 1, seed: int = 0) -> list[dict[str, Any]]:
         generator = torch.Generator().manual_seed(seed)

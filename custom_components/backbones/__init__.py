@@ -1,28 +1,10 @@
-"""How one network is cut into stages: ``encode``, ``encode_second_view`` and ``decode`` (any window of it)."""
+"""How a network is cut into stages: ``encode``, ``encode_second_view`` and ``decode`` (any window of it)."""
 
 from .adapt import BACKBONES, adapt, register
-from .base import Backbone, Encoded, StageHook, TokenHook, Window
-from .convolutional import BasicUNetBackbone, SegResNetBackbone
-from .swin import SwinUNETRBackbone
-from .tokens import TokenBackbone, fix_sincos_positions
-from .unetr import UNETRBackbone, UNETRPatch8Backbone
+from .base import Backbone, Encoded, StageHook, Window
+from .tokens import fix_sincos_positions
+from .unetr import UNETRBackbone
 from .unetr_patch8 import UNETRPatch8
 
-__all__ = [
-    "BACKBONES",
-    "Backbone",
-    "BasicUNetBackbone",
-    "StageHook",
-    "Encoded",
-    "TokenHook",
-    "SegResNetBackbone",
-    "SwinUNETRBackbone",
-    "TokenBackbone",
-    "UNETRBackbone",
-    "UNETRPatch8",
-    "UNETRPatch8Backbone",
-    "Window",
-    "adapt",
-    "fix_sincos_positions",
-    "register",
-]
+__all__ = ["BACKBONES", "Backbone", "Encoded", "StageHook", "UNETRBackbone", "UNETRPatch8", "Window", "adapt"]
+__all__ += ["fix_sincos_positions", "register"]

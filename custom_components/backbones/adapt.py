@@ -17,7 +17,7 @@ from .swin import SwinUNETRBackbone
 from .unetr import UNETRBackbone, UNETRPatch8Backbone
 from .unetr_patch8 import UNETRPatch8
 
-#: Network class -> what builds its adapter.
+#: Network class -> its adapter.
 BACKBONES: dict[type[nn.Module], Callable[[Any], Backbone]] = {
     BasicUNet: BasicUNetBackbone,
     SegResNet: SegResNetBackbone,
@@ -28,17 +28,17 @@ BACKBONES: dict[type[nn.Module], Callable[[Any], Backbone]] = {
 
 
 def register(network: type[nn.Module], adapter: Callable[[Any], Backbone]) -> None:
-    """Make ``adapt`` know a further network class (see docs/architecture.md)."""
+    """Register the adapter of another network class (see docs/architecture.md)."""
     BACKBONES[network] = adapter
 
 
 def adapt(network: nn.Module) -> Backbone:
-    """Return the adapter of a supported MONAI network.
+    """Return the adapter of a network.
 
     Raises:
-        ValueError: for any other class, or for arguments of a known one that cannot be cut into stages.
+        ValueError: for an unknown class, or for arguments of a known one that cannot be cut into stages.
     """
-    # The exact class: a subclass may have changed forward, and then the stages would be wrong in silence.
+    # The exact class: a subclass may have changed forward, and its stages would then be wrong without any error.
     if type(network) not in BACKBONES:
         known = ", ".join(sorted(cls.__name__ for cls in BACKBONES))
         raise ValueError(f"no backbone adapter for {type(network).__name__}; known networks: {known}")

@@ -1,4 +1,4 @@
-"""The contract between a MONAI segmentation network and whatever wants its features or a part of its output."""
+"""The interface between a segmentation network and code that needs its features or a window of its output."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-#: Called with a stage's name and its output; returns what the next stage shall see.
+#: Called with a stage's name and its output; returns the input of the next stage.
 StageHook = Callable[[str, Tensor], Tensor]
-#: Called with projected patches as cells ``(B, F, d, h, w)``; returns what takes their place, in the same shape.
+#: Called with projected tokens ``(B, F, d, h, w)``; returns tokens of the same shape to use instead.
 TokenHook = Callable[[Tensor], Tensor]
 #: One slice of voxels per axis, relative to the encoded crop; starts and stops are multiples of the stride.
 Window = tuple[slice, slice, slice]
 
 
 class Encoded(NamedTuple):
-    """What one pass through the encoder leaves behind.
+    """The result of one pass through the encoder.
 
     Attributes:
         image: the encoder's input ``(B, C, D, H, W)``.
-        stages: each stage's output by name, before any dropout; stage ``i`` has stride ``strides[i]``.
-        bottleneck: ``(B, F, D / stride, H / stride, W / stride)``, after dropout where the last stage is dropped.
+        stages: the output of each stage by name, before any dropout; stage ``i`` has stride ``strides[i]``.
+        bottleneck: ``(B, F, D / stride, H / stride, W / stride)``, after dropout if the last stage is dropped.
     """
 
     image: Tensor
@@ -31,9 +31,9 @@ class Encoded(NamedTuple):
 
 
 class Backbone(ABC):
-    """Reads a MONAI network's own modules in its own order; owns no parameter and changes none.
+    """Runs a network's own modules in its own order; has no parameters and changes none.
 
-    With ``drop=None`` and ``window=None``, ``decode(encode(x))`` is the network's ``forward`` bit for bit.
+    With ``drop=None`` and ``window=None``, ``decode(encode(x))`` equals the network's ``forward`` bit for bit.
 
     Attributes:
         net: the network, the very object that segmentation uses.
@@ -42,10 +42,11 @@ class Backbone(ABC):
         encoder_prefixes: state-dict prefixes of everything that ``encode`` runs.
         output_layer: state-dict name of the last layer, which a change of task replaces.
         input_convs: state-dict names of the convolution weights whose second axis is the input channels.
-        crop_size: the only crop the network takes; ``None``: any multiple of the stride.
-        position_keys: state-dict names of what the network learns about each cell of such a crop.
-        idle: names of parameters that the network holds and never reads.
-        takes_tokens: whether the first stage projects patches, which ``encode`` can then replace.
+        crop_size: the only crop that the network takes; None: any multiple of the stride.
+        position_keys: state-dict names of position embeddings, which belong to one crop size.
+        unused_parameters: names of parameters that the network holds but never uses.
+        takes_tokens: whether the first stage projects tokens, which ``encode`` can then replace.
+        min_cells: smallest number of bottleneck cells in a window: a norm over a single cell has no spread.
     """
 
     net: nn.Module
@@ -58,7 +59,6 @@ class Backbone(ABC):
     position_keys: tuple[str, ...] = ()
     unused_parameters: tuple[str, ...] = ()
     takes_tokens: bool = False
-    #: Bottleneck cells a window must hold at least: a norm over a single cell has no spread.
     min_cells: int = 1
 
     @property
@@ -68,18 +68,18 @@ class Backbone(ABC):
 
     @property
     def in_channels(self) -> int:
-        """Image channels the network takes."""
+        """Image channels that the network takes."""
         return int(self.net.get_parameter(self.input_convs[0]).shape[1])
 
     @property
     def out_channels(self) -> int:
-        """Channels the network's last layer writes."""
+        """Channels of the network's output."""
         layer = self.net.get_submodule(self.output_layer)
         return int(next(p for p in layer.parameters() if p.ndim == 5).shape[0])
 
     @property
     def token_channels(self) -> int:
-        """Features of a projected patch, where the backbone `takes_tokens`."""
+        """Features of a projected token, if the backbone `takes_tokens`."""
         return int(self.net.get_parameter(self.input_convs[0]).shape[0])
 
     @property
@@ -89,28 +89,28 @@ class Backbone(ABC):
 
     @abstractmethod
     def run_stage(self, name: str, x: Tensor) -> Tensor:
-        """Run one named stage on its predecessor's output."""
+        """Run one named stage on the output of the stage before."""
 
     @abstractmethod
     def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:
         """Decode the whole crop, or only a window of it.
 
-        Everything the decoder reads is cropped first, so that its cost falls with the window. Near the window's
-        border the result differs from a full decoding by the decoder's receptive field, and norm layers with
-        spatial statistics (instance, group) see the window's statistics instead of the crop's.
+        Everything that the decoder reads is cropped first, so its cost falls with the window. Near the window's
+        border, up to the decoder's receptive field, the result differs from the same window of a full decoding.
+        Norm layers with spatial statistics (instance, group) use the statistics of the window.
 
         Returns:
             The network's output ``(B, out_channels, *window)``.
         """
 
     def bottleneck(self, last: Tensor) -> Tensor:
-        """Turn the last stage's (dropped) output into bottleneck features."""
+        """Turn the (dropped) output of the last stage into bottleneck features."""
         return last
 
     def embed(self, image: Tensor, replace: TokenHook) -> Tensor:
-        """Run the first stage with ``replace`` acting on its projected patches."""
+        """Run the first stage, with ``replace`` applied to its projected tokens."""
         raise ValueError(
-            f"{type(self.net).__name__} has no tokens that replace could act on; "
+            f"{type(self.net).__name__} has no tokens to replace; "
             "allowed: a transformer (UNETR, UNETRPatch8, SwinUNETR), or no replace"
         )
 
@@ -118,13 +118,12 @@ class Backbone(ABC):
         """Run every stage on ``(B, C, D, H, W)``.
 
         Args:
-            image: a crop that the network takes.
-            drop: acts on the way from each stage to the next.
-            replace: acts on the projected patches, before positions are added and before any dropout, where the
-                backbone `takes_tokens`.
+            image: a crop of a size that the network takes.
+            drop: applied between each stage and the next.
+            replace: applied to the projected tokens, before positions and dropout; needs `takes_tokens`.
 
         Raises:
-            ValueError: for ``replace`` without tokens, or where it changes their shape.
+            ValueError: if ``replace`` is given to a network without tokens, or changes their shape.
         """
         outputs: dict[str, Tensor] = {}
         x = image
@@ -137,10 +136,10 @@ class Backbone(ABC):
         return Encoded(image, outputs, self.bottleneck(x))
 
     def encode_second_view(self, encoded: Encoded, drop: StageHook, first: str) -> Tensor:
-        """Bottleneck of a second dropout view of the same image.
+        """Return the bottleneck of a second dropout view of the same image.
 
-        Stages up to and including ``first``, the first one whose output is dropped, are the same in both views
-        and are taken from ``encoded``; no skip or decoder block runs.
+        Both views share the stages up to ``first``, the first one whose output is dropped; they are taken from
+        ``encoded``. No skip or decoder block runs.
         """
         start = self.stages.index(first)
         x = drop(first, encoded.stages[first])
@@ -167,13 +166,18 @@ class Backbone(ABC):
             )
 
     def encoder_keys(self) -> list[str]:
-        """State-dict keys of the encoder, less `idle` ones."""
+        """Return the state-dict keys of the encoder, without unused parameters."""
         keys = self.net.state_dict()
         return [key for key in keys if key.startswith(self.encoder_prefixes) and key not in self.unused_parameters]
 
+    def crop_stages(self, encoded: Encoded, window: Window | None) -> list[Tensor]:
+        """Cut a window out of the output of every stage but the last."""
+        pairs = zip(self.stages[:-1], self.strides, strict=False)
+        return [crop(encoded.stages[name], window, stride) for name, stride in pairs]
+
 
 def crop(features: Tensor, window: Window | None, stride: int) -> Tensor:
-    """Cut a voxel window out of features with ``stride`` voxels per cell."""
+    """Cut a window, in voxels, out of features with ``stride`` voxels per cell."""
     if window is None:
         return features
     cells = tuple(slice(side.start // stride, side.stop // stride) for side in window)

@@ -12,8 +12,8 @@ from .base import Backbone, Encoded, Window, crop
 class BasicUNetBackbone(Backbone):
     """`monai.networks.nets.BasicUNet`: five levels, stride 16.
 
-    With ``upsample="nontrainable"`` MONAI interpolates with aligned corners, so a decoded window differs from the
-    same cut of a full decoding everywhere; with the other modes only near its border.
+    With ``upsample="nontrainable"`` MONAI interpolates with aligned corners, so a decoded window differs
+    everywhere from the same window of a full decoding. With the other modes it differs only near its border.
     """
 
     stages = ("conv_0", "down_1", "down_2", "down_3", "down_4")
@@ -33,10 +33,7 @@ class BasicUNetBackbone(Backbone):
         return self.net.get_submodule(name)(x)
 
     def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
-        *skips, _ = (
-            crop(encoded.stages[name], window, stride)
-            for name, stride in zip(self.stages, self.strides, strict=True)
-        )
+        skips = self.crop_stages(encoded, window)
         x = crop(encoded.bottleneck, window, self.stride)
         for level, skip in zip((4, 3, 2, 1), reversed(skips), strict=True):
             x = self.net.get_submodule(f"upcat_{level}")(x, skip)
@@ -55,8 +52,8 @@ class SegResNetBackbone(Backbone):
             raise ValueError("SegResNet needs use_conv_final=True: its last layer is the reconstruction head")
         if len(net.blocks_up) != len(net.blocks_down) - 1:
             raise ValueError(
-                f"SegResNet has {len(net.blocks_down)} blocks_down and {len(net.blocks_up)} blocks_up; "
-                "as many minus one are needed to come back to full resolution"
+                f"SegResNet has {len(net.blocks_down)} blocks_down and {len(net.blocks_up)} blocks_up; full "
+                "resolution needs one blocks_up less than blocks_down"
             )
         self.net: SegResNet = net
         self.stages = tuple(f"down_layers.{i}" for i in range(len(net.blocks_down)))
@@ -74,9 +71,6 @@ class SegResNetBackbone(Backbone):
         return self.net.get_submodule(name)(x)
 
     def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
-        skips = [
-            crop(encoded.stages[name], window, stride)
-            for name, stride in zip(self.stages[:-1], self.strides[:-1], strict=True)
-        ]
+        skips = self.crop_stages(encoded, window)
         bottleneck = crop(encoded.bottleneck, window, self.stride)
         return self.net.decode(bottleneck, [bottleneck, *reversed(skips)])

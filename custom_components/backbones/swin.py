@@ -12,16 +12,16 @@ from .tokens import TokenBackbone
 class SwinUNETRBackbone(TokenBackbone):
     """`monai.networks.nets.SwinUNETR`: patch embedding and four Swin stages, stride 32.
 
-    The convolution blocks on the skips (``encoder1`` … ``encoder10``) belong to ``decode``: they run on the
-    cropped features only, and a second dropout view skips them. Tokens are the patches of 2 voxels as projected,
-    and normalised where the network is built with ``patch_norm``; positions are relative, within attention.
+    The convolution blocks on the skips (``encoder1`` … ``encoder10``) belong to ``decode``: they run only on the
+    cropped features, and a second dropout view skips them. A token covers 2 voxels per side; tokens are normalised
+    if the network is built with ``patch_norm``. Positions are relative and part of the attention.
     """
 
     stages = ("patch_embed", "layers1", "layers2", "layers3", "layers4")
     strides = (2, 4, 8, 16, 32)
     encoder_prefixes = ("swinViT.",)
     output_layer = "out"
-    min_cells = 2  # encoder10 normalises the bottleneck's cells within the window
+    min_cells = 2  # encoder10 normalises over the bottleneck cells of the window
     input_convs = (
         "swinViT.patch_embed.proj.weight",
         "encoder1.layer.conv1.conv.weight",
@@ -30,7 +30,7 @@ class SwinUNETRBackbone(TokenBackbone):
 
     def __init__(self, net: SwinUNETR) -> None:
         if net.patch_size != 2:
-            raise ValueError(f"SwinUNETR has patch_size {net.patch_size}; its decoder only fits patch_size 2")
+            raise ValueError(f"SwinUNETR has patch_size {net.patch_size}; its decoder needs patch_size 2")
         self.net: SwinUNETR = net
 
     @property
@@ -57,14 +57,11 @@ class SwinUNETRBackbone(TokenBackbone):
     def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
         net = self.net
         image = crop(encoded.image, window, 1)
-        hidden = [
-            net.swinViT.proj_out(crop(encoded.stages[name], window, stride), net.normalize)
-            for name, stride in zip(self.stages[:-1], self.strides[:-1], strict=True)
-        ]
+        skips = [net.swinViT.proj_out(skip, net.normalize) for skip in self.crop_stages(encoded, window)]
         x = net.encoder10(crop(encoded.bottleneck, window, self.stride))
-        x = net.decoder5(x, hidden[3])
-        x = net.decoder4(x, net.encoder4(hidden[2]))
-        x = net.decoder3(x, net.encoder3(hidden[1]))
-        x = net.decoder2(x, net.encoder2(hidden[0]))
+        x = net.decoder5(x, skips[3])
+        x = net.decoder4(x, net.encoder4(skips[2]))
+        x = net.decoder3(x, net.encoder3(skips[1]))
+        x = net.decoder2(x, net.encoder2(skips[0]))
         x = net.decoder1(x, net.encoder1(image))
         return net.out(x)

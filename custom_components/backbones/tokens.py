@@ -1,4 +1,4 @@
-"""What the transformers share: patches become tokens before anything else, and tokens know their positions."""
+"""The base class of transformer backbones, whose first stage embeds tokens and adds their positions."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .base import Backbone, TokenHook
 
 
 class TokenBackbone(Backbone):
-    """A backbone whose first stage projects patches of ``strides[0]`` voxels, one token each."""
+    """A backbone whose first stage projects tokens of ``strides[0]`` voxels per side."""
 
     takes_tokens = True
 
     @abstractmethod
     def project(self, image: Tensor) -> Tensor:
-        """Project patches: ``(B, C, D, H, W)`` to cells ``(B, F, d, h, w)``, without positions and dropout."""
+        """Project ``(B, C, D, H, W)`` to tokens ``(B, F, d, h, w)``, without positions and dropout."""
 
     @abstractmethod
     def add_positions(self, cells: Tensor) -> Tensor:
-        """Finish the first stage: add to projected patches what else it adds, positions and dropout."""
+        """Finish the first stage: add positions to the projected tokens, then dropout."""
 
     def embed(self, image: Tensor, replace: TokenHook) -> Tensor:
-        """Run the first stage with ``replace`` acting between `project` and `add_positions`."""
+        """Run the first stage, with ``replace`` applied between `project` and `add_positions`."""
         cells = self.project(image)
         replaced = replace(cells)
         if replaced.shape != cells.shape:
@@ -37,17 +37,15 @@ class TokenBackbone(Backbone):
 
 
 def fix_sincos_positions(backbone: Backbone) -> None:
-    """Fill the network's position embeddings with sines and cosines of the cell's place, and train them no more.
+    """Fill the position embeddings with sines and cosines of each token's place, and freeze them.
 
     Raises:
-        ValueError: for a network without such embeddings, or whose features are not a multiple of 6 (a sine and a
-            cosine for each of three axes).
+        ValueError: for a network without position embeddings, or with features that are not a multiple of 6 (a
+            sine and a cosine for each of three axes).
     """
     name = type(backbone.net).__name__
     if not backbone.position_keys or backbone.crop_size is None:
-        raise ValueError(
-            f"{name} has no position embeddings to fill; positions 'sincos' need UNETR or UNETRPatch8"
-        )
+        raise ValueError(f"{name} has no position embeddings; positions 'sincos' need UNETR or UNETRPatch8")
     grid = [side // backbone.strides[0] for side in backbone.crop_size]
     parameters = [backbone.net.get_parameter(key) for key in backbone.position_keys]
     for parameter in parameters:

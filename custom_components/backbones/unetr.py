@@ -1,4 +1,4 @@
-"""The plain transformer backbones: MONAI's UNETR, and its variant of smaller patches."""
+"""The plain transformer backbones: MONAI's UNETR, and the variant with smaller tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .base import Encoded, Window, crop
 from .tokens import TokenBackbone
 from .unetr_patch8 import UNETRPatch8
 
-# Fixed in MONAI's class, as is the patch: twelve blocks, and which of them the decoder reads.
+# Fixed in MONAI's class, like the token size: twelve blocks, and the outputs that the decoder reads.
 BLOCKS = {
     "vit.blocks.3": range(0, 4),
     "vit.blocks.6": range(4, 7),
@@ -25,18 +25,18 @@ BLOCKS = {
 
 
 class UNETRBackbone(TokenBackbone):
-    """`monai.networks.nets.UNETR` (arXiv 2103.10504): patches of 16 voxels, twelve transformer blocks, stride 16.
+    """`monai.networks.nets.UNETR` (arXiv 2103.10504): tokens of 16 voxels, twelve transformer blocks, stride 16.
 
-    A stage ends where the decoder reads, and bears the name of its last block: ``vit.blocks.6`` runs the blocks 4,
-    5 and 6. Outputs are the blocks' tokens, laid out as cells ``(B, hidden_size, D / 16, H / 16, W / 16)``; the
-    last ones become the bottleneck by the final layer norm.
+    A stage ends where the decoder reads, and has the name of its last block: ``vit.blocks.6`` runs blocks 4, 5
+    and 6. Stage outputs are tokens, laid out as cells ``(B, hidden_size, D / 16, H / 16, W / 16)``. The final
+    layer norm turns the last ones into the bottleneck.
 
-    The convolution blocks on the skips (``encoder1`` … ``encoder4``) belong to ``decode``, as SwinUNETR's do. The
-    decoder's first norm sees eight voxels of each cell, so a window of a single cell will do.
+    The convolution blocks on the skips (``encoder1`` … ``encoder4``) belong to ``decode``, as in SwinUNETR. The
+    decoder's first norm sees eight voxels of each cell, so a window may be a single cell.
 
     Raises:
-        ValueError: for ``proj_type="perceptron"``, whose input channels have no axis of their own in the first
-            weight, and for a network of two dimensions.
+        ValueError: for ``proj_type="perceptron"``, whose first weight has no axis for the input channels, and for
+            a network of two dimensions.
     """
 
     stages = ("vit.patch_embedding", *BLOCKS)
@@ -44,7 +44,7 @@ class UNETRBackbone(TokenBackbone):
     encoder_prefixes = ("vit.",)
     output_layer = "out"
     position_keys = ("vit.patch_embedding.position_embeddings",)
-    #: The decoder's steps over tokens, bottleneck first: its block, the skip's block, the stage the skip reads.
+    #: The decoder's steps from the bottleneck on: decoder block, skip block, and the stage that the skip reads.
     steps: tuple[tuple[str, str, str], ...] = (
         ("decoder5", "encoder4", "vit.blocks.9"),
         ("decoder4", "encoder3", "vit.blocks.6"),
@@ -69,7 +69,7 @@ class UNETRBackbone(TokenBackbone):
             "encoder1.layer.conv3.conv.weight",
         )
         self.input_convs = tuple(name for name in input_convs if name in names)
-        # MONAI builds a norm for cross-attention into every block, also where there is no cross-attention.
+        # MONAI builds a norm for cross-attention into every block, even without cross-attention.
         self.unused_parameters = tuple(name for name in names if ".norm_cross_attn." in name)
 
     @property
@@ -77,7 +77,7 @@ class UNETRBackbone(TokenBackbone):
         return int(self.net.hidden_size)
 
     def project(self, image: Tensor) -> Tensor:  # noqa: D102
-        # Another crop with as many tokens would go through, and its voxels come out in the wrong places.
+        # Without this check, another crop with as many tokens would pass, its voxels in the wrong places.
         self.check_crop("image", image.shape[2:])
         return self.net.vit.patch_embedding.patch_embeddings(image)
 
@@ -94,17 +94,16 @@ class UNETRBackbone(TokenBackbone):
         return self._cells(tokens)
 
     def encode_visible(self, image: Tensor, keep: Tensor, present: Tensor | None = None) -> Tensor:
-        """Encode some of the tokens, as if the others were not there; the cost falls with their number.
+        """Encode only the given tokens; the cost falls with their number.
 
         Args:
             image: ``(B, C, D, H, W)``, the network's crop.
-            keep: long ``(B, L)``, which tokens, in C order of their grid.
-            present: bool ``(B, L)``, False for entries that only fill a sample up to L: attention does not see
-                them, and what is returned for them means nothing. Each sample has at least one True. None: all
-                are there.
+            keep: long ``(B, L)``, places of the tokens in C order of their grid.
+            present: bool ``(B, L)``, False for entries that only fill a sample up to L. Attention ignores them,
+                and their features have no meaning. Each sample needs at least one True. None: all are tokens.
 
         Returns:
-            Features of the tokens ``(B, L, F)``, as `encode`'s bottleneck has them where ``keep`` is every token.
+            Features of the tokens ``(B, L, F)``; the bottleneck of `encode` if ``keep`` lists every token.
 
         Raises:
             ValueError: for a crop, or shapes or types of ``keep`` and ``present``, that do not fit.
@@ -115,7 +114,7 @@ class UNETRBackbone(TokenBackbone):
         embedding = vit.patch_embedding
         patches = patchify(image, self.stride)
         chosen = patches.gather(1, keep[..., None].expand(-1, -1, patches.shape[2]))
-        # A convolution whose stride is its kernel is one linear layer on each patch.
+        # A convolution whose stride equals its kernel is a linear layer on each token.
         projection = embedding.patch_embeddings
         tokens = linear(chosen, projection.weight.flatten(1), projection.bias)
         tokens = embedding.dropout(tokens + embedding.position_embeddings[0, keep])
@@ -129,21 +128,21 @@ class UNETRBackbone(TokenBackbone):
     def decode(self, encoded: Encoded, window: Window | None = None) -> Tensor:  # noqa: D102
         x = crop(encoded.bottleneck, window, self.stride).contiguous()
         for decoder, encoder, stage in self.steps:
-            hidden = crop(encoded.stages[stage], window, self.stride).contiguous()
-            x = self.net.get_submodule(decoder)(x, self.net.get_submodule(encoder)(hidden))
+            skip = crop(encoded.stages[stage], window, self.stride).contiguous()
+            x = self.net.get_submodule(decoder)(x, self.net.get_submodule(encoder)(skip))
         x = self.net.decoder2(x, self.net.encoder1(crop(encoded.image, window, 1)))
         return self.net.out(x)
 
     def _cells(self, tokens: Tensor) -> Tensor:
-        """See tokens ``(B, N, F)`` as cells ``(B, F, d, h, w)``; nothing is copied, here or on the way back."""
+        """View tokens ``(B, N, F)`` as cells ``(B, F, d, h, w)``, without a copy."""
         return tokens.transpose(1, 2).unflatten(2, self.net.feat_size)
 
 
 class UNETRPatch8Backbone(UNETRBackbone):
-    """`UNETRPatch8`: patches of 8 voxels, stride 8.
+    """`UNETRPatch8`: tokens of 8 voxels, stride 8.
 
-    Stages are UNETR's by name, so that settings name them alike; the decoder reads nothing behind
-    ``vit.blocks.9``.
+    Stages have UNETR's names, so that the same settings name them. The decoder reads no skip after
+    ``vit.blocks.6``.
     """
 
     strides = (8,) * 5
@@ -151,7 +150,7 @@ class UNETRPatch8Backbone(UNETRBackbone):
 
 
 def _check_choice(image: Tensor, keep: Tensor, present: Tensor | None) -> None:
-    """Refuse choices of tokens of another batch, shape or type; values out of range are torch's to refuse."""
+    """Check batch, shape and type of the chosen tokens; torch refuses values that are out of range."""
     if keep.dtype != torch.long or keep.ndim != 2 or keep.shape[0] != image.shape[0] or keep.shape[1] == 0:
         raise ValueError(
             f"keep is {keep.dtype} of shape {tuple(keep.shape)}; a batch of {image.shape[0]} needs torch.int64 "

@@ -1,4 +1,4 @@
-"""UNETR with tokens of 8 voxels, which MONAI's class, fixed to 16, does not build."""
+"""UNETR with tokens of 8 voxels; MONAI's class is fixed to 16."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from custom_components.masking import to_3tuple
 
-PATCH = 8
+TOKEN = 8
 
 
 class UNETRPatch8(nn.Module):
-    """UNETR (arXiv 2103.10504) on patches of 8 voxels, of MONAI's blocks under the names that MONAI's class has.
+    """UNETR (arXiv 2103.10504) with tokens of 8 voxels, made of MONAI's blocks and named like MONAI's class.
 
-    Halving the patch leaves the decoder a step less: blocks 3 and 6 are read for the strides 2 and 4, the last
-    block, normalised, at stride 8. What is named as in UNETR has its strides and widths there too, but for
-    ``decoder4``, which starts from the tokens; there is no ``encoder4`` and no ``decoder5``.
+    With tokens half as wide, the decoder needs one step less: it reads transformer blocks 3 and 6 for the strides
+    2 and 4, and the normalised last block at stride 8. So there is no ``encoder4`` and no ``decoder5``, and
+    ``decoder4`` starts from the tokens. All other modules have the strides and widths that they have in UNETR.
 
-    A crop has eight times as many tokens as UNETR's, and attention 64 times as many pairs of them.
+    A crop has 8 times as many tokens as in UNETR, and attention compares 64 times as many pairs.
 
     Args:
         in_channels: channels of the image.
@@ -32,13 +32,13 @@ class UNETRPatch8(nn.Module):
         mlp_dim: features within the transformer's feed-forward layers.
         num_heads: attention heads.
         norm_name: norm of the convolution blocks.
-        conv_block: whether a convolution block follows where a skip is brought to a higher resolution.
+        conv_block: whether a convolution block follows each upsampling of a skip.
         res_block: whether convolution blocks are residual.
         dropout_rate: dropout within the transformer, in [0, 1].
         qkv_bias: whether queries, keys and values have biases.
 
     Raises:
-        ValueError: where the numbers do not fit together.
+        ValueError: if the numbers do not fit together.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class UNETRPatch8(nn.Module):
     ) -> None:
         super().__init__()
         size = to_3tuple(img_size, "img_size")
-        if any(side < PATCH or side % PATCH for side in size):
-            raise ValueError(f"img_size is {size}; each side must be a positive multiple of {PATCH}")
+        if any(side < TOKEN or side % TOKEN for side in size):
+            raise ValueError(f"img_size is {size}; each side must be a positive multiple of {TOKEN}")
         self.hidden_size = hidden_size
-        self.feat_size = tuple(side // PATCH for side in size)
+        self.feat_size = tuple(side // TOKEN for side in size)
         self.vit = ViT(
             in_channels,
             size,
-            PATCH,
+            TOKEN,
             hidden_size,
             mlp_dim,
             num_layers=12,
@@ -75,11 +75,11 @@ class UNETRPatch8(nn.Module):
         )
 
         def lift(channels: int, steps: int) -> UnetrPrUpBlock:
-            """From the tokens' resolution to 2 ** (steps + 1) times as much."""
+            """Upsample tokens by 2 ** (steps + 1)."""
             return UnetrPrUpBlock(3, hidden_size, channels, steps, 3, 1, 2, norm_name, conv_block, res_block)
 
         def join(below: int, channels: int) -> UnetrUpBlock:
-            """Double what comes from below and join the skip."""
+            """Upsample the features below by 2 and join the skip."""
             return UnetrUpBlock(3, below, channels, 3, 2, norm_name, res_block)
 
         full, half, quarter = feature_size, feature_size * 2, feature_size * 4
@@ -92,14 +92,14 @@ class UNETRPatch8(nn.Module):
         self.out = UnetOutBlock(3, full, out_channels)
 
     def cells(self, tokens: Tensor) -> Tensor:
-        """Lay tokens ``(B, N, F)`` out as ``(B, F, D / 8, H / 8, W / 8)``."""
+        """Lay out tokens ``(B, N, F)`` as ``(B, F, D / 8, H / 8, W / 8)``."""
         depth, height, width = self.feat_size
         cells = tokens.transpose(1, 2).reshape(tokens.shape[0], self.hidden_size, depth, height, width)
-        return cells.contiguous()  # convolutions on a mere view are slower
+        return cells.contiguous()  # convolutions on a view are slower
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, in_channels, *img_size)`` to ``(B, out_channels, *img_size)``."""
-        last, hidden = self.vit(x)
-        up = self.decoder4(self.cells(last), self.encoder3(self.cells(hidden[6])))
-        up = self.decoder3(up, self.encoder2(self.cells(hidden[3])))
+        last, blocks = self.vit(x)
+        up = self.decoder4(self.cells(last), self.encoder3(self.cells(blocks[6])))
+        up = self.decoder3(up, self.encoder2(self.cells(blocks[3])))
         return self.out(self.decoder2(up, self.encoder1(x)))

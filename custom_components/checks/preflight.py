@@ -36,7 +36,7 @@ from custom_components.checks.overrides import check_overrides
 from custom_components.checks.schedule import check_key_metric, check_resume, check_schedule, check_terms
 from custom_components.checks.volumes import check_labels
 from custom_components.distributed import rank, world_size
-from custom_components.handlers.ema import check_decay
+from custom_components.number_checks import check_number
 from custom_components.losses import active_terms
 from custom_components.transfer.checks import check_weights_complete
 
@@ -115,7 +115,7 @@ def guard_pretraining(
         terms = active_terms(loss_weights) if loss_weights is not None else ()
         built = [build() for build in builds]
         check_terms(terms, built)
-        check_decay(ema_decay)
+        check_number(ema_decay, "ema_decay", above=0, below=1, optional=True)
         if epochs is not None:
             check_schedule(epochs, val_interval)
         if key_metric is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from custom_components.handlers.resume import read_resume_checkpoint
+from custom_components.losses import supported_terms
+from custom_components.transfer import differing_tensors, read_resume_checkpoint
 
 
 def check_schedule(epochs: int, val_interval: int) -> None:
@@ -61,10 +61,8 @@ def check_resume(
     Raises:
         ValueError: naming the file.
     """
-    content = read_resume_checkpoint(Path(path), [*names, "trainer"])
-    own = {} if network is None else network.state_dict()
-    stored = content.get("network", {})
-    wrong = [key for key in own if key not in stored or stored[key].shape != own[key].shape]
+    content = read_resume_checkpoint(path, [*names, "trainer"])
+    wrong = [] if network is None else differing_tensors(network.state_dict(), content.get("network", {}))
     if wrong:
         raise ValueError(
             f"{path} is of another network than this {type(network).__name__}: {len(wrong)} tensors differ"
@@ -85,7 +83,9 @@ def check_terms(terms: Sequence[str], built: Sequence[Any]) -> None:
     Raises:
         ValueError: naming the parts and what is allowed.
     """
-    known = getattr(built[0], "terms", terms) if built else terms
+    if not built:
+        return
+    known = supported_terms(built[0].outputs)
     foreign = [name for name in terms if name not in known]
     if foreign:
         raise ValueError(

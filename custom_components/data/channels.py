@@ -1,7 +1,7 @@
-"""Names of image channels: one sequence has many spellings, and their order is part of the data.
+"""Names of image channels: one sequence has many spellings, and the order of channels is part of the data.
 
-Four MRI sequences in another order than the network learned give wrong masks without a word, so lists and configs
-name their channels, and the guards compare the two.
+If four MRI sequences arrive in another order than the network learned, its masks are wrong and no error shows. So
+lists and configs name their channels, and a check before the run compares them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-#: The order of BraTS cases (one file per sequence) here, which is that of MSD Task01's 4D files.
+#: The order of BraTS cases (one file per sequence) here; MSD Task01's 4D files have the same order.
 BRATS_CHANNELS = ("FLAIR", "T1", "T1ce", "T2")
-# One sequence -> how data sets spell it: BraTS to 2021, BraTS from 2023, the decathlon, and usual others.
+# Sequence -> its spellings in BraTS until 2021, in BraTS since 2023, in the decathlon, and elsewhere.
 _SPELLINGS = {
     "flair": ("flair", "t2f", "t2flair"),
     "t1": ("t1", "t1w", "t1n"),
@@ -22,22 +22,23 @@ _SEQUENCE = {spelling: sequence for sequence, spellings in _SPELLINGS.items() fo
 
 
 def sequence_of(name: str) -> str:
-    """One spelling for all names of a sequence: ``T1Gd``, ``t1c`` and ``T1-post`` are ``t1ce``.
+    """Return one spelling for all names of a sequence: ``T1Gd``, ``t1c`` and ``T1-post`` become ``t1ce``.
 
-    Names that are no known MRI sequence come back in lower case, without spaces, ``-`` and ``_``.
+    Other names are returned in lower case, without spaces, ``-`` and ``_``.
     """
     plain = re.sub(r"[\s_-]", "", str(name)).lower()
     return _SEQUENCE.get(plain, plain)
 
 
 def check_channel_names(listed: Sequence[str], expected: Sequence[str], source: str) -> None:
-    """Refuse data whose channels are other sequences than expected, or lie in another order.
+    """Check that the listed channels are the expected sequences in the expected order.
 
-    A single channel is not compared: lists name it loosely (MRI, T1, MR), and its number is checked elsewhere.
+    A single channel is not compared: lists name it loosely (MRI, T1, MR), and the number of channels is checked
+    elsewhere.
 
     Args:
-        listed: names that the data list gives, in the order of the channels; empty where it gives none.
-        expected: names of the config.
+        listed: names in the data list, in the order of the channels; empty if the list names none.
+        expected: names in the config.
         source: the list, for the message.
 
     Raises:

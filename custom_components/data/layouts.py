@@ -1,7 +1,7 @@
-"""What lies in a folder of NIfTI files: decathlon layout, BraTS cases, images beside labels, or images alone.
+"""Recognising the layout of a folder of NIfTI files: decathlon, BraTS cases, images with labels, or images.
 
-Everything here works on names; no volume is opened. Paths in the results are relative to the folder, POSIX
-style, so that a list made on one machine fits another.
+Everything here works on names; no volume is opened. Paths in the results are POSIX paths relative to the folder,
+so that a list made on one machine works on another.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from custom_components.data.channels import BRATS_CHANNELS
 Item = dict[str, Any]
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
-# Label files that lie beside their images ("case_seg.nii.gz", "case_labels.nii.gz", "label0001.nii.gz"): a
-# label map that slips into a pretraining list is learned from without a word, so such names are left out.
+# Label files beside their images ("case_seg.nii.gz", "case_labels.nii.gz", "label0001.nii.gz") are skipped: a
+# network would pretrain on a label map in the list without any error.
 _LABEL_NAME = re.compile(r"(^|[_.-])(labels?|seg|segmentation|masks?)$|^labels?[_-]?\d+$", re.IGNORECASE)
-# Where a description names its channels: our lists, the decathlon, nnU-Net.
+# Keys that name the channels: our lists, the decathlon, nnU-Net.
 _CHANNEL_KEYS = ("channels", "modality", "channel_names")
-# (images folder, labels folder), the first pair found counts.
+# (images folder, labels folder); the first pair that exists is used.
 _FOLDER_PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("img", "label"))
-# How a label may be named after its image: the same, as in BTCV (img0001, label0001), or with a suffix.
+# Label names for an image name: the same, as in BTCV (img0001, label0001), or with a suffix.
 _LABEL_FROM_IMAGE = (
     lambda name: name,
     lambda name: re.sub("^(img|image)", "label", name),
@@ -39,11 +39,11 @@ class Layout(NamedTuple):
     """The cases of a folder, each list sorted by path.
 
     Attributes:
-        labelled: items ``{"image": path, "label": path}``; ``image`` is a list where channels are files.
+        labelled: items ``{"image": path, "label": path}``; ``image`` is a list if each channel is a file.
         unlabelled: items ``{"image": path}`` of images without a label.
-        test_images: items ``{"image": path}`` of a decathlon ``imagesTs``: a challenge's test images.
-        meta: ``name``, ``labels`` (number -> name) and ``channels`` (names in order) of ``dataset.json``; empty
-            where nothing says them. BraTS folders have their channels.
+        test_images: items ``{"image": path}`` of a decathlon ``imagesTs``, the test images of a challenge.
+        meta: ``name``, ``labels`` (number -> name) and ``channels`` (names in order) of ``dataset.json``; empty if
+            unknown. BraTS folders have the BraTS channels.
     """
 
     labelled: list[Item]
@@ -53,15 +53,15 @@ class Layout(NamedTuple):
 
 
 def is_nifti(name: str) -> bool:
-    """Whether the file name ends in ``.nii`` or ``.nii.gz`` and is not hidden (``.x``, macOS's ``._x``)."""
+    """Return whether the file name ends in ``.nii`` or ``.nii.gz`` and does not start with a dot."""
     return name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith(".")
 
 
 def case_id(image: str | list[str]) -> str:
-    """The name of a case: the file name without ``.nii``/``.nii.gz``.
+    """Return the name of a case: its file name without ``.nii``/``.nii.gz``.
 
-    Of several files it is what their names share up to a ``_``, ``-`` or dot (a BraTS case's files carry the name
-    of its folder), or the first one's name where they share nothing.
+    For several files it is the part that their names share, up to a ``_``, ``-`` or dot; if they share nothing,
+    the name of the first file.
     """
     names = [image] if isinstance(image, str) else image
     stems = [re.sub(r"\.nii(\.gz)?$", "", PurePosixPath(name).name, flags=re.IGNORECASE) for name in names]
@@ -72,18 +72,18 @@ def case_id(image: str | list[str]) -> str:
 
 
 def first_image(item: Item) -> str:
-    """The item's image path, the first one where an image is one file per channel."""
+    """Return the item's image path; the first one if each channel is a file."""
     image = item["image"]
     return str(image if isinstance(image, str) else image[0])
 
 
 def nifti_files(folder: Path, skip_labels: bool = True) -> list[str]:
-    """Every NIfTI file under ``folder``, recursively, as sorted POSIX paths relative to it.
+    """Return every NIfTI file under ``folder``, recursively, as sorted POSIX paths relative to it.
 
     Args:
-        folder: where to look; hidden files and folders are skipped.
-        skip_labels: leave out folders whose name begins with ``label``, a decathlon's ``imagesTs`` and files
-            that are named as label maps.
+        folder: where to look; names that start with a dot are skipped.
+        skip_labels: also skip folders whose name starts with ``label``, a decathlon's ``imagesTs``, and files that
+            are named like label maps.
     """
     found: list[str] = []
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -100,10 +100,10 @@ def nifti_files(folder: Path, skip_labels: bool = True) -> list[str]:
 
 
 def existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
-    """``dataset_dir`` as an absolute path.
+    """Return ``dataset_dir`` as an absolute path.
 
     Raises:
-        ValueError: if the string is empty or there is no such folder.
+        ValueError: if it is empty, or not a folder.
     """
     if not str(dataset_dir):
         raise ValueError("dataset_dir is empty: give the folder that holds the NIfTI files")
@@ -115,10 +115,10 @@ def existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``.
+    """Read a JSON object.
 
     Raises:
-        ValueError: if the file is missing or holds no JSON object.
+        ValueError: if the file is missing, unreadable, or holds anything else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -132,7 +132,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def decathlon_item(entry: Any) -> Item:
-    """One entry of ``dataset.json`` (``{"image": "./a", "label": "./b"}`` or ``"./a"``) as a clean item."""
+    """Return one entry of ``dataset.json`` (``{"image": "./a", "label": "./b"}`` or ``"./a"``) as an item."""
     item = {"image": entry} if isinstance(entry, str) else dict(entry)
     for key in ("image", "label"):
         if isinstance(item.get(key), str):
@@ -145,11 +145,15 @@ def decathlon_item(entry: Any) -> Item:
 def scan(folder: Path) -> Layout:
     """Recognise the layout of ``folder`` and list its cases.
 
-    Tried in this order: ``dataset.json`` with a list ``training``; BraTS cases at any depth (see
-    :func:`custom_components.data.brats.brats_cases`); ``imagesTr``/``labelsTr`` or ``images``/``labels`` (a
-    label carries the image's name, or ``label0001`` for ``img0001``, or the name with ``_seg``, ``_label``,
-    ``_labels``), and images in any other subfolder as unlabelled; else every NIfTI under the folder, as
-    unlabelled.
+    The first of these that applies is used:
+
+    1. ``dataset.json`` with a list ``training``.
+    2. BraTS cases at any depth, see `custom_components.data.brats.brats_cases`.
+    3. ``imagesTr`` and ``labelsTr``, ``images`` and ``labels``, or ``img`` and ``label``. A label has the name of
+    its
+       image, or ``label0001`` for ``img0001``, or the name with ``_seg``, ``_label`` or ``_labels``. Images in
+       other subfolders are unlabelled.
+    4. Every NIfTI file under the folder, as unlabelled.
 
     Raises:
         ValueError: if there is no NIfTI file, ``dataset.json`` is not JSON, or a BraTS case lacks a sequence.
@@ -191,7 +195,7 @@ def _folders(folder: Path, meta: dict[str, Any]) -> Layout:
             else:
                 labelled.append({**item, "label": label})
         test: list[Item] = [{"image": f"imagesTs/{name}"} for name in _files_in(folder / "imagesTs")]
-        # Whatever lies beside these folders is for pretraining: unlabelled volumes are kept as they came.
+        # Volumes outside these folders are unlabelled data for pretraining.
         beside = {first_image(item) for item in (*labelled, *unlabelled)}
         unlabelled += [{"image": name} for name in nifti_files(folder) if name not in beside]
         return Layout(labelled, unlabelled, test, meta)
@@ -199,7 +203,7 @@ def _folders(folder: Path, meta: dict[str, Any]) -> Layout:
 
 
 def _stem(name: str) -> tuple[str, str]:
-    """Folder and case id: cases in subfolders may share their file names."""
+    """Return folder and case id: cases in different subfolders may have the same file name."""
     return PurePosixPath(name).parent.as_posix(), case_id(name)
 
 
@@ -208,7 +212,7 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def _visible(items: list[Item]) -> list[Item]:
-    """Sorted, without the ``._name`` files that macOS leaves in archives (some lists name them)."""
+    """Sort items, without the ``._name`` files that macOS leaves in archives (some lists name them)."""
     return sorted((i for i in items if is_nifti(PurePosixPath(first_image(i)).name)), key=first_image)
 
 
@@ -218,7 +222,7 @@ def _meta(folder: Path, description: dict[str, Any]) -> dict[str, Any]:
 
 
 def label_names(description: dict[str, Any]) -> dict[str, str]:
-    """The classes that a data list or ``dataset.json`` names, by number; empty where it names none."""
+    """Return the class names of a data list or ``dataset.json`` by number; empty if it has none."""
     labels = description.get("labels") or {}
     if labels and all(isinstance(value, int) for value in labels.values()):  # nnU-Net writes {"spleen": 1}
         return {str(value): name for name, value in labels.items()}
@@ -226,7 +230,7 @@ def label_names(description: dict[str, Any]) -> dict[str, str]:
 
 
 def channel_names(description: dict[str, Any]) -> list[str]:
-    """The channels that a data list or ``dataset.json`` names, in order; empty where it names none."""
+    """Return the channel names of a data list or ``dataset.json`` in order; empty if it has none."""
     found: Any = next((description[key] for key in _CHANNEL_KEYS if description.get(key)), [])
     if isinstance(found, dict):
         found = [found[key] for key in sorted(found, key=int)]

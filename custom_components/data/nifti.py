@@ -1,4 +1,4 @@
-"""One NIfTI file on disk: what its header says, and whether all of it is there. No volume is inflated."""
+"""Reading one NIfTI file: its header, whether the file is complete (without inflating it), and its voxels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from custom_components.data.layouts import is_nifti
 
 
 class Header(NamedTuple):
-    """What a header says.
+    """The content of a header.
 
     Attributes:
         spatial_shape: voxels along the three axes, as stored.
@@ -31,19 +31,18 @@ class Header(NamedTuple):
 
 
 def open_image(path: str) -> Any:
-    """The nibabel image of a file, its voxels unread; untyped, as nibabel's annotations fall short."""
+    """Return the nibabel image of a file without reading its voxels; untyped: nibabel's types are incomplete."""
     return nib.load(path)
 
 
 def read_header(path: str) -> Header:
     """Read and check the header of a ``.nii`` or ``.nii.gz`` file, and that its data are complete.
 
-    A ``.nii`` is complete when it is as long as its header says; a ``.nii.gz`` when the length that gzip
-    keeps in the last four bytes is that of the header's volume (only where it is not, the file is inflated to
-    see: some programs write several gzip members).
+    A ``.nii`` must be as long as its header says. For a ``.nii.gz``, the length in gzip's last four bytes must be
+    that of the volume; if it is not, the file is inflated, because some programs write several gzip members.
 
     Raises:
-        ValueError: naming the file, for one that is missing, empty, no NIfTI, truncated, or not 3D or 4D.
+        ValueError: if the file is missing, empty, not NIfTI, truncated, or neither 3D nor 4D; names the file.
     """
     _check_first_bytes(path)
     try:
@@ -54,7 +53,7 @@ def read_header(path: str) -> Header:
         affine: np.ndarray = np.array(image.affine, dtype=np.float64)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is truncated or corrupt ({error})") from None
-    except Exception as error:  # nibabel raises many kinds for a header that is none
+    except Exception as error:  # nibabel raises many classes for a damaged header
         if path.lower().endswith(".gz") and not _inflate(path)[1]:
             raise ValueError(f"{path} is truncated or corrupt: its header cannot be inflated") from None
         raise ValueError(f"{path} is not readable as NIfTI ({str(error).splitlines()[0]})") from None
@@ -67,18 +66,18 @@ def read_header(path: str) -> Header:
 
 
 def read_voxels(path: str) -> np.ndarray:
-    """All values of a file, scaled as its header says; of a ``.nii.gz``, gzip's checksum is verified too.
+    """Read all values of a file, scaled as its header says; verifies gzip's checksum.
 
     Raises:
-        ValueError: naming the file, if it cannot be read to the end.
+        ValueError: if the file cannot be read to the end; names the file.
     """
     try:
         image = open_image(path)
         if path.lower().endswith(".gz"):
-            with gzip.open(path) as file:  # nibabel stops after the last voxel and never meets the checksum
+            with gzip.open(path) as file:  # nibabel stops after the last voxel, before the checksum
                 image = type(image).from_bytes(file.read())
         return np.asanyarray(image.dataobj)
-    except Exception as error:  # gzip, zlib and nibabel each raise their own for damaged data
+    except Exception as error:  # gzip, zlib and nibabel raise different classes for damaged data
         raise ValueError(f"{path} is truncated or corrupt ({error})") from None
 
 
@@ -118,11 +117,11 @@ def _check_complete(path: str, needed: int) -> None:
 
 
 def _inflate(path: str) -> tuple[int, bool]:
-    """How many bytes come out of a gzip file, and whether it ends as it should."""
+    """Return how many bytes a gzip file inflates to, and whether it is complete."""
     total = 0
     try:
         with gzip.open(path) as file:
-            while block := file.read(1 << 13):  # small: what a broken end cuts off is not counted
+            while block := file.read(1 << 13):  # small blocks, because a block with a broken end is lost
                 total += len(block)
     except (EOFError, OSError, zlib.error):
         return total, False

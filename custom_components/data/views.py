@@ -10,25 +10,27 @@ import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform, Randomizable
 
+from custom_components.number_checks import check_number
+
 
 class TwoViewsd(Randomizable, MapTransform):
-    """Run a random transform twice on a sample, so that it holds two views of itself.
+    """Apply a random transform twice to a sample, which then holds two views of itself.
 
-    The first view takes the place of the keys, the second goes under the keys with a suffix. Nothing else changes.
+    The first view replaces the keys, the second is stored under the keys with a suffix. All else stays unchanged.
 
     Args:
-        keys: what a view consists of, ``image`` and ``valid``, say.
-        transform: dictionary transforms with their randomness (a `monai.transforms.Compose`). A copy is used, so
-            that the draws of a validation are without effect on a training that was given the same.
-        suffix: of the second view's keys.
-        seed: None: draws anew each time. A whole number from 0: what is drawn depends on it and on the volume's
-            number alone, so that a validation sees the same views each time.
-        id_key: where the volume's number is, a whole number from 0; read with ``seed``.
-        allow_missing_keys: whether keys that are absent are passed over.
+        keys: the keys of a view, such as ``image`` and ``valid``.
+        transform: random dictionary transforms (a `monai.transforms.Compose`). A copy is used, so that a
+            validation does not change the draws of a training that was given the same transform.
+        suffix: suffix of the second view's keys.
+        seed: None: draw anew each time. A whole number from 0: the draws depend only on it and on the volume's
+            number, so that each validation sees the same views.
+        id_key: key of the volume's number, a whole number from 0; read if ``seed`` is given.
+        allow_missing_keys: whether missing keys are ignored.
 
     Raises:
         ValueError: for an empty suffix or a seed below 0; with ``seed``, for a sample without the volume's number;
-            for a transform that makes several samples of one.
+            for a transform that returns several samples.
     """
 
     def __init__(
@@ -43,28 +45,25 @@ class TwoViewsd(Randomizable, MapTransform):
         MapTransform.__init__(self, keys, allow_missing_keys)
         if not suffix:
             raise ValueError("suffix is empty; the second view would replace the first")
-        if seed is not None and seed < 0:
-            raise ValueError(f"seed is {seed}; it must be None or a whole number from 0")
+        check_number(seed, "seed", at_least=0, whole=True, optional=True)
         self.transform, self.suffix, self.seed, self.id_key = deepcopy(transform), suffix, seed, id_key
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> TwoViewsd:
-        """Seed the inner transform too."""
+        """Seed this transform and the inner one."""
         super().set_random_state(seed, state)
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=int(self.R.randint(2**31)))
         return self
 
     def randomize(self, data: Mapping[Hashable, Any]) -> None:
-        """With ``seed``, seed the inner transform for this volume; else its own state goes on."""
+        """If ``seed`` is given, seed the inner transform for this volume; otherwise its own state continues."""
         if self.seed is None:
             return
         number = data.get(self.id_key)
         if number is None or int(number) < 0:
-            raise ValueError(f"data[{self.id_key!r}] is {number!r}; views under a seed need the volume's number")
-        state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([self.seed, int(number)])))
-        super().set_random_state(state=state)
-        if isinstance(self.transform, Randomizable):
-            self.transform.set_random_state(seed=int(self.R.randint(2**31)))
+            raise ValueError(f"data[{self.id_key!r}] is {number!r}; views with a seed need the volume's number")
+        seeds = np.random.SeedSequence([self.seed, int(number)])
+        self.set_random_state(state=np.random.RandomState(np.random.MT19937(seeds)))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with both views."""
@@ -80,6 +79,6 @@ class TwoViewsd(Randomizable, MapTransform):
         view = self.transform(data)
         if isinstance(view, (list, tuple)):
             raise ValueError(
-                f"a view must be one sample, found a list of {len(view)}; crop several before TwoViewsd"
+                f"a view must be one sample, found {len(view)}; put RandSpatialCropSamplesd before TwoViewsd"
             )
         return view

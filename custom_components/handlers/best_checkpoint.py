@@ -1,4 +1,4 @@
-"""Keeping the best weights: plain tensors, with a card, replaced only by better ones."""
+"""Keeping the best weights: plain tensors with a card, replaced only by better ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from custom_components.atomic import save_tensors
+from custom_components.distributed import rank
 from custom_components.transfer import write_card
 
 logger = logging.getLogger(__name__)
@@ -19,18 +20,18 @@ logger = logging.getLogger(__name__)
 class BestCheckpoint:
     """Save networks whenever a validation metric improves.
 
-    MONAI's `CheckpointSaver` forgets the best value when a run resumes and may leave half a file; this one
-    does neither, and writes the weights card. Files hold a flat ``state_dict`` of tensors.
+    MONAI's `CheckpointSaver` forgets the best value when a run resumes, and an interruption may leave half a file.
+    This handler does neither, and it writes the weights card. Files hold a flat ``state_dict`` of tensors.
 
     Args:
         save_dir: folder of the files.
         files: file name -> module (unwrapped, so that no key begins with ``module.``); all are saved together.
         key_metric: name in the evaluator's ``state.metrics``.
         mode: ``"max"`` or ``"min"``: which values are better.
-        card: content of the card; see `custom_components.transfer.write_card`.
+        card: content of the card, see `custom_components.transfer.write_card`.
 
     Raises:
-        ValueError: for another ``mode`` or no files; at validation, when ``key_metric`` is not measured.
+        ValueError: for another ``mode`` or no files; in a validation that does not measure ``key_metric``.
     """
 
     def __init__(
@@ -58,16 +59,17 @@ class BestCheckpoint:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def state_dict(self) -> dict[str, Any]:
-        """For resume."""
+        """Return what a resumed run needs."""
         return {"best": self.best, "best_epoch": self.best_epoch, "key_metric": self.key_metric, "mode": self.mode}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """For resume; the best of another metric, or in the other direction, is forgotten with a warning."""
-        # Files written before the metric was recorded are taken to be of this one.
+        """Restore the best value; with a warning, forget it if it belongs to another metric or mode."""
+        # Older files do not record the metric; assume that it is this one.
         saved = (state.get("key_metric", self.key_metric), state.get("mode", self.mode))
         if saved != (self.key_metric, self.mode):
             logger.warning(
-                "the best %s (%s) so far, %s, is no %s (%s): it is forgotten, the next validation replaces %s",
+                "the best %s (%s) so far is %s, but this run uses %s (%s): the value is forgotten, and the next "
+                "validation replaces %s",
                 *(*saved, state["best"], self.key_metric, self.mode, list(self.files)),
             )
             self.best, self.best_epoch = None, 0
@@ -75,7 +77,7 @@ class BestCheckpoint:
         self.best, self.best_epoch = state["best"], state["best_epoch"]
 
     def __call__(self, engine: Engine) -> None:
-        """Compare, and save if better (rank 0 writes)."""
+        """Compare, and save on rank 0 if the value is better."""
         if self.key_metric not in engine.state.metrics:
             raise ValueError(
                 f"key_metric is {self.key_metric!r}; the evaluator measures {sorted(engine.state.metrics)}"
@@ -85,7 +87,7 @@ class BestCheckpoint:
         if value != value or not better:  # NaN is never better
             return
         self.best, self.best_epoch = value, int(getattr(engine.state, "epoch", 0))
-        if int(getattr(engine.state, "rank", 0)) == 0:
+        if rank() == 0:
             self._save(value)
 
     def _save(self, value: float) -> None:

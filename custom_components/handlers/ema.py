@@ -1,4 +1,4 @@
-"""Averaged weights: a slow copy of the network that follows the trained one."""
+"""Averaged weights: a copy of the network that follows the trained one slowly."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from ignite.engine import Engine, Events
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from custom_components.number_checks import check_number
+
 logger = logging.getLogger(__name__)
 
 
 class EMA:
     """Exponential moving average of a network's weights over the optimizer's steps.
 
-    After the first step the copy holds the network's weights, after each later one ``decay · copy + (1 - decay) ·
-    network``. Frozen parameters stay as they are, bit for bit; buffers are copied, not averaged. Between the steps
-    of an accumulated gradient nothing happens; a step that a float16 GradScaler left out counts as one whose
-    weights did not change.
+    The first step copies the network's weights. Each later step sets the copy to ``decay · copy + (1 - decay) ·
+    network``. Frozen parameters stay unchanged, bit for bit; buffers are copied, not averaged. Iterations that
+    only accumulate gradients change nothing. A step that a float16 GradScaler skipped counts as a step.
 
-    Evaluate and save `module`: keys, and ``pretext.network`` being what its backbone reads, are as in the network.
+    Evaluate and save `module`: it is a network of the same class with the same keys.
 
     Args:
-        network: the unwrapped network, also where the trainer's is a DistributedDataParallel around it: ranks hold
-            equal weights and so equal averages.
-        decay: share of the copy that a step keeps, in (0, 1); ``None`` averages nothing and makes no copy.
+        network: the unwrapped network, also if the trainer wraps it in DistributedDataParallel; all ranks hold the
+            same weights and so the same averages.
+        decay: share of the copy that a step keeps, in (0, 1); None: no averaging and no copy.
 
     Raises:
         ValueError: for a decay outside (0, 1).
     """
 
     def __init__(self, network: nn.Module, decay: float | None) -> None:
-        check_decay(decay)
+        check_number(decay, "ema_decay", above=0, below=1, optional=True)
         self.network = network
         self.average: AveragedModel | None = None
         if decay is not None:
@@ -42,7 +43,7 @@ class EMA:
 
     @property
     def module(self) -> nn.Module:
-        """The averaged copy, or the network itself where nothing is averaged; the same object for a whole run."""
+        """The averaged copy, or the network itself without averaging; the same object during the whole run."""
         return self.network if self.average is None else self.average.module
 
     def attach(self, engine: Engine) -> None:
@@ -52,22 +53,24 @@ class EMA:
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
 
     def state_dict(self) -> dict[str, Any]:
-        """For resume: the copy and its number of steps; empty where nothing is averaged."""
+        """Return the copy and its number of steps; empty without averaging."""
         return {} if self.average is None else self.average.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """For resume; where averaging was switched on or off since, a warning says what happens."""
+        """Restore the copy; warn if averaging was switched on or off since it was saved."""
         if self.average is not None and state:
             self.average.load_state_dict(state)
         elif self.average is not None:
-            logger.warning("the run so far averaged no weights: the average starts anew at the next step")
+            logger.warning("the resumed run did not average its weights: the average starts at the next step")
         elif state:
-            logger.warning("the run so far averaged its weights and this one has no decay: its average is dropped")
+            logger.warning(
+                "the resumed run averaged its weights, but ema_decay is null now: its average is dropped"
+            )
 
     def _start(self, engine: Engine) -> None:
-        """Follow the network to its device, and take weights over that were loaded since the copy was made."""
+        """Move the copy to the network's device, and copy weights that were loaded after it was made."""
         assert self.average is not None
-        # The copy alone: its counter is read at each step, which on a GPU would be a wait.
+        # Only the copy: its step counter is read at every step, and a GPU would make the host wait for it.
         self.average.module.to(next(self.network.parameters()).device)
         if not self.average.n_averaged:
             self.average.module.load_state_dict(self.network.state_dict())
@@ -78,19 +81,8 @@ class EMA:
             self.average.update_parameters(self.network)
 
 
-def check_decay(decay: float | None) -> None:
-    """Refuse a decay that averages nothing, or keeps the first weights for ever.
-
-    Raises:
-        ValueError: for anything but None and a number in (0, 1).
-    """
-    number = isinstance(decay, (int, float)) and not isinstance(decay, bool)
-    if decay is not None and not (number and 0 < decay < 1):
-        raise ValueError(f"decay of averaged weights (ema_decay) is {decay!r}; allowed: null, or within (0, 1)")
-
-
 def _stepped(engine: Engine) -> bool:
-    """Whether this iteration ended with a step of the optimizer: the rule of MONAI's trainers and of ours."""
+    """Return whether the optimizer stepped in this iteration, by the rule of MONAI's trainers and ours."""
     steps, length = int(getattr(engine, "accumulation_steps", 1)), engine.state.epoch_length
     done = engine.state.iteration if length is None else (engine.state.iteration - 1) % length + 1
     return done % steps == 0 or done == length

@@ -1,4 +1,4 @@
-"""What an evaluation found, in a file that says what was evaluated."""
+"""Writing what an evaluation of a pretext network measured, and on which weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from custom_components.transfer import file_sha256, provenance, write_json
+from custom_components.atomic import write_json
+from custom_components.distributed import rank
+from custom_components.transfer import file_sha256, provenance
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +21,8 @@ class PretextReport:
 
     Args:
         path: the JSON file.
-        weights: the evaluated weights file; ``None``: not recorded.
-        facts: seed, list hash, section and whatever else identifies the evaluation.
+        weights: the evaluated weights file; None: not recorded.
+        facts: what else identifies the evaluation, such as seed, list hash and section.
     """
 
     def __init__(self, path: str, weights: str | None = None, facts: Mapping[str, Any] | None = None) -> None:
@@ -33,12 +35,13 @@ class PretextReport:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Write the file (rank 0)."""
-        if int(getattr(engine.state, "rank", 0)) != 0:
+        """Write the file on rank 0."""
+        if rank() != 0:
             return
-        sha = None if self.weights is None else file_sha256(self.weights)
-        metrics = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
-        items = int(engine.state.epoch_length or 0)
-        found = {"metrics": metrics, "batches": items, "weights_sha256": sha}
-        write_json(self.path, {**found, **self.facts, **provenance()})
+        content = {
+            "metrics": {name: float(value) for name, value in sorted(engine.state.metrics.items())},
+            "batches": int(engine.state.epoch_length or 0),
+            "weights_sha256": None if self.weights is None else file_sha256(self.weights),
+        }
+        write_json(self.path, {**content, **self.facts, **provenance()})
         logger.info("wrote %s", self.path)

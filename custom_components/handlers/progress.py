@@ -1,4 +1,4 @@
-"""One progress bar over a whole run, with the loss, and the time spent waiting for data."""
+"""A progress bar over a whole run with the loss, and the time spent waiting for data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class ProgressLog:
-    """A tqdm bar over all iterations of all epochs; each epoch's data time and step time go to the log.
+    """A tqdm bar over all iterations of all epochs; logs the data time and the step time of each epoch.
 
     Args:
-        description: text before the bar.
+        description: text in front of the bar.
     """
 
     def __init__(self, description: str = "train") -> None:
@@ -27,19 +27,14 @@ class ProgressLog:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        self.data_timer.attach(
-            engine,
-            start=Events.EPOCH_STARTED,
-            pause=Events.GET_BATCH_COMPLETED,
-            resume=Events.GET_BATCH_STARTED,
+        start = Events.EPOCH_STARTED
+        batch, step = (
+            {"pause": Events.GET_BATCH_COMPLETED, "resume": Events.GET_BATCH_STARTED},
+            {"pause": Events.ITERATION_COMPLETED, "resume": Events.ITERATION_STARTED},
         )
-        self.step_timer.attach(
-            engine,
-            start=Events.EPOCH_STARTED,
-            pause=Events.ITERATION_COMPLETED,
-            resume=Events.ITERATION_STARTED,
-        )
-        engine.add_event_handler(Events.EPOCH_STARTED, self.step_timer.pause)  # the first batch is waited for
+        self.data_timer.attach(engine, start=start, **batch)
+        self.step_timer.attach(engine, start=start, **step)
+        engine.add_event_handler(start, self.step_timer.pause)  # an epoch starts by waiting for its first batch
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._log_times)
         engine.add_event_handler(Events.COMPLETED, self._close)
@@ -57,9 +52,7 @@ class ProgressLog:
     def _log_times(self, engine: Engine) -> None:
         logger.info(
             "epoch %d: %.1f s waiting for data, %.1f s in steps",
-            engine.state.epoch,
-            self.data_timer.value(),
-            self.step_timer.value(),
+            *(engine.state.epoch, self.data_timer.value(), self.step_timer.value()),
         )
 
     def _close(self, engine: Engine) -> None:
@@ -69,7 +62,7 @@ class ProgressLog:
 
 
 def _loss(output: Any) -> float:
-    """Total loss of our trainers' dictionary, or of MONAI's (decollated) output."""
+    """Return the total loss from the dictionary of our trainers, or from the decollated list of MONAI's."""
     first = output[0] if isinstance(output, list) else output
     value = first["loss"]
     return float(value.detach() if isinstance(value, Tensor) else value)

@@ -1,4 +1,4 @@
-"""Interrupting and going on: one file with everything a run needs to continue exactly."""
+"""Saving the whole state of a run after each epoch, so that it can continue exactly."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 
 from custom_components.atomic import save_tensors
+from custom_components.distributed import rank
+from custom_components.transfer import read_resume_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -18,18 +19,18 @@ logger = logging.getLogger(__name__)
 class ResumeCheckpoint:
     """Save a run's state after each epoch, and continue from it.
 
-    Attach it last to the trainer, outside the trainer's own handler list (a handler in that list cannot name
-    objects that hold the trainer). The file holds the state of every named object, the trainer's epoch and
-    iteration, and the GradScaler's scale; random states need no saving, see `ReseedEachEpoch`.
+    The file holds the state of every named object, the trainer's epoch and iteration, and the GradScaler's state.
+    Random states are not saved, see `ReseedEachEpoch`. Attach it last, after the trainer is built: a handler in
+    the trainer's own list cannot name objects that hold the trainer.
 
     Args:
         path: the file, ``models/resume.pt``.
         objects: name -> anything with ``state_dict`` and ``load_state_dict``; modules unwrapped.
-        resume: whether to continue from ``path`` when the run starts.
+        resume: continue from ``path`` when the run starts.
 
     Raises:
-        ValueError: at the start, when the file is missing, damaged, belongs to other objects, or is at or past
-            the number of epochs asked for.
+        ValueError: when the run starts, if the file is missing, damaged, holds other objects, or is already at the
+            requested number of epochs.
     """
 
     def __init__(self, path: str, objects: Mapping[str, Any], resume: bool = False) -> None:
@@ -44,33 +45,29 @@ class ResumeCheckpoint:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def save(self, engine: Engine) -> None:
-        """Write the file (rank 0)."""
-        if int(getattr(engine.state, "rank", 0)) != 0:
+        """Write the file on rank 0."""
+        if rank() != 0:
             return
         content = {name: item.state_dict() for name, item in self.objects.items()}
-        content["trainer"] = {
-            "epoch": engine.state.epoch,
-            "iteration": engine.state.iteration,
-            "epoch_length": engine.state.epoch_length,
-        }
+        content["trainer"] = {key: getattr(engine.state, key) for key in ("epoch", "iteration", "epoch_length")}
         scaler = getattr(engine, "scaler", None)
         if scaler is not None:
             content["scaler"] = scaler.state_dict()
         save_tensors(self.path, content)
 
     def load(self, engine: Engine) -> None:
-        """Restore every object and the trainer's position."""
+        """Restore every object, and the trainer's position."""
         content = read_resume_checkpoint(self.path, [*self.objects, "trainer"])
         trainer = content["trainer"]
         if trainer["epoch"] >= engine.state.max_epochs:
             raise ValueError(
-                f"{self.path} is at epoch {trainer['epoch']} and {engine.state.max_epochs} epochs are asked for; "
-                "ask for more epochs to train on"
+                f"{self.path} is at epoch {trainer['epoch']} and epochs is {engine.state.max_epochs}; "
+                "raise epochs to train on"
             )
         if trainer["epoch_length"] != engine.state.epoch_length:
             logger.warning(
-                "an epoch had %s iterations and now has %s: the data or the batch changed, and the run goes on "
-                "from the start of an epoch",
+                "an epoch had %s iterations and now has %s, because the data or the batch size changed; "
+                "the run continues at the start of an epoch",
                 trainer["epoch_length"],
                 engine.state.epoch_length,
             )
@@ -82,22 +79,3 @@ class ResumeCheckpoint:
         engine.state.epoch = trainer["epoch"]
         engine.state.iteration = trainer["epoch"] * engine.state.epoch_length
         logger.info("resumed %s after epoch %d", self.path, trainer["epoch"])
-
-
-def read_resume_checkpoint(path: Path, names: list[str]) -> dict[str, Any]:
-    """Read a resume file on the CPU.
-
-    Raises:
-        ValueError: when it is missing, damaged, or lacks one of ``names``.
-    """
-    if not path.is_file():
-        raise ValueError(f"there is nothing to resume: {path} does not exist")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different class for each kind of damage
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} cannot be read (damaged, or no resume file): {reason}") from None
-    missing = [name for name in names if name not in content]
-    if missing:
-        raise ValueError(f"{path} holds {sorted(content)}; this run also needs {missing}")
-    return content

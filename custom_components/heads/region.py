@@ -1,4 +1,4 @@
-"""Heads that say something about each region (HybridMIM's patch-masking perception, arXiv 2303.10333)."""
+"""Heads that predict something about each region (HybridMIM's patch-masking perception, arXiv 2303.10333)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .pool import masked_mean
+from custom_components.averages import masked_mean
 
 
 def region_pool(bottleneck: Tensor, cells_per_region: Sequence[int], valid: Tensor | None = None) -> Tensor:
@@ -14,24 +14,19 @@ def region_pool(bottleneck: Tensor, cells_per_region: Sequence[int], valid: Tens
 
     Args:
         bottleneck: ``(B, F, d, h, w)``.
-        cells_per_region: cells along each axis of a region, region size over the backbone's stride.
-        valid: bool ``(B, 1, d, h, w)``, False for cells over padding alone; ``None``: all count.
+        cells_per_region: cells along each axis of a region: region size divided by the backbone's stride.
+        valid: bool ``(B, 1, d, h, w)``, False for cells that cover only padding; None: all cells count.
 
     Returns:
         ``(B, R, F)``, regions in C order; 0 for a region without a valid cell.
 
     Raises:
-        ValueError: when the bottleneck is not a multiple of the region's cells; names both.
+        ValueError: if the bottleneck is not a multiple of the region's cells.
     """
-    cells = tuple(int(c) for c in cells_per_region)
-    shape = tuple(bottleneck.shape[2:])
-    if (
-        len(cells) != 3
-        or len(shape) != 3
-        or min(cells) < 1
-        or any(s % c for s, c in zip(shape, cells, strict=True))
-    ):
-        raise ValueError(f"a bottleneck of {shape} cells is not a multiple of a region of {cells} cells.")
+    cells, shape = tuple(int(c) for c in cells_per_region), tuple(bottleneck.shape[2:])
+    fits = len(cells) == len(shape) == 3 and all(c > 0 and s % c == 0 for s, c in zip(shape, cells, strict=True))
+    if not fits:
+        raise ValueError(f"a bottleneck of {shape} cells is not a multiple of a region of {cells} cells")
     (d, h, w), (cd, ch, cw) = shape, cells
     # axes: B, F, region d, cell d, region h, cell h, region w, cell w -> mean over the cells of a region
     blocks = (d // cd, cd, h // ch, ch, w // cw, cw)
@@ -41,7 +36,7 @@ def region_pool(bottleneck: Tensor, cells_per_region: Sequence[int], valid: Tens
 
 
 class MaskCountHead(nn.Module):
-    """How many patches of a region are masked: one class for each of 0…n.
+    """Predicts how many patches of a region are masked: one class for each of 0…n.
 
     Args:
         in_features: features F of a region.
@@ -58,7 +53,7 @@ class MaskCountHead(nn.Module):
 
 
 class MaskPositionHead(nn.Module):
-    """Which patches of a region are masked: one logit for each.
+    """Predicts which patches of a region are masked: one logit for each patch.
 
     Args:
         in_features: features F of a region.

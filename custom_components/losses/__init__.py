@@ -1,24 +1,9 @@
-"""One pure function per loss term, and the combination that returns the sum and every part."""
+"""One pure function per loss term, and the combination that returns their sum and every term."""
 
-from custom_components.losses.combined import NEEDS, TERMS, CombinedLoss, active_terms
-from custom_components.losses.nt_xent import nt_xent
-from custom_components.losses.terms import (
-    KINDS,
-    consistency_loss,
-    count_loss,
-    position_loss,
-    reconstruction_loss,
-)
+from .combined import CombinedLoss
+from .nt_xent import nt_xent
+from .registry import REGISTRY, VIEWS, active_terms, outputs_read, supported_terms, term
+from .terms import consistency_loss, count_loss, position_loss, reconstruction_loss
 
-__all__ = [
-    "KINDS",
-    "NEEDS",
-    "TERMS",
-    "CombinedLoss",
-    "active_terms",
-    "consistency_loss",
-    "count_loss",
-    "nt_xent",
-    "position_loss",
-    "reconstruction_loss",
-]
+__all__ = ["REGISTRY", "VIEWS", "CombinedLoss", "active_terms", "outputs_read", "supported_terms", "term"]
+__all__ += ["consistency_loss", "count_loss", "nt_xent", "position_loss", "reconstruction_loss"]

@@ -1,73 +1,36 @@
-"""The sum of the active terms, and every part of it for the logs."""
+"""The weighted sum of the active loss terms, and every term by itself for the logs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from custom_components.losses.nt_xent import nt_xent
-from custom_components.losses.terms import (
-    KINDS,
-    consistency_loss,
-    count_loss,
-    position_loss,
-    reconstruction_loss,
-)
-
-NEEDS: dict[str, tuple[str, ...]] = {
-    "reconstruction": ("reconstruction", "reconstruction_target", "reconstruction_mask"),
-    "count": ("count_logits", "count_target", "region_valid"),
-    "position": ("position_logits", "position_target", "patch_valid"),
-    "consistency": ("count_logits", "position_logits", "region_valid", "patch_valid"),
-    "contrast": ("view_1", "view_2"),
-}
-"""What each term reads from a pretext network's outputs."""
-
-TERMS = tuple(NEEDS)
-"""Names of the terms, in the order in which they are computed."""
-
-
-def active_terms(weights: Mapping[str, float]) -> tuple[str, ...]:
-    """Return the terms whose weight is over 0, in the order of ``TERMS``.
-
-    Args:
-        weights: weight by term; one that is not given is 0.
-
-    Raises:
-        ValueError: for what is no mapping, an unknown term, a weight that is no finite number from 0, or none
-            over 0.
-    """
-    if not isinstance(weights, Mapping):
-        raise ValueError(f"loss weights must map each of {', '.join(TERMS)} to a number, found {weights!r}.")
-    unknown = sorted(str(name) for name in weights if name not in TERMS)
-    if unknown:
-        raise ValueError(f"unknown loss part {', '.join(unknown)}; allowed are {', '.join(TERMS)}.")
-    for name, weight in weights.items():
-        number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-        if not number or not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"the weight of loss part {name} must be a finite number from 0, found {weight!r}.")
-    active = tuple(name for name in TERMS if weights.get(name, 0) > 0)
-    if not active:
-        raise ValueError(f"no loss part has a weight over 0; allowed are {', '.join(TERMS)}.")
-    return active
+from custom_components.losses.registry import REGISTRY, VIEWS, active_terms
+from custom_components.losses.terms import KINDS
+from custom_components.number_checks import check_number
 
 
 class CombinedLoss:
-    """Weighted sum of the terms of HybridMIM (arXiv 2303.10333); the other methods use one of them each.
+    """Weighted sum of loss terms (by default those of HybridMIM, arXiv 2303.10333).
 
     Args:
-        weights: weight by term, of reconstruction, count, position, consistency and contrast; 0 or not given:
-            not computed. The paper's: 1, 0.1, 0.1, 0.01, 0.1.
-        reconstruction: "mse" or "l1".
-        temperature: of the contrast, over 0.
-        gather: whether other ranks' items are negatives, see :func:`nt_xent`. Not in a validation in which ranks
-            hold unequal numbers of items.
+        weights: weight by term; a term that is missing or has weight 0 is not computed. The paper's weights are
+            reconstruction 1, count 0.1, position 0.1, consistency 0.01, contrast 0.1.
+        reconstruction: error of the reconstruction, "mse" or "l1".
+        temperature: temperature of the contrast, above 0.
+        gather: whether the contrast uses items of other ranks as negatives, see `nt_xent`. Switch it off for a
+            validation in which ranks hold different numbers of items.
+        options: further options that registered terms declare.
+
+    Attributes:
+        terms: names of the active terms.
 
     Raises:
-        ValueError: for weights as :func:`active_terms`, an unknown error, or a temperature not over 0.
+        ValueError: for weights that `active_terms` refuses, an unknown option or reconstruction error, or a
+            temperature that is not above 0.
     """
 
     def __init__(
@@ -76,59 +39,43 @@ class CombinedLoss:
         reconstruction: str = "mse",
         temperature: float = 0.5,
         gather: bool = True,
+        **options: Any,
     ) -> None:
-        self._terms = active_terms(weights)
+        self.terms = active_terms(weights)
         if reconstruction not in KINDS:
-            raise ValueError(f"reconstruction must be one of {', '.join(KINDS)}; found {reconstruction!r}.")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be over 0, found {temperature}.")
-        self.weights = {name: float(weights[name]) for name in self._terms}
-        self.reconstruction = reconstruction
-        self.temperature = temperature
-        self.gather = gather
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Names of the active terms, to build the pretext network with."""
-        return self._terms
+            raise ValueError(f"reconstruction is {reconstruction!r}; allowed: {', '.join(KINDS)}")
+        check_number(temperature, "temperature", above=0)
+        self.weights = {name: float(weights[name]) for name in self.terms}
+        self.options = {"reconstruction": reconstruction, "temperature": temperature, "gather": gather, **options}
+        unknown = self.options.keys() - {key for entry in REGISTRY.values() for key in entry.options}
+        if unknown:
+            raise ValueError(f"no loss term has the option {', '.join(sorted(unknown))}")
 
     def __call__(self, outputs: Mapping[str, Tensor], volume_id: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the active terms.
 
         Args:
-            outputs: what the pretext network returns, see ``NEEDS``; without "view_1" (validation) the
-                contrast is left out.
-            volume_id: long ``(B,)``, needed by the contrast.
+            outputs: what the pretext network returns. Terms that read views are left out if it returns none.
+            volume_id: long ``(B,)``, for terms that read it.
 
         Returns:
-            "loss", the weighted sum; each part that was computed, unweighted, under its name; and with the
-            contrast "negatives", the mean number of them. All scalars.
+            ``loss``, the weighted sum; each computed term, unweighted, under its name; and what else terms
+            return, such as ``negatives``. All are scalars.
 
         Raises:
-            ValueError: when an output that an active term needs is missing, or volume_id.
+            ValueError: if an output that an active term reads is missing.
         """
-        parts: dict[str, Tensor] = {}
-        for name in self._terms:
-            if name == "contrast" and "view_1" not in outputs:
+        found = dict(outputs) if volume_id is None else {**outputs, "volume_id": volume_id}
+        values: dict[str, Tensor] = {}
+        for name in self.terms:
+            entry = REGISTRY[name]
+            if VIEWS.intersection(entry.reads) and VIEWS.isdisjoint(found):
                 continue
-            missing = [key for key in NEEDS[name] if key not in outputs]
+            missing = [key for key in entry.reads if key not in found]
             if missing:
-                raise ValueError(f"loss part {name} needs {', '.join(missing)}; found {', '.join(outputs)}.")
-            parts.update(self._part(name, outputs, volume_id))
-        summed = [self.weights[name] * parts[name] for name in self._terms if name in parts]
-        return {"loss": torch.stack(summed).sum() if summed else torch.zeros(()), **parts}
-
-    def _part(self, name: str, outputs: Mapping[str, Tensor], volume_id: Tensor | None) -> dict[str, Tensor]:
-        first, second, *rest = (outputs[key] for key in NEEDS[name])
-        if name == "reconstruction":
-            return {name: reconstruction_loss(first, second, rest[0], kind=self.reconstruction)}
-        if name == "count":
-            return {name: count_loss(first, second, rest[0])}
-        if name == "position":
-            return {name: position_loss(first, second, rest[0])}
-        if name == "consistency":
-            return {name: consistency_loss(first, second, *rest)}
-        if volume_id is None:
-            raise ValueError("loss part contrast needs volume_id, a whole number for each item; found None.")
-        loss, negatives = nt_xent(first, second, volume_id.to(first.device), self.temperature, self.gather)
-        return {name: loss, "negatives": negatives}
+                raise ValueError(f"loss term {name} needs {', '.join(missing)}; found {', '.join(found)}")
+            chosen = {key: self.options[option] for option, key in entry.options.items() if option in self.options}
+            result = entry.function(*(found[key] for key in entry.reads), **chosen)
+            values.update(zip(entry.returns, result if isinstance(result, tuple) else (result,), strict=True))
+        weighted = [self.weights[name] * values[name] for name in self.terms if name in values]
+        return {"loss": torch.stack(weighted).sum() if weighted else torch.zeros(()), **values}

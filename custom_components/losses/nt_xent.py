@@ -9,44 +9,55 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from custom_components.distributed import world_size
+from custom_components.number_checks import check_number
 
+from .registry import term
+
+
+@term(
+    "contrast",
+    reads=("view_1", "view_2", "volume_id"),
+    options={"temperature": "temperature", "gather": "gather"},
+    also=("negatives",),
+)
 def nt_xent(
     view_1: Tensor, view_2: Tensor, volume_id: Tensor, temperature: float = 0.5, gather: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Normalised, temperature-scaled cross-entropy of each view against its other view.
+    """Return the normalised, temperature-scaled cross-entropy of each view against its other view.
 
-    Anchors are both views of this rank's items. For each, the log-sum-exp runs over its positive (the other
-    view) and over both views of every item with another ``volume_id``, on all ranks; other crops of the same
-    volume are neither positive nor negative. The mean over ranks of value and of gradient (what DDP averages)
-    equals that of one rank with the whole batch, when ranks hold equally many items.
+    Anchors are both views of this rank's items. The positive of an anchor is the other view of the same item. Its
+    negatives are both views of every item with another ``volume_id``, on all ranks; other crops of the same volume
+    are ignored. If all ranks hold equally many items, the mean over ranks of the loss and of its gradient (what
+    DDP averages) equals the result of one rank with the whole batch.
 
     Args:
         view_1: ``(B, P)``, any scale; normalised here.
         view_2: ``(B, P)``, the other view of the same items.
-        volume_id: long ``(B,)``, unique over ranks for each volume.
-        temperature: over 0.
-        gather: whether other ranks' items are negatives, where torch.distributed is initialised. All ranks
-            then have to call with equally many items, and to run backward when one does.
+        volume_id: integer ``(B,)``, unique over ranks for each volume, on any device.
+        temperature: above 0.
+        gather: whether items of other ranks are negatives too, if torch.distributed is initialised. All ranks must
+            then call this function with equally many items, and run backward if one of them does.
 
     Returns:
-        The loss, a scalar in fp32 or wider, mean over the 2·B anchors; and the mean number of negatives of an
-        anchor, a scalar without graph. With no negative an anchor's loss is 0, with graph.
+        The loss, a scalar in fp32 or wider, mean over the 2·B anchors; and the mean number of negatives per
+        anchor, a scalar without graph. An anchor without negatives has loss 0, with graph.
 
     Raises:
-        ValueError: for shapes other than these, or a temperature that is not over 0.
+        ValueError: for other shapes, or a temperature that is not above 0.
     """
     if view_1.ndim != 2 or view_1.shape != view_2.shape or volume_id.shape != view_1.shape[:1]:
         raise ValueError(
             "nt_xent needs views (B, P) and volume_id (B,), found "
-            f"{tuple(view_1.shape)}, {tuple(view_2.shape)} and {tuple(volume_id.shape)}."
+            f"{tuple(view_1.shape)}, {tuple(view_2.shape)} and {tuple(volume_id.shape)}"
         )
-    if not temperature > 0:
-        raise ValueError(f"temperature must be over 0, found {temperature}.")
+    check_number(temperature, "temperature", above=0)
+    volume_id = volume_id.to(view_1.device)
     wide = torch.promote_types(view_1.dtype, torch.float32)
     with torch.autocast(view_1.device.type, enabled=False):  # bf16 products would lose small differences
         anchors = F.normalize(torch.stack([view_1.to(wide), view_2.to(wide)]), dim=-1)  # (2, B, P)
         items, ids = anchors, volume_id
-        if gather and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        if gather and world_size() > 1:
             items = torch.cat(_AllGather.apply(anchors), dim=1)  # (2, B of all ranks, P)
             ids = torch.cat(_all_gather(volume_id))
         others = volume_id[:, None] != ids[None, :]  # (B, B of all ranks)
@@ -61,17 +72,17 @@ def nt_xent(
 
 
 def _all_gather(tensor: Tensor) -> tuple[Tensor, ...]:
-    """Return the tensors of all ranks, which have to be of one shape, in the order of ranks."""
+    """Return the tensors of all ranks, which must have one shape, in the order of ranks."""
     tensor = tensor.contiguous()
-    gathered = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    gathered = [torch.empty_like(tensor) for _ in range(world_size())]
     dist.all_gather(gathered, tensor)
     return tuple(gathered)
 
 
 class _AllGather(torch.autograd.Function):
-    """The same with gradient: a rank receives the sum of what all ranks' losses ask of its tensor.
+    """`_all_gather` with gradient: a rank receives the sum of all ranks' gradients for its tensor.
 
-    torch.distributed.nn.functional.all_gather does this too; torch 2.13 deprecates it.
+    torch.distributed.nn.functional.all_gather does the same, but torch 2.13 deprecates it.
     """
 
     @staticmethod

@@ -40,7 +40,7 @@ class ApplyPatchMaskd(MapTransform):
         fill: str = "zero",
         mask_key: str = "mask",
         valid_key: str = "valid",
-        masked_key: str = "hidden",
+        masked_key: str = "masked_voxels",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)

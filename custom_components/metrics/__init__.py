@@ -1,14 +1,7 @@
 """Scores of pretext outputs and of segmentations."""
 
-from .pretext import loss_terms, pretext_accuracies, term_metrics, validation_names
+from .pretext import loss_terms, pretext_scores, term_metrics, validation_names
 from .segmentation import check_score_regions, score_case, summarise
 
-__all__ = [
-    "check_score_regions",
-    "loss_terms",
-    "pretext_accuracies",
-    "score_case",
-    "summarise",
-    "term_metrics",
-    "validation_names",
-]
+__all__ = ["check_score_regions", "loss_terms", "pretext_scores", "score_case", "summarise", "term_metrics"]
+__all__ += ["validation_names"]

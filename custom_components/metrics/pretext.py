@@ -1,72 +1,96 @@
-"""What a validation of a pretext network reports, beside its loss parts."""
+"""Scores of pretext outputs beside the loss terms, and what a validation averages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
+from typing import NamedTuple
 
 from ignite.metrics import Average
 from torch import Tensor
 
+from custom_components.averages import masked_mean
+from custom_components.losses import REGISTRY, VIEWS, outputs_read
 
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of ``values`` where ``where`` holds; 0 where it holds nowhere."""
-    where = where.to(values.dtype)
-    return (values * where).sum() / where.sum().clamp(min=1)
+Outputs = Mapping[str, Tensor]
 
 
-def pretext_accuracies(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Scores of a pretext network's outputs, by name, for the heads that exist.
+def _reconstruction_scores(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    # Normalised targets have no unit: score the reconstruction that was scaled back to the image's unit.
+    reconstruction = outputs.get("rescaled_reconstruction", outputs["reconstruction"])
+    target = outputs.get("rescaled_target", outputs["reconstruction_target"])
+    error = (reconstruction - target).abs().float().mean(1, keepdim=True)
+    masked = outputs["reconstruction_mask"]
+    return masked_mean(error, masked), masked_mean(error, ~masked)
+
+
+def _count_scores(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    distance = (outputs["count_logits"].argmax(-1) - outputs["count_target"]).abs().float()
+    valid = outputs["region_valid"]
+    return masked_mean((distance == 0).float(), valid), masked_mean(distance, valid)
+
+
+def _position_scores(outputs: Outputs) -> tuple[Tensor]:
+    correct = (outputs["position_logits"] > 0) == outputs["position_target"].bool()
+    return (masked_mean(correct.float(), outputs["patch_valid"]),)
+
+
+class Score(NamedTuple):
+    """Scores that one function computes.
+
+    Attributes:
+        reads: the output that must exist.
+        function: from outputs to one scalar per name.
+        names: names of the scalars.
+    """
+
+    reads: str
+    function: Callable[[Outputs], tuple[Tensor, ...]]
+    names: tuple[str, ...]
+
+
+SCORES = (
+    Score("reconstruction", _reconstruction_scores, ("masked_mae", "visible_mae")),
+    Score("count_logits", _count_scores, ("count_accuracy", "count_error")),
+    Score("position_logits", _position_scores, ("position_accuracy",)),
+)
+
+
+def pretext_scores(outputs: Outputs) -> dict[str, Tensor]:
+    """Score a pretext network's outputs, for the heads that exist.
 
     ``masked_mae``: mean absolute error over masked valid voxels, in units of the network's input.
-    ``visible_mae``: the same over visible voxels of the crop (padding included), which no loss term trains.
-    ``count_accuracy``: share of valid regions whose number of masked patches is met.
+    ``visible_mae``: the same over visible voxels (padding included), which no loss term trains.
+    ``count_accuracy``: share of valid regions with the correct number of masked patches.
     ``count_error``: mean distance of the most likely number from the true one, in patches.
-    ``position_accuracy``: share of valid patches whose state, hidden or not, is met.
+    ``position_accuracy``: share of valid patches that are correctly called masked or visible.
     """
-    scores: dict[str, Tensor] = {}
-    if "reconstruction" in outputs:
-        # Normalised targets have no unit: then the painting, which is back in the image's, is what is scored.
-        painted = outputs.get("painting", outputs["reconstruction"])
-        target = outputs.get("rescaled_target", outputs["reconstruction_target"])
-        error = (painted - target).abs().float().mean(1, keepdim=True)
-        hidden = outputs["reconstruction_mask"]
-        scores["masked_mae"], scores["visible_mae"] = _mean(error, hidden), _mean(error, ~hidden)
-    if "count_logits" in outputs:
-        distance = (outputs["count_logits"].argmax(-1) - outputs["count_target"]).abs().float()
-        scores["count_accuracy"] = _mean((distance == 0).float(), outputs["region_valid"])
-        scores["count_error"] = _mean(distance, outputs["region_valid"])
-    if "position_logits" in outputs:
-        met = (outputs["position_logits"] > 0) == outputs["position_target"].bool()
-        scores["position_accuracy"] = _mean(met.float(), outputs["patch_valid"])
-    return scores
+    return {
+        name: value
+        for score in SCORES
+        if score.reads in outputs
+        for name, value in zip(score.names, score.function(outputs), strict=True)
+    }
 
 
 def validation_names(terms: Sequence[str], views: bool = False) -> list[str]:
-    """Names of everything that a `PretrainEvaluator` with `pretext_accuracies` measures for these terms.
+    """Return the names of everything that a validation measures for these terms, from the registered functions.
 
     Args:
-        terms: active loss terms.
-        views: whether the data carry two views. Where dropout makes them, there are none in validation, and
-            contrast is no part of it.
+        terms: active loss terms; unknown names are ignored here, because the loss refuses them.
+        views: whether the validation data carry two views. HybridMIM's views are made by dropout in training only.
     """
-    names = ["loss", *(term for term in terms if term != "contrast")]
-    if views and "contrast" in terms:
-        names += ["contrast", "negatives"]
-    if "reconstruction" in terms:
-        names += ["masked_mae", "visible_mae"]
-    if {"count", "consistency"} & set(terms):
-        names += ["count_accuracy", "count_error"]
-    if {"position", "consistency"} & set(terms):
-        names += ["position_accuracy"]
-    return names
+    known = [term for term in terms if term in REGISTRY]
+    outputs = outputs_read(known) if views else outputs_read(known) - VIEWS
+    measured = [name for term in known if outputs_read([term]) <= outputs for name in REGISTRY[term].returns]
+    return ["loss", *measured, *(name for score in SCORES if score.reads in outputs for name in score.names)]
 
 
 def term_metrics(names: Sequence[str], prefix: str = "val_") -> dict[str, Average]:
-    """One ignite `Average` over batches (and ranks) for each named scalar of the engine's output."""
+    """Return one ignite `Average` over batches and ranks for each named scalar of the engine's output."""
     return {prefix + name: Average(output_transform=itemgetter(name)) for name in names}
 
 
 def loss_terms(output: dict[str, float]) -> dict[str, float]:
-    """``output_transform`` for MONAI's loggers: the engine's output is the dictionary of parts already."""
+    """Return the engine's output for MONAI's loggers (``output_transform``); it already holds scalars by name."""
     return output

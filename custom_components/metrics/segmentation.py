@@ -1,4 +1,4 @@
-"""How a segmentation is scored: Dice and Hausdorff distance per case and class or region, and their spread."""
+"""Scores of a segmentation: Dice and Hausdorff distance per case and class or region, and their spread."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Regions = Mapping[str, Sequence[int]]
 
 
 def check_score_regions(regions: Regions, class_names: Sequence[str]) -> None:
-    """Refuse regions that are no unions of classes.
+    """Check that every region is a union of classes.
 
     Args:
         regions: name -> class numbers; they may overlap.
         class_names: in the order of their numbers, background first.
 
     Raises:
-        ValueError: when there is no region, a region has no class, or a number is not that of a class.
+        ValueError: if there is no region, a region has no class, or a number is not that of a class.
     """
     if not regions:
         raise ValueError("regions is empty; name a region, or give null to score each class")
@@ -48,11 +48,11 @@ def score_case(
     percentile: float = 95,
     regions: Regions | None = None,
 ) -> list[Row]:
-    """Dice and Hausdorff distance of each class but the background, or of each region instead.
+    """Score one case by Dice and Hausdorff distance, for each class but the background, or for each region.
 
-    Dice counts voxels. The distance is the larger of the two directed ``percentile``-th percentiles of surface
-    distances, as `monai.metrics.compute_hausdorff_distance` takes them. Dice is nan where the label has no such
-    class, the distance where label or prediction has none.
+    The distance is the larger of the two directed ``percentile``-th percentiles of surface distances, as in
+    `monai.metrics.compute_hausdorff_distance`. Dice is nan if the label lacks the class; the distance is nan if
+    label or prediction lack it.
 
     Args:
         pred: class numbers, ``(1, D, H, W)``.
@@ -65,65 +65,73 @@ def score_case(
     Returns:
         One row per class or region: ``value`` (of a region ``"1+3"``), ``class`` (its name), ``dice`` in [0, 1],
         ``hd95_mm`` (or ``hd<percentile>_mm``), ``label_voxels``, ``predicted_voxels``, and ``false_positive_ml``:
-        what was painted of a class that the label does not have, None where it has it.
+        the predicted volume of a class that the label lacks; None if the label has it.
 
     Raises:
-        ValueError: when the two grids differ, or for regions that `check_score_regions` refuses.
+        ValueError: if the grids differ, or for regions that `check_score_regions` refuses.
     """
     if pred.shape != label.shape:
         raise ValueError(f"prediction of shape {tuple(pred.shape)}, label of shape {tuple(label.shape)}")
+    if regions is not None:
+        check_score_regions(regions, class_names)
     found, true = (t[0].cpu().numpy().astype(np.uint8) for t in (pred, label))
     number = len(class_names) - 1
     boxes = [_union(*pair) for pair in zip(find_objects(found, number), find_objects(true, number), strict=True)]
     voxel_ml = float(np.prod(spacing)) / 1000
     rows = []
-    for value, name, values in _parts(class_names, regions):
+    for value, name, values in _scored(class_names, regions):
         box = reduce(_union, [boxes[v - 1] for v in values])
         a, b = (np.isin(t[box], values) if box else np.zeros(0, bool) for t in (found, true))
-        painted, there = int(a.sum()), int(b.sum())
-        rows.append({
-            "value": value,
-            "class": name,
-            "dice": 2 * int((a & b).sum()) / (painted + there) if there else math.nan,
-            f"hd{percentile:g}_mm": _distance(a, b, spacing, percentile) if painted and there else math.nan,
-            "label_voxels": there,
-            "predicted_voxels": painted,
-            "false_positive_ml": None if there else painted * voxel_ml,
-        })  # fmt: skip
+        predicted, labelled = int(a.sum()), int(b.sum())
+        both = predicted and labelled
+        rows.append(
+            {
+                "value": value,
+                "class": name,
+                "dice": 2 * int((a & b).sum()) / (predicted + labelled) if labelled else math.nan,
+                f"hd{percentile:g}_mm": _distance(a, b, spacing, percentile) if both else math.nan,
+                "label_voxels": labelled,
+                "predicted_voxels": predicted,
+                "false_positive_ml": None if labelled else predicted * voxel_ml,
+            }
+        )
     return rows
 
 
-def _parts(class_names: Sequence[str], regions: Regions | None) -> list[tuple[int | str, str, list[int]]]:
-    """What is scored: the value and name that a row shows, and the class numbers behind them."""
+def _scored(class_names: Sequence[str], regions: Regions | None) -> list[tuple[int | str, str, list[int]]]:
+    """Return what is scored: value and name for the row, and the class numbers."""
     if regions is None:
         return [(value, name, [value]) for value, name in enumerate(class_names[1:], 1)]
-    check_score_regions(regions, class_names)
     return [("+".join(map(str, values)), name, list(values)) for name, values in regions.items()]
 
 
 def _distance(a: np.ndarray, b: np.ndarray, spacing: Sequence[float], percentile: float) -> float:
-    painted, there = (torch.from_numpy(mask)[None, None] for mask in (a, b))
+    predicted, labelled = (torch.from_numpy(mask)[None, None] for mask in (a, b))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 uses an argument that it has deprecated itself
         value = compute_hausdorff_distance(
-            painted, there, include_background=True, percentile=percentile, spacing=list(spacing)
+            predicted, labelled, include_background=True, percentile=percentile, spacing=list(spacing)
         )
     return float(value)
 
 
 def _union(a: Slices | None, b: Slices | None) -> Slices | None:
-    """The box around two boxes."""
+    """Return the box around two boxes."""
     if a is None or b is None:
         return a or b
     return tuple(slice(min(i.start, j.start), max(i.stop, j.stop)) for i, j in zip(a, b, strict=True))
 
 
 def summarise(rows: Sequence[Row], class_names: Sequence[str], distance: str = "hd95_mm") -> dict[str, Any]:
-    """Mean and standard deviation (n - 1) over cases, per class and in all; None where nothing was measured.
+    """Return mean and standard deviation (n - 1) over cases, per class and in total; None if nothing was measured.
 
-    ``class_names`` are the background and the names in the rows: regions, where these were scored. A class counts
-    in the cases whose label has it; a distance also needs a prediction, and says over how many cases it is.
-    ``all`` is over cases, of each case's mean over its classes.
+    A class counts in the cases whose label has it; a distance also needs a prediction, so it states its number of
+    cases. The total, ``all``, is over cases: of each case, the mean over its classes.
+
+    Args:
+        rows: of `score_case`, with the key ``case``.
+        class_names: the background, and the names in the rows (those of regions, if regions were scored).
+        distance: key of the distance in the rows.
     """
     classes: dict[str, Row] = {}
     for name in class_names[1:]:

@@ -1,40 +1,84 @@
-"""What the methods share: which networks they take, what of it is trained, and which voxels count."""
+"""The base class of the pretext networks."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from custom_components.backbones import Backbone
+from custom_components.backbones import adapt
+from custom_components.masking import FILLS, fill_masked
 
 
-def check_reconstructing_channels(backbone: Backbone) -> None:
-    """Refuse a network that does not write as many channels as it reads.
-
-    Raises:
-        ValueError: naming both numbers.
-    """
-    channels = backbone.in_channels, backbone.out_channels
-    if channels[0] != channels[1]:
-        raise ValueError(
-            f"the pretraining network has in_channels {channels[0]} and out_channels {channels[1]}; "
-            "they must be equal: its last layer reconstructs the image"
-        )
-
-
-def freeze_all_but(network: nn.Module, backbone: Backbone, trained: tuple[str, ...]) -> None:
-    """Take the gradient off what no term reaches, as DistributedDataParallel asks; it is saved all the same.
+class PretextNetwork(nn.Module):
+    """A segmentation network with the heads of a pretraining method.
 
     Args:
-        network: the segmentation network.
-        backbone: its adapter, which knows parameters that are never read.
-        trained: state-dict prefixes of what is trained; ``("",)`` is everything.
+        network: the very network that segmentation will use, of a class that ``backbones`` knows.
+
+    Attributes:
+        outputs: names of what ``forward`` can return, which loss terms read.
+        backbone: the adapter of ``network``.
+        trained: state-dict prefixes of the part of ``network`` that is trained; ``("",)``: all of it.
+
+    Raises:
+        ValueError: for a network without an adapter.
     """
-    for name, parameter in network.named_parameters():
-        if not name.startswith(trained) or name in backbone.unused_parameters:
-            parameter.requires_grad_(False)
+
+    outputs: ClassVar[frozenset[str]]
+    trained: tuple[str, ...]
+    patch_size: tuple[int, int, int]
+    fill: str
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.backbone = adapt(network)
+
+    def check_reconstructs(self) -> None:
+        """Check that the network writes as many channels as it reads.
+
+        Raises:
+            ValueError: naming both numbers.
+        """
+        channels = self.backbone.in_channels, self.backbone.out_channels
+        if channels[0] != channels[1]:
+            raise ValueError(
+                f"the pretraining network has in_channels {channels[0]} and out_channels {channels[1]}; "
+                "they must be equal: its last layer reconstructs the image"
+            )
+
+    def train_only(self, prefixes: tuple[str, ...]) -> None:
+        """Freeze every network parameter that no loss term reaches, as DistributedDataParallel needs.
+
+        Frozen parameters are saved like all others.
+
+        Args:
+            prefixes: state-dict prefixes of what is trained; ``("",)``: everything that the network reads.
+        """
+        self.trained = prefixes
+        for name, parameter in self.network.named_parameters():
+            if not name.startswith(prefixes) or name in self.backbone.unused_parameters:
+                parameter.requires_grad_(False)
+
+    def set_fill(self, fill: str) -> None:
+        """Set what masked voxels are replaced with, and build the learned patch if it is ``learned``.
+
+        Raises:
+            ValueError: for an unknown fill.
+        """
+        if fill not in FILLS:
+            raise ValueError(f"fill is {fill!r}; allowed: {', '.join(FILLS)}")
+        self.fill = fill
+        if fill == "learned":
+            self.token = nn.Parameter(torch.zeros(1, self.backbone.in_channels, *self.patch_size))
+
+    def fill_image(self, image: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
+        """Replace the masked patches of ``(B, C, D, H, W)``."""
+        return fill_masked(image, mask, self.patch_size, self.fill, getattr(self, "token", None), valid)
 
 
 def all_valid(image: Tensor, valid: Tensor | None) -> Tensor:
-    """The map of voxels that count, bool ``(B, 1, D, H, W)``; all of them where none is given."""
+    """Return ``valid`` as bool ``(B, 1, D, H, W)``; if it is None, every voxel counts."""
     return torch.ones_like(image[:, :1], dtype=torch.bool) if valid is None else valid.bool()

@@ -6,52 +6,56 @@ from collections.abc import Sequence
 from math import prod
 
 import torch
-from monai.utils.misc import ensure_tuple_rep
 from torch import Tensor, nn
 
-from custom_components.backbones import Encoded, Window, adapt
+from custom_components.backbones import Encoded, Window
 from custom_components.heads import ContrastHead, MaskCountHead, MaskPositionHead, region_pool
+from custom_components.losses import VIEWS, outputs_read, supported_terms
 from custom_components.masking import (
-    FILLS,
-    fill_masked,
     mask_to_voxels,
     patches_per_region,
     region_targets,
+    to_3tuple,
     valid_patches,
 )
 
-from .base import all_valid, check_reconstructing_channels, freeze_all_but
+from .base import PretextNetwork, all_valid
+from .masked import RECONSTRUCTION
 from .stage_dropout import StageDropout
 
+COUNT, POSITION = frozenset({"count_logits"}), frozenset({"position_logits"})
+REGIONS = frozenset({"count_target", "position_target", "patch_valid", "region_valid"})
 TERMS = ("reconstruction", "count", "position", "consistency", "contrast")
 
 
-class HybridMIM(nn.Module):
-    """The pretext network: the MONAI network that segmentation will use, and one head per active term.
+class HybridMIM(PretextNetwork):
+    """The pretext network: the network that segmentation will use, and one head per output that a term reads.
 
-    Only what the active terms need is built and computed. Parameters of ``network`` that no active term
-    reaches (its decoder, without ``reconstruction``; UNETR's idle norms) are frozen, as
-    DistributedDataParallel asks, and saved all the same.
+    Only what the active terms read is built and computed. Parameters of ``network`` that no active term reaches
+    (without a reconstruction its decoder; UNETR's unused norms) are frozen, as DistributedDataParallel needs; they
+    are saved like all others.
 
     Args:
         network: BasicUNet, SegResNet, SwinUNETR or UNETR with ``out_channels == in_channels``; its last layer is
-            the reconstruction head. ``state_dict`` keys of it stay unchanged.
-        patch_size: voxels per side of a masked patch.
+            the reconstruction head. Its ``state_dict`` keys do not change.
+        patch_size: voxels per side of a patch, the unit that is masked.
         region_size: voxels per side of a region; a multiple of ``patch_size`` and of the backbone's stride.
-        terms: active loss terms, out of `TERMS`.
-        fill: what masked voxels are replaced with, out of `custom_components.masking.FILLS`; ``learned`` is one
+        terms: active loss terms.
+        fill: what masked voxels are replaced with, one of `custom_components.masking.FILLS`; ``learned`` is one
             trained patch per channel.
-        window_size: voxels per side of the decoded window while training, a multiple of ``region_size``;
-            ``None`` decodes the whole crop. Evaluation always decodes the whole crop.
-        output_activation: ``None`` (linear) or ``"sigmoid"``, an ablation for data in [0, 1].
-        dropout: rate of the dropout that makes the views; see `StageDropout`. It acts whenever training.
-        dropout_stages: stages whose output is dropped; ``None`` means all but the first.
-        contrast_features: features of the contrast head's output.
+        window_size: voxels per side of the window that is decoded while training, a multiple of ``region_size``;
+            None: the whole crop. Evaluation always decodes the whole crop.
+        output_activation: None (linear) or ``"sigmoid"``, an ablation for data in [0, 1].
+        dropout: rate of the dropout that makes the two views, see `StageDropout`. It acts whenever training.
+        dropout_stages: stages whose output is dropped; None: all but the first.
+        contrast_features: length of the contrast head's output.
         second_view_grad: whether gradient flows through the second view.
 
     Raises:
-        ValueError: where sizes, terms, fill or channels do not fit together.
+        ValueError: if sizes, terms, fill or channels do not fit together.
     """
+
+    outputs = RECONSTRUCTION | COUNT | POSITION | REGIONS | VIEWS
 
     def __init__(
         self,
@@ -67,38 +71,33 @@ class HybridMIM(nn.Module):
         contrast_features: int = 384,
         second_view_grad: bool = True,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.backbone = adapt(network)
-        self.patch_size = ensure_tuple_rep(patch_size, 3)
-        self.region_size = ensure_tuple_rep(region_size, 3)
-        self.window_size = None if window_size is None else ensure_tuple_rep(window_size, 3)
+        super().__init__(network)
+        self.patch_size = to_3tuple(patch_size, "patch_size")
+        self.region_size = to_3tuple(region_size, "region_size")
+        self.window_size = None if window_size is None else to_3tuple(window_size, "window_size")
         self.terms = frozenset(terms)
-        self.fill = fill
         self.output_activation = output_activation
         self.second_view_grad = second_view_grad
         self._check()
         self.drop = StageDropout(self.backbone, dropout, dropout_stages)
-        if "contrast" in self.terms and not self.drop.active:
+        self.read = outputs_read(self.terms)
+        if self.read & VIEWS and not self.drop.active:
             raise ValueError("the contrast term needs dropout > 0 in at least one stage: its views would be equal")
-        self._build(contrast_features)
+        self._build(fill, contrast_features)
 
     def _check(self) -> None:
-        unknown = self.terms - set(TERMS)
-        if unknown or not self.terms:
-            raise ValueError(f"terms are {sorted(self.terms)}; choose at least one of {list(TERMS)}")
-        if self.fill not in FILLS:
-            raise ValueError(f"fill is {self.fill!r}; allowed: {list(FILLS)}")
+        allowed = supported_terms(self.outputs)
+        if not self.terms or not self.terms <= set(allowed):
+            raise ValueError(f"terms are {sorted(self.terms)}; choose at least one of {list(allowed)}")
         if self.output_activation not in (None, "sigmoid"):
             raise ValueError(f"output_activation is {self.output_activation!r}; allowed: null, 'sigmoid'")
-        check_reconstructing_channels(self.backbone)
+        self.check_reconstructs()
         self.patches_per_region = patches_per_region(self.region_size, self.patch_size)
         self.backbone.check_size("region_size", self.region_size)
-        if self.window_size is not None:
-            self._check_window(self.window_size)
-
-    def _check_window(self, window: Sequence[int]) -> None:
-        if any(w <= 0 or w % r for w, r in zip(window, self.region_size, strict=True)):
+        if self.window_size is None:
+            return
+        window = self.window_size
+        if any(w % r for w, r in zip(window, self.region_size, strict=True)):
             raise ValueError(f"window_size {window} must be a positive multiple of region_size {self.region_size}")
         cells = prod(w // self.backbone.stride for w in window)
         if cells < self.backbone.min_cells:
@@ -107,30 +106,25 @@ class HybridMIM(nn.Module):
                 f"its decoder needs at least {self.backbone.min_cells}"
             )
 
-    def _build(self, contrast_features: int) -> None:
+    def _build(self, fill: str, contrast_features: int) -> None:
         features, patches = self.backbone.bottleneck_channels, prod(self.patches_per_region)
         self.cells_per_region = tuple(side // self.backbone.stride for side in self.region_size)
-        consistency = "consistency" in self.terms
-        if "count" in self.terms or consistency:
+        if self.read & COUNT:
             self.count_head = MaskCountHead(features, patches)
-        if "position" in self.terms or consistency:
+        if self.read & POSITION:
             self.position_head = MaskPositionHead(features, patches)
-        if "contrast" in self.terms:
+        if self.read & VIEWS:
             self.contrast_head = ContrastHead(features, contrast_features)
-        if self.fill == "learned":
-            self.token = nn.Parameter(torch.zeros(1, self.backbone.in_channels, *self.patch_size))
-        self.trained = ("",) if "reconstruction" in self.terms else self.backbone.encoder_prefixes
-        freeze_all_but(self.network, self.backbone, self.trained)
-
-    @property
-    def region_terms(self) -> bool:
-        """Whether any region-level head exists."""
-        return bool(self.terms & {"count", "position", "consistency"})
+        self.set_fill(fill)
+        self.train_only(("",) if self.read & RECONSTRUCTION else self.backbone.encoder_prefixes)
 
     def draw_window(self, spatial: Sequence[int]) -> Window | None:
-        """Draw the decoded window of one step: whole regions, so that it is aligned with the bottleneck.
+        """Draw the window to decode in this step, made of whole regions so that it aligns with the bottleneck.
 
-        The draw uses torch's global CPU generator, which the trainer seeds at each epoch.
+        Uses torch's global CPU generator, which `ReseedEachEpoch` seeds.
+
+        Returns:
+            None if the whole crop is decoded.
         """
         if self.window_size is None or not self.training or tuple(spatial) == self.window_size:
             return None
@@ -144,12 +138,12 @@ class HybridMIM(nn.Module):
         return d, h, w
 
     def forward(self, image: Tensor, mask: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
-        """Predictions and targets of every active term.
+        """Return predictions and targets of every active term.
 
         Args:
             image: ``(B, C, D, H, W)``, each side a multiple of ``region_size``.
-            mask: bool ``(B, 1, gd, gh, gw)`` on the patch grid, True = hidden.
-            valid: bool ``(B, 1, D, H, W)`` on voxels, True = counts; ``None`` means everywhere.
+            mask: bool ``(B, 1, gd, gh, gw)`` on the patch grid, True = masked.
+            valid: bool ``(B, 1, D, H, W)`` on voxels, True = counts; None: all voxels count.
 
         Returns:
             ``reconstruction``, ``reconstruction_target`` ``(B, C, *window)`` and ``reconstruction_mask``
@@ -158,16 +152,16 @@ class HybridMIM(nn.Module):
             ``(B, R, n)``; ``region_valid`` ``(B, R)``; while training, ``view_1`` and ``view_2`` ``(B, P)``.
         """
         valid = all_valid(image, valid)
-        hidden = fill_masked(image, mask, self.patch_size, self.fill, getattr(self, "token", None), valid)
-        encoded = self.backbone.encode(hidden, self.drop if self.training and self.drop.active else None)
+        filled = self.fill_image(image, mask, valid)
+        encoded = self.backbone.encode(filled, self.drop if self.training and self.drop.active else None)
         outputs: dict[str, Tensor] = {}
-        if "reconstruction" in self.terms:
+        if self.read & RECONSTRUCTION:
             outputs |= self._reconstruct(image, mask, valid, encoded)
         cells = valid_patches(valid, self.backbone.stride)
-        if self.region_terms:
-            outputs |= self._regions(mask, valid, encoded.bottleneck, cells)
-        if "contrast" in self.terms and self.training:
-            outputs |= self._views(encoded, cells)
+        if self.read & (COUNT | POSITION):
+            outputs |= self._predict_regions(mask, valid, encoded.bottleneck, cells)
+        if self.read & VIEWS and self.training:
+            outputs |= self._contrast(encoded, cells)
         return outputs
 
     def _reconstruct(self, image: Tensor, mask: Tensor, valid: Tensor, encoded: Encoded) -> dict[str, Tensor]:
@@ -188,7 +182,9 @@ class HybridMIM(nn.Module):
             "reconstruction_mask": mask_to_voxels(mask, self.patch_size) & valid,
         }
 
-    def _regions(self, mask: Tensor, valid: Tensor, bottleneck: Tensor, cells: Tensor) -> dict[str, Tensor]:
+    def _predict_regions(
+        self, mask: Tensor, valid: Tensor, bottleneck: Tensor, cells: Tensor
+    ) -> dict[str, Tensor]:
         targets = region_targets(mask, valid_patches(valid, self.patch_size), self.patches_per_region)
         regions = region_pool(bottleneck, self.cells_per_region, cells)
         outputs = {
@@ -197,14 +193,14 @@ class HybridMIM(nn.Module):
             "patch_valid": targets.patch_valid,
             "region_valid": targets.region_valid,
         }
-        if hasattr(self, "count_head"):
+        if self.read & COUNT:
             outputs["count_logits"] = self.count_head(regions)
-        if hasattr(self, "position_head"):
+        if self.read & POSITION:
             outputs["position_logits"] = self.position_head(regions)
         return outputs
 
-    def _views(self, encoded: Encoded, cells: Tensor) -> dict[str, Tensor]:
+    def _contrast(self, encoded: Encoded, cells: Tensor) -> dict[str, Tensor]:
         with torch.set_grad_enabled(self.second_view_grad and torch.is_grad_enabled()):
-            again = self.backbone.encode_second_view(encoded, self.drop, self.drop.stages[0])
-            second = self.contrast_head(again, cells)
+            bottleneck = self.backbone.encode_second_view(encoded, self.drop, self.drop.stages[0])
+            second = self.contrast_head(bottleneck, cells)
         return {"view_1": self.contrast_head(encoded.bottleneck, cells), "view_2": second}

@@ -1,38 +1,27 @@
-"""How pretrained tensors reach a segmentation network, and the report of what did and did not."""
+"""How pretrained tensors reach a segmentation network, and the report of which did and which did not."""
 
 from .cards import (
-    CARD_SUFFIX,
-    card_path,
     compare_networks,
     compare_views,
     file_sha256,
+    git_commit,
     provenance,
     read_card,
     trained_prefixes,
     write_card,
-    write_json,
 )
 from .load import check_pretrained, load_pretrained
-from .match import INPUT_LAYERS, TransferReport, match
+from .match import TransferReport, match
 from .positions import resize_positions
-from .read import read_weights
+from .read import differing_tensors, load_torch_file, read_resume_checkpoint, read_weights
 
 __all__ = [
-    "CARD_SUFFIX",
-    "INPUT_LAYERS",
     "TransferReport",
-    "card_path",
     "check_pretrained",
-    "compare_networks",
-    "compare_views",
-    "file_sha256",
+    "differing_tensors",
     "load_pretrained",
+    "load_torch_file",
     "match",
-    "provenance",
-    "read_card",
-    "read_weights",
-    "resize_positions",
-    "trained_prefixes",
-    "write_card",
-    "write_json",
 ]
+__all__ += ["compare_networks", "compare_views", "file_sha256", "git_commit", "provenance", "read_card"]
+__all__ += ["read_resume_checkpoint", "read_weights", "resize_positions", "trained_prefixes", "write_card"]

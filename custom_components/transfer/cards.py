@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,31 @@ import monai
 import torch
 
 import custom_components
+from custom_components.atomic import write_json
+
+from .read import FilePath, file_version
 
 CARD_SUFFIX = ".card.json"
-# Arguments that differ on purpose: the output layer is never transferred, and recomputing saves memory alone.
+#: Arguments that differ on purpose: the output layer is never transferred; checkpointing only saves memory.
 FREE_ARGUMENTS = ("out_channels", "use_checkpoint")
 
 
-def card_path(weights: str | os.PathLike[str]) -> Path:
-    """``models/model.pt`` -> ``models/model.card.json``."""
+def card_path(weights: FilePath) -> Path:
+    """Return the path of a file's card: ``models/model.card.json`` for ``models/model.pt``."""
     return Path(weights).with_suffix(CARD_SUFFIX)
 
 
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Hex digest of a file's content."""
+def file_sha256(path: FilePath) -> str:
+    """Return the hexadecimal digest of a file's content; an unchanged file is read once."""
+    return _sha256(*file_version(path))
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: str, size: int, changed_ns: int) -> str:
+    return _hash(path)
+
+
+def _hash(path: FilePath) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -36,25 +49,25 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _commit() -> str | None:
-    """Commit of the source tree this package runs from; ``None`` for an installed or unpacked copy.
+def git_commit(folder: Path, *paths: str) -> str | None:
+    """Return the commit of a source tree, with ``+changes`` if the named paths (relative to it) differ.
 
-    ``+changes`` is added where the package's files are not those of the commit.
+    Returns None without git, or outside a source tree (an installed or unpacked copy).
     """
 
     def git(*arguments: str) -> str:
-        # No optional locks: several runs, or the user's own git, may be at work in this tree.
-        command = ["git", "--no-optional-locks", "-C", str(Path(custom_components.__file__).parent), *arguments]
+        # No optional locks: other runs, or the user, may be using git in this tree.
+        command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", *paths) else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, commit, machine and time, for every file that states a result."""
+    """Return versions, commit, machine and time, for every file that states a result."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "versions": {
@@ -62,40 +75,32 @@ def provenance() -> dict[str, Any]:
             "monai": monai.__version__,
             "torch": torch.__version__,
         },
-        "commit": _commit(),
+        "commit": git_commit(Path(custom_components.__file__).parent, "."),
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cpus": os.cpu_count(), "gpu": gpu},
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON under a temporary name and move it into place, so that no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_card(weights: str | os.PathLike[str], card: Mapping[str, Any]) -> Path:
-    """Write the card of a weights file that exists; versions, commit, time and sha256 are added here.
+def write_card(weights: FilePath, card: Mapping[str, Any]) -> Path:
+    """Write the card of an existing weights file and return its path; `provenance` and sha256 are added here.
 
     Args:
         weights: the weights file.
         card: method, ``network`` (class and arguments), ``view`` (channels in order, roi in voxels, spacing in
-            mm, orientation, intensity) and ``datalist_hash``, as the config states them; ``trained``, where the
-            method did not train everything: see `trained_prefixes`.
+            mm, orientation, intensity) and ``datalist_hash``, as the config states them; ``trained`` if the
+            method trained only a part of the network, see `trained_prefixes`.
     """
-    content = {**card, **provenance(), "sha256": file_sha256(weights)}
     path = card_path(weights)
-    write_json(path, content)
+    # Not from the cache: two writes within one tick of the file system's clock look like one.
+    write_json(path, {**card, **provenance(), "sha256": _hash(weights)})
     return path
 
 
-def read_card(weights: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Read and verify the card beside a weights file; ``None`` where there is none.
+def read_card(weights: FilePath) -> dict[str, Any] | None:
+    """Read and verify the card beside a weights file; return None if there is none.
 
     Raises:
-        ValueError: when the card is no JSON object or its sha256 is not the file's.
+        ValueError: if the card is not a JSON object or its sha256 is not that of the file.
     """
     path = card_path(weights)
     if not path.is_file():
@@ -103,67 +108,56 @@ def read_card(weights: str | os.PathLike[str]) -> dict[str, Any] | None:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no valid JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(card, dict):
-        raise ValueError(f"{path} holds {type(card).__name__}; a weights card is a JSON object")
-    found = file_sha256(weights)
-    if card.get("sha256") != found:
+        raise ValueError(f"{path} holds a {type(card).__name__}; a weights card is a JSON object")
+    if card.get("sha256") != (found := file_sha256(weights)):
         raise ValueError(
-            f"{weights} has sha256 {found}, its card {path.name} says {card.get('sha256')}: the file is damaged, "
-            "or the card belongs to another one (delete the card to load without its checks)"
+            f"{weights} has sha256 {found}, but its card {path.name} says {card.get('sha256')}: the file is "
+            "damaged, or the card belongs to another file (delete the card to load without its checks)"
         )
     return card
 
 
-def trained_prefixes(card: Mapping[str, Any] | None, path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Prefixes of the state-dict keys that the weights' method trained; ``("",)`` where no card states any.
+def trained_prefixes(card: Mapping[str, Any] | None, path: FilePath) -> tuple[str, ...]:
+    """Return prefixes of the state-dict keys that the method trained; ``("",)``, all keys, if no card says so.
 
     Args:
-        card: content of the card, ``None`` where there is none.
+        card: content of the card; None if there is none.
         path: the weights file, for the message.
 
     Raises:
-        ValueError: when the card's ``trained`` is no list of text.
+        ValueError: if the card's ``trained`` is not a list of strings.
     """
     stated = (card or {}).get("trained", [""])
     if not isinstance(stated, list) or not all(isinstance(prefix, str) for prefix in stated):
-        raise ValueError(
-            f"{card_path(path)} says that {stated!r} is trained; allowed: a list of state-dict prefixes"
-        )
+        raise ValueError(f"{card_path(path)}: trained is {stated!r}; allowed: a list of state-dict prefixes")
     return tuple(stated)
 
 
-def _plain(content: object) -> Any:
-    """As a card would hold it: tuples become lists, what JSON lacks becomes text."""
-    return json.loads(json.dumps(content, default=str))
-
-
 def compare_views(card_view: Mapping[str, Any], config_view: Mapping[str, Any]) -> list[str]:
-    """What differs between the view the weights were trained on and the view they shall see, one line each."""
-    plain = _plain(config_view)
+    """Return one line for each entry of ``view`` (how the image is preprocessed) that both state differently."""
+    ours = _as_json(config_view)
     return [
-        f"{key}: pretrained with {card_view[key]}, this config has {plain[key]}"
-        for key in plain
-        if key in card_view and card_view[key] != plain[key]
+        _difference(key, card_view[key], ours[key])
+        for key in ours
+        if key in card_view and card_view[key] != ours[key]
     ]
 
 
 def compare_networks(
     card_network: Mapping[str, Any] | None, config_network: Mapping[str, Any], ignored: Sequence[str] = ()
 ) -> list[str]:
-    """What differs between the network the weights were trained in and the one they shall go into.
+    """Return one line for each difference between the pretrained network and this one: class, then arguments.
 
-    An argument stated by one side alone is named too: whether the other's default equals it is not known here.
+    An argument that only one side states is also listed, because the other side's default is not known here.
 
     Args:
         card_network: ``{"class": name, "arguments": {...}}``; anything else counts as not stated.
         config_network: the same, of the config.
-        ignored: arguments left aside besides `FREE_ARGUMENTS`.
-
-    Returns:
-        one line per difference: the class first, then the arguments in the order of the config.
+        ignored: arguments to leave out besides `FREE_ARGUMENTS`.
     """
-    ours, theirs = _flat_network(_plain(config_network)), _flat_network(_plain(card_network))
+    ours, theirs = _flat_network(_as_json(config_network)), _flat_network(_as_json(card_network))
     if not theirs:
         return ["network: not stated in the weights card"]
     lines = []
@@ -175,12 +169,21 @@ def compare_networks(
         elif key not in ours:
             lines.append(f"{key}: pretrained with {theirs[key]}, not stated in this config")
         elif ours[key] != theirs[key]:
-            lines.append(f"{key}: pretrained with {theirs[key]}, this config has {ours[key]}")
+            lines.append(_difference(key, theirs[key], ours[key]))
     return lines
 
 
+def _difference(key: str, theirs: Any, ours: Any) -> str:
+    return f"{key}: pretrained with {theirs}, this config has {ours}"
+
+
+def _as_json(content: object) -> Any:
+    """Return the content as a card would hold it: tuples become lists, unknown types become text."""
+    return json.loads(json.dumps(content, default=str))
+
+
 def _flat_network(network: object) -> dict[str, Any]:
-    """Class and arguments in one dictionary; ``class`` is a keyword, so no argument has that name."""
+    """Merge class and arguments into one dictionary; no argument is called ``class``, a Python keyword."""
     if not isinstance(network, dict):
         return {}
     arguments = network.get("arguments")

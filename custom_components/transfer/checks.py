@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from custom_components.transfer import compare_views, read_card, read_weights
+from custom_components.transfer import compare_views, differing_tensors, read_card, read_weights
 
 
 def check_weights_complete(network: nn.Module, weights: str, pretext: bool = False) -> None:
@@ -26,7 +26,7 @@ def check_weights_complete(network: nn.Module, weights: str, pretext: bool = Fal
     if pretext:  # reading takes the prefix off
         own = {key.removeprefix("network."): value for key, value in own.items()}
     read_card(weights)
-    wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]
+    wrong = differing_tensors(own, state)
     wrong += [key for key in state if key not in own and pretext]
     if wrong:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which pretrained tensor goes where: decided by name, before anything is loaded."""
+"""Deciding by name, before anything is loaded, which pretrained tensor goes where."""
 
 from __future__ import annotations
 
@@ -13,72 +13,52 @@ from custom_components.backbones import Backbone, adapt
 from .positions import resize_positions, same_token, source_grid, target_grid
 
 INPUT_LAYERS = ("repeat_mean", "first", "reinit")
-EVERYTHING = ("",)
-#: Lists of `TransferReport` that hold one entry per key, in the order in which they are reported.
-LISTS = (
-    "matched",
-    "adapted",
-    "resized",
-    "expected_missing",
-    "untrained",
-    "missing",
-    "wrong_shape",
-    "unexpected",
-)
+
+
+def _keys() -> Any:
+    """Return a field that lists state-dict keys and is counted in the report."""
+    return field(default_factory=list, metadata={"counted": True})
 
 
 @dataclass
 class TransferReport:
-    """State-dict keys of the target network (``unexpected``: of the file), by what became of them.
-
-    Attributes:
-        matched: loaded as they are.
-        adapted: loaded after the input-channel axis was changed by ``input_layer``.
-        resized: position embeddings, loaded after `resize_positions`, as ``key: file grid -> network grid``.
-        expected_missing: left as initialised on purpose: the output layer, and a stem with ``reinit``.
-        untrained: in the file, but its card says that the method did not train them; left as initialised.
-        missing: not in the file.
-        wrong_shape: in the file with another shape, as ``key: file shape -> network shape``.
-        unexpected: in the file, not in the network (the pretext heads of a ``pretext.pt``, say).
-        encoder_share: share of the encoder's keys that were loaded, expected-missing ones left aside.
-        view_differences: where the card and the config state another view of the image, one line each.
-        network_differences: where they state another network class or argument, one line each.
-    """
+    """State-dict keys of the target network (``unexpected``: of the file), by what happened to them."""
 
     path: str = ""
     input_layer: str = "repeat_mean"
-    matched: list[str] = field(default_factory=list)
-    adapted: list[str] = field(default_factory=list)
-    resized: list[str] = field(default_factory=list)
-    expected_missing: list[str] = field(default_factory=list)
-    untrained: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    wrong_shape: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    encoder_share: float = 0.0
-    view_differences: list[str] = field(default_factory=list)
-    network_differences: list[str] = field(default_factory=list)
+    matched: list[str] = _keys()  #: loaded unchanged
+    adapted: list[str] = _keys()  #: loaded after ``input_layer`` changed the number of input channels
+    resized: list[str] = _keys()  #: position embeddings that were resized, as ``key: file grid -> network grid``
+    expected_missing: list[str] = _keys()  #: initialised on purpose: output layer, and stems with ``reinit``
+    untrained: list[str] = _keys()  #: in the file but, by its card, not trained; left as initialised
+    missing: list[str] = _keys()  #: not in the file
+    wrong_shape: list[str] = _keys()  #: in another shape, as ``key: file shape -> network shape``
+    unexpected: list[str] = _keys()  #: in the file but not in the network, such as the heads of a ``pretext.pt``
+    encoder_share: float = 0.0  #: share of the encoder's keys that were loaded, without ``expected_missing``
+    view_differences: list[str] = field(default_factory=list)  #: of the preprocessing, one line each
+    network_differences: list[str] = field(default_factory=list)  #: of class and arguments, one line each
 
     def counts(self) -> dict[str, int]:
-        """Number of keys per list."""
-        return {name: len(getattr(self, name)) for name in LISTS}
+        """Return the number of keys in each list."""
+        names = [name for name, part in self.__dataclass_fields__.items() if part.metadata.get("counted")]
+        return {name: len(getattr(self, name)) for name in names}
 
     def summary(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         counts = ", ".join(f"{number} {name.replace('_', '-')}" for name, number in self.counts().items())
         return f"pretrained weights {self.path}: {counts}; {self.encoder_share:.1%} of the encoder"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the content of the JSON file."""
         return {**asdict(self), "counts": self.counts()}
 
 
 def adapt_stem(source: Tensor, target: Tensor, input_layer: str) -> Tensor | None:
-    """Fit a stem convolution's weight to another number of input channels.
+    """Fit the weight of a stem convolution to another number of input channels.
 
     ``repeat_mean`` gives every channel the mean over the source's channels, scaled so that equal channels
-    give the same response as before; ``first`` puts the source's channels first and leaves the others (or cuts
-    what does not fit); ``reinit`` gives ``None``.
+    give the same response as before. ``first`` copies the source's channels into the first ones and leaves the
+    others as initialised. ``reinit`` returns None.
 
     Args:
         source: ``(O, C_source, k, k, k)``.
@@ -95,28 +75,24 @@ def adapt_stem(source: Tensor, target: Tensor, input_layer: str) -> Tensor | Non
     return adapted
 
 
-def _same_but_channels(source: Tensor, target: Tensor) -> bool:
-    return source.ndim == 5 and source.shape[0] == target.shape[0] and source.shape[2:] == target.shape[2:]
-
-
 def match(
     state: dict[str, Tensor],
     network: nn.Module,
     input_layer: str = "repeat_mean",
-    trained: Sequence[str] = EVERYTHING,
+    trained: Sequence[str] = ("",),
     crop: Sequence[int] | None = None,
 ) -> tuple[dict[str, Tensor], TransferReport]:
-    """Decide what of ``state`` goes into ``network``, which is left untouched.
+    """Decide which tensors of ``state`` go into ``network``, without changing it.
 
     Args:
         state: the file's tensors.
         network: the segmentation network.
         input_layer: one of `INPUT_LAYERS`.
         trained: prefixes of the keys that the file's method trained; the others stay as initialised.
-        crop: voxels along each axis that the file's weights learned on; ``None``: not known.
+        crop: voxels along each axis of the crops in the file's pretraining; None: not known.
 
     Returns:
-        the network's complete state dict with the pretrained tensors in it, and the report.
+        The network's complete state dict with the pretrained tensors in it, and the report.
 
     Raises:
         ValueError: for an unknown ``input_layer`` or network class.
@@ -128,11 +104,11 @@ def match(
     for key, target in network.state_dict().items():
         source = state.get(key)
         if key.startswith(backbone.output_layer + "."):
-            report.expected_missing.append(key)  # by name: the same shape does not make it the same task
+            report.expected_missing.append(key)  # by name: an equal shape does not mean the same task
         elif source is None:
             report.missing.append(key)
         elif not key.startswith(tuple(trained)):
-            report.untrained.append(key)  # somebody else's initialisation is no better than the network's own
+            report.untrained.append(key)  # another network's initialisation is no better than this one's
         elif key in backbone.position_keys and same_token(state, backbone):
             result[key] = _place_positions(key, source, target, backbone, crop, report)
         else:
@@ -143,11 +119,12 @@ def match(
 
 
 def _place(key: str, source: Tensor, target: Tensor, backbone: Backbone, report: TransferReport) -> Tensor:
-    """What becomes of one key that both sides have; it is written down in the report."""
+    """Return the tensor for a key that both sides have, and list the key in the report."""
     if source.shape == target.shape:
         report.matched.append(key)
         return source
-    if key not in backbone.input_convs or not _same_but_channels(source, target):
+    same_but_channels = source.ndim == 5 and source[:, :1].shape == target[:, :1].shape
+    if key not in backbone.input_convs or not same_but_channels:
         report.wrong_shape.append(f"{key}: {tuple(source.shape)} -> {tuple(target.shape)}")
         return target
     adapted = adapt_stem(source, target, report.input_layer)
@@ -163,7 +140,7 @@ def _place_positions(
     crop: Sequence[int] | None,
     report: TransferReport,
 ) -> Tensor:
-    """As `_place`; another grid with as many cells has the same shape, and is another grid all the same."""
+    """Place position embeddings, resized if the grids differ, even where both grids have equally many cells."""
     want = target_grid(backbone)
     have = source_grid(source.shape[1], backbone, crop) if source.ndim == 3 else None
     if want is None or have is None or have == want or source.shape[2:] != target.shape[2:]:

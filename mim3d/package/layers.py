@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from monai.bundle.config_parser import ConfigParser
+
+from custom_components.transfer import differing_tensors, load_torch_file
 
 #: Layers that say how to run, not what image or network: they fit behind train.yaml only.
 NOT_MERGED = ("evaluate.yaml", "multi_gpu_train.yaml", "resume.yaml")
@@ -110,12 +111,8 @@ def check_weights(bundle: Path, layers: list[str], weights: Path, network: str =
     parser = ConfigParser(merged_config(bundle, "inference", layers)[0])
     parser.parse()
     own = parser.get_parsed_content(network).state_dict()
-    try:
-        given = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different class for each kind of damage
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"--weights {weights} cannot be read: {reason}") from None
-    wrong = [key for key, value in own.items() if key not in given or given[key].shape != value.shape]
+    given = load_torch_file(weights, "--weights")
+    wrong = differing_tensors(own, given)
     if wrong:
         with_layers = f" with {', '.join(layers)}" if layers else ""
         raise ValueError(

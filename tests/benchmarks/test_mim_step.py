@@ -63,7 +63,7 @@ def test_mae_encodes_what_its_ratio_leaves_and_simmim_everything(make_bench):
     assert dict(zip(FP32, seen, strict=True)) == {**VISIBLE, "simmim-0.75": 12}
 
 
-def test_texts_say_what_is_encoded_and_what_paints(result):
+def test_texts_say_what_is_encoded_and_what_reconstructs(result):
     texts = {name: variant["text"] for name, variant in result["variants"].items()}
     assert all(f"MAE, {visible} of 12 tokens encoded" in texts[name] for name, visible in VISIBLE.items())
     assert "decoder of 1 × 24, 2 heads" in texts["mae-0.75"]
@@ -89,7 +89,7 @@ def test_bfloat16_is_of_the_forward_pass_and_only_where_named(make_bench):
     assert bench.text("simmim-0.75-bf16").endswith(", bfloat16 autocast")
 
 
-def test_tokens_of_8_voxels_in_larger_units_and_a_batch(make_bench):
+def test_tokens_of_8_voxels_in_larger_patches_and_a_batch(make_bench):
     bench = make_bench("mae-0.75", "simmim-0.75", more="--network unetr_patch8 --size 32 --batch 2")
     assert "16 of 64 tokens encoded" in bench.text("mae-0.75")
     assert all(bench.step(name, 0)["loss"] > 0 for name in ("mae-0.75", "simmim-0.75"))
@@ -98,7 +98,7 @@ def test_tokens_of_8_voxels_in_larger_units_and_a_batch(make_bench):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--unit", "24"], "--unit 24 is no multiple of unetr's token, 16"),
+        (["--patch", "24"], "--patch 24 is not a multiple of unetr's token"),
         (["--size", "40"], "multiples of 16"),
         (["--heads", "7"], "--hidden a multiple of --heads"),
         (["--deep", "8", "512", "7"], "WIDTH a multiple of HEADS"),

@@ -43,7 +43,7 @@ def test_table_is_the_one_that_show_makes_from_the_file(measured_benchmark, load
 def test_a_result_of_another_benchmark_is_not_shown(load_script, tmp_path, name):
     path = tmp_path / "other.json"
     path.write_text(json.dumps({"benchmark": "other_step"}))
-    with pytest.raises(SystemExit, match=f"other.json is of benchmark other_step; allowed: {name}"):
+    with pytest.raises(SystemExit, match=f"other.json belongs to benchmark other_step; allowed: {name}"):
         load_script(name).main(["--show", str(path)])
 
 

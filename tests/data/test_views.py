@@ -176,11 +176,11 @@ def test_views_pickle_for_spawned_workers(seed):
 def test_wrong_arguments_and_samples_say_so():
     with pytest.raises(ValueError, match="suffix is empty; the second view would replace the first"):
         two_views(suffix="")
-    with pytest.raises(ValueError, match="seed is -1; it must be None or a whole number from 0"):
+    with pytest.raises(ValueError, match="seed is -1; allowed: null or a whole number at least 0"):
         two_views(seed=-1)
     for wrong in (None, -2):
-        with pytest.raises(ValueError, match=rf"data\['volume_id'\] is {wrong}; views under a seed need"):
+        with pytest.raises(ValueError, match=rf"data\['volume_id'\] is {wrong}; views with a seed need"):
             two_views(seed=0)({**sample(), "volume_id": wrong})
     many = TwoViewsd(KEYS, RandSpatialCropSamplesd(KEYS, ROI, num_samples=2, random_size=False))
-    with pytest.raises(ValueError, match="a view must be one sample, found a list of 2; crop several before"):
+    with pytest.raises(ValueError, match="a view must be one sample, found 2; put RandSpatialCropSamplesd before"):
         many(sample())

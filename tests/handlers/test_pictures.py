@@ -8,8 +8,13 @@ import pytest
 import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 
-from custom_components.engine import PretrainEvaluator, prepare_view_batch
-from custom_components.handlers import ReconstructionPictures, SaveReconstructionPaneld, reconstruction_panel
+from custom_components.engine import (
+    PretrainEvaluator,
+    SaveReconstructionPaneld,
+    prepare_view_batch,
+    reconstruction_panel,
+)
+from custom_components.handlers import ReconstructionPictures
 from custom_components.losses import CombinedLoss
 from custom_components.pretext import HybridMIM, SimCLR
 
@@ -19,7 +24,7 @@ def images_of(figure):
     return [axis.images[0].get_array() for axis in figure.axes]
 
 
-def test_panel_shows_the_central_planes_and_puts_the_reconstruction_into_the_holes_only():
+def test_panel_shows_the_central_planes_and_combines_image_and_reconstruction():
     image = torch.rand(2, 8, 6, 4)
     reconstruction = 5 + torch.rand(2, 8, 6, 4)
     mask = torch.zeros(1, 8, 6, 4, dtype=torch.bool)
@@ -27,12 +32,12 @@ def test_panel_shows_the_central_planes_and_puts_the_reconstruction_into_the_hol
     shown = images_of(reconstruction_panel(image, mask, reconstruction, channel=1))
     assert len(shown) == 12
     for axis, plane in enumerate((4, 3, 2)):
-        picture, masked, painted, pasted = shown[4 * axis : 4 * axis + 4]
+        picture, masked, reconstructed, combined = shown[4 * axis : 4 * axis + 4]
         cut = [np.rot90(np.take(t[-1].numpy(), plane, axis=axis)) for t in (image, reconstruction, mask)]
         np.testing.assert_array_equal(picture, cut[0])
-        np.testing.assert_array_equal(painted, cut[1])
+        np.testing.assert_array_equal(reconstructed, cut[1])
         np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.masked_invalid(masked)), cut[2])
-        np.testing.assert_array_equal(pasted, np.where(cut[2], cut[1], cut[0]))
+        np.testing.assert_array_equal(combined, np.where(cut[2], cut[1], cut[0]))
 
 
 def test_panel_of_a_constant_image_is_drawn():
@@ -73,12 +78,14 @@ def test_a_validation_writes_one_png_and_an_event_file(evaluator, tmp_path):
 
 
 class Normalised(torch.nn.Module):
-    """Says what a pretext network says whose targets are normalised: the painting is in the image's unit."""
+    """A pretext network with normalised targets, whose rescaled outputs are in the image's unit."""
+
+    patch_size = (16, 16, 16)
 
     def forward(self, image, mask, valid):
         normal = {name: torch.zeros_like(image) for name in ("reconstruction", "reconstruction_target")}
-        painting = {"painting": image + 7, "rescaled_target": image}
-        return {**normal, **painting, "reconstruction_mask": valid}
+        rescaled = {"rescaled_reconstruction": image + 7, "rescaled_target": image}
+        return {**normal, **rescaled, "reconstruction_mask": valid}
 
 
 @pytest.mark.parametrize("normalised", [True, False])
@@ -91,13 +98,13 @@ def test_what_is_drawn_is_in_the_images_unit(evaluator, make_samples, monkeypatc
     if normalised:
         engine.network = Normalised()
     engine.run()
-    ((image, hidden, painted, channel),) = drawn
+    ((image, masked, reconstruction, channel),) = drawn
     sample = make_samples(2)[0]  # the first of the batch
     assert torch.equal(image, sample["image"])
-    assert torch.equal(hidden[:, ::16, ::16, ::16], sample["mask"])
+    assert torch.equal(masked[:, ::16, ::16, ::16], sample["mask"])
     assert channel == 0
     wanted = sample["image"] + 7 if normalised else engine.state.last_outputs["reconstruction"][0]
-    assert torch.equal(painted, wanted)
+    assert torch.equal(reconstruction, wanted)
 
 
 def test_two_views_are_no_picture(make_network, make_samples, tmp_path):
@@ -122,6 +129,6 @@ def test_without_reconstruction_or_folders_nothing_is_written(evaluator, tmp_pat
 @pytest.mark.parametrize("name", ["case_7.nii.gz", "case_7.nii"])
 def test_a_panel_per_volume_bears_the_volumes_name(tmp_path, name):
     image = MetaTensor(torch.rand(1, 8, 8, 8), meta={"filename_or_obj": f"folder/{name}"})
-    data = {"original": image, "hidden": image > 0.5, "pred": torch.rand(1, 8, 8, 8)}
+    data = {"original": image, "masked_voxels": image > 0.5, "pred": torch.rand(1, 8, 8, 8)}
     assert SaveReconstructionPaneld(str(tmp_path))(data) is data
     assert matplotlib.image.imread(tmp_path / "case_7" / "case_7_panel.png").shape[0] > 300

@@ -10,7 +10,8 @@ import pytest
 from ignite.engine import Engine, Events
 
 from custom_components.handlers import PretextReport
-from custom_components.transfer import cards, file_sha256
+from custom_components.transfer import file_sha256
+from custom_components.transfer.cards import git_commit
 
 
 def run(handler):
@@ -34,9 +35,9 @@ def test_metrics_facts_and_provenance_are_written(tmp_path):
     assert set(found["machine"]) == {"system", "cpus", "gpu"}
 
 
-def test_only_rank_zero_writes(tmp_path):
+def test_only_rank_zero_writes(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
     engine = Engine(lambda engine, batch: None)
-    engine.state.rank = 1
     handler = PretextReport(str(tmp_path / "metrics.json"))
     handler(engine)
     assert not handler.path.exists()
@@ -46,9 +47,8 @@ def test_commit_says_whether_the_package_differs_from_it(tmp_path, monkeypatch):
     package = tmp_path / "custom_components" / "__init__.py"
     package.parent.mkdir()
     package.write_text("")
-    monkeypatch.setattr(cards.custom_components, "__file__", str(package))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path(tmp_path).parent))
-    assert cards._commit() is None
+    assert git_commit(package.parent, ".") is None
 
     def git(*arguments):
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
@@ -60,9 +60,9 @@ def test_commit_says_whether_the_package_differs_from_it(tmp_path, monkeypatch):
     git("commit", "-q", "-m", "first")
     head = git("rev-parse", "HEAD")
     (tmp_path / "notes.txt").write_text("outside the package")
-    assert cards._commit() == head
+    assert git_commit(package.parent, ".") == head
     package.write_text("changed = True\n")
-    assert cards._commit() == f"{head}+changes"
+    assert git_commit(package.parent, ".") == f"{head}+changes"
 
 
 def test_without_weights_their_sha_is_not_recorded(tmp_path):

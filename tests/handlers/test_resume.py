@@ -179,7 +179,7 @@ def test_nothing_to_resume_raises_before_the_first_step_and_names_the_file(tmp_p
     engine, steps = toy_engine(), []
     engine.add_event_handler(Events.ITERATION_STARTED, lambda: steps.append(1))
     ResumeCheckpoint(str(tmp_path / "resume.pt"), {}, resume=True).attach(engine)
-    with pytest.raises(ValueError, match=r"there is nothing to resume: .*resume.pt does not exist"):
+    with pytest.raises(ValueError, match=r"resume file .*resume.pt does not exist"):
         engine.run_epochs()
     assert not steps
 
@@ -191,7 +191,7 @@ def test_a_damaged_file_raises_and_stays_as_it_was(start, tmp_path, share):
     ResumeCheckpoint(str(path), {"pretext": run.pretext}).save(toy_engine())
     content = path.read_bytes()[: int(path.stat().st_size * share)]
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"resume.pt cannot be read \(damaged, or no resume file\)"):
+    with pytest.raises(ValueError, match=r"resume file .*resume.pt (is empty|cannot be read as tensors)"):
         start("run", 4, resume=True).run()
     assert path.read_bytes() == content
 
@@ -213,7 +213,7 @@ def test_a_run_that_is_already_at_its_end_raises(tmp_path, epochs):
     first.run_epochs()
     second = toy_engine(epochs)
     ResumeCheckpoint(str(path), {}, resume=True).attach(second)
-    with pytest.raises(ValueError, match=f"is at epoch 2 and {epochs} epochs are asked for"):
+    with pytest.raises(ValueError, match=f"is at epoch 2 and epochs is {epochs}; raise epochs"):
         second.run_epochs()
 
 
@@ -230,9 +230,9 @@ def test_another_epoch_length_warns_and_goes_on_from_the_start_of_an_epoch(tmp_p
     assert iterations == [11, 12, 13, 14, 15]
 
 
-def test_only_rank_zero_writes(tmp_path):
+def test_only_rank_zero_writes(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
     engine = toy_engine(1)
-    engine.state.rank = 1
     ResumeCheckpoint(str(tmp_path / "resume.pt"), {}).save(engine)
     assert not (tmp_path / "resume.pt").exists()
 

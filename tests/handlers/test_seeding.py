@@ -82,7 +82,7 @@ def test_ranks_draw_differently(monkeypatch):
 
 
 def test_a_negative_seed_raises():
-    with pytest.raises(ValueError, match="seed is -1; it must be 0 or more"):
+    with pytest.raises(ValueError, match="seed is -1; allowed: a whole number at least 0"):
         ReseedEachEpoch(-1, DataLoader(Dataset([0]), num_workers=0))
 
 

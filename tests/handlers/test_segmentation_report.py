@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from custom_components.handlers import SegmentationReport
-from custom_components.handlers.segmentation_report import _from_all_ranks
 from custom_components.transfer import file_sha256, write_card
 
 NAMES = ["background", "a", "b"]
@@ -79,16 +77,14 @@ def test_regions_are_reported_instead_of_classes(tmp_path: Path) -> None:
     assert summary["all"]["dice_mean"] == 1.0
 
 
-def test_two_regions_of_one_class_both_come_from_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"path": "x", "value": "2", "class": name} for name in ("one", "two")]
-
-    def gather(into: list[Any], own: Any) -> None:
-        into[:] = [own, own]
-
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(dist, "all_gather_object", gather)
-    assert _from_all_ranks(rows) == rows
+def test_cases_of_all_ranks_are_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two regions of one class stay two; a case that both ranks scored is one."""
+    gather = "custom_components.handlers.segmentation_report.gather_objects"
+    monkeypatch.setattr(gather, lambda rows: [rows, rows])
+    regions = {"one": [2], "two": [2]}
+    evaluate(SegmentationReport(str(tmp_path), NAMES, progress=False, regions=regions), [[item("x", 2)]])
+    with open(tmp_path / "cases.csv", encoding="utf-8") as file:
+        assert [row["class"] for row in csv.DictReader(file)] == ["one", "two"]
 
 
 def test_a_region_of_no_class_is_refused_before_the_run(tmp_path: Path) -> None:
@@ -122,13 +118,7 @@ def test_two_ranks_cases_of_one_file_name_stay_apart_and_a_shared_case_comes_onc
         evaluate(report, [[item(name, 1)] for name in names])
         parts.append(report.rows)
 
-    def gather(into: list[Any], _: Any) -> None:
-        into[:] = parts
-
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(dist, "get_rank", lambda: 0)
-    monkeypatch.setattr(dist, "all_gather_object", gather)
+    monkeypatch.setattr("custom_components.handlers.segmentation_report.gather_objects", lambda rows: parts)
     report._bar = SimpleNamespace(close=lambda: None)
     report._finish(Engine(lambda *_: None))
     with open(tmp_path / "cases.csv", encoding="utf-8") as file:
@@ -153,7 +143,7 @@ def test_a_prediction_off_the_grid_names_the_case(tmp_path: Path) -> None:
 def test_a_label_without_spacing_is_refused(tmp_path: Path) -> None:
     wrong = item("x", 1)
     wrong["label"] = wrong["label"].as_tensor()
-    with pytest.raises(ValueError, match="knows its spacing"):
+    with pytest.raises(ValueError, match="which has a spacing"):
         evaluate(SegmentationReport(str(tmp_path), NAMES, progress=False), [[wrong]])
 
 

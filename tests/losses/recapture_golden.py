@@ -43,12 +43,12 @@ def golden_outputs(channels: int) -> dict[str, torch.Tensor]:
 
 
 def measure() -> dict[str, dict[str, float]]:
-    """Return every part of the loss for each case."""
+    """Return every term of the loss for each case."""
     found = {}
     for channels in (1, 4):
         for kind in ("mse", "l1"):
-            parts = CombinedLoss(WEIGHTS, reconstruction=kind)(golden_outputs(channels), torch.tensor([0, 1]))
-            found[f"{kind}, {channels} channels"] = {name: value.item() for name, value in parts.items()}
+            values = CombinedLoss(WEIGHTS, reconstruction=kind)(golden_outputs(channels), torch.tensor([0, 1]))
+            found[f"{kind}, {channels} channels"] = {name: value.item() for name, value in values.items()}
     return found
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from custom_components.losses import (
-    TERMS,
+    REGISTRY,
     CombinedLoss,
     active_terms,
     consistency_loss,
@@ -12,9 +12,15 @@ from custom_components.losses import (
     nt_xent,
     position_loss,
     reconstruction_loss,
+    supported_terms,
+    term,
 )
+from custom_components.metrics import validation_names
+from custom_components.pretext import DenseMAE
 
+TERMS = ("reconstruction", "count", "position", "consistency", "contrast")
 PAPER = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
+WRONG = (-0.1, math.nan, math.inf, "0.1", True)
 IDS = torch.tensor([3, 5])
 
 
@@ -41,10 +47,10 @@ def outputs(channels=1):
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_loss_is_the_weighted_sum_of_its_parts(channels):
+def test_loss_is_the_weighted_sum_of_its_terms(channels):
     o = outputs(channels)
-    parts = CombinedLoss(PAPER)(o, IDS)
-    assert set(parts) == {"loss", "negatives", *TERMS}
+    values = CombinedLoss(PAPER)(o, IDS)
+    assert set(values) == {"loss", "negatives", *TERMS}
     contrast, negatives = nt_xent(o["view_1"], o["view_2"], IDS)
     expected = {
         "reconstruction": reconstruction_loss(
@@ -58,9 +64,9 @@ def test_loss_is_the_weighted_sum_of_its_parts(channels):
         "contrast": contrast,
     }
     for name, value in expected.items():
-        torch.testing.assert_close(parts[name], value)
-    torch.testing.assert_close(parts["loss"], sum(PAPER[name] * expected[name] for name in TERMS))
-    assert parts["negatives"].item() == negatives.item() == 2
+        torch.testing.assert_close(values[name], value)
+    torch.testing.assert_close(values["loss"], sum(PAPER[name] * expected[name] for name in TERMS))
+    assert values["negatives"].item() == negatives.item() == 2
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -75,21 +81,21 @@ def test_one_term_needs_only_its_own_outputs(name):
     weights = {term: 2.0 if term == name else 0 for term in TERMS}
     loss = CombinedLoss(weights)
     assert loss.terms == (name,)
-    parts = loss({key: value for key, value in outputs().items() if key in needed}, IDS)
-    assert set(parts) == {"loss", name} | ({"negatives"} if name == "contrast" else set())
-    torch.testing.assert_close(parts["loss"], 2 * parts[name])
+    values = loss({key: value for key, value in outputs().items() if key in needed}, IDS)
+    assert set(values) == {"loss", name} | ({"negatives"} if name == "contrast" else set())
+    torch.testing.assert_close(values["loss"], 2 * values[name])
 
 
 def test_contrast_is_left_out_without_views():
     o = outputs()
     del o["view_1"], o["view_2"]
-    parts = CombinedLoss(PAPER)(o)
-    assert set(parts) == {"loss", *TERMS} - {"contrast"}
-    torch.testing.assert_close(parts["loss"], sum(PAPER[name] * parts[name] for name in TERMS[:-1]))
+    values = CombinedLoss(PAPER)(o)
+    assert set(values) == {"loss", *TERMS} - {"contrast"}
+    torch.testing.assert_close(values["loss"], sum(PAPER[name] * values[name] for name in TERMS[:-1]))
     assert CombinedLoss({"contrast": 1})(o)["loss"].item() == 0
 
 
-def test_every_part_keeps_its_graph():
+def test_every_term_keeps_its_graph():
     o = outputs()
     leaves = [o[key].requires_grad_() for key in ("reconstruction", "count_logits", "position_logits", "view_2")]
     CombinedLoss(PAPER)(o, IDS)["loss"].backward()
@@ -104,19 +110,45 @@ def test_options_reach_their_terms():
     torch.testing.assert_close(loss["contrast"], nt_xent(o["view_1"], o["view_2"], IDS, 0.1)[0])
 
 
-@pytest.mark.parametrize("gather", [True, False])
-def test_whether_other_ranks_are_gathered_reaches_the_contrast(monkeypatch, gather):
-    asked = []
+@pytest.fixture
+def extra_term():
+    """A term of its own with an option and a second scalar, registered for one test."""
 
-    def remember(one, two, ids, temperature, gather=True):
+    @term("smoothness", reads=("reconstruction",), options={"power": "power"}, also=("largest",))
+    def smoothness(pred, power=1):
+        steps = pred.diff(dim=2).abs() ** power
+        return steps.mean(), steps.max()
+
+    yield smoothness
+    del REGISTRY["smoothness"]
+
+
+def test_a_registered_term_is_weighted_logged_and_validated_without_further_changes(extra_term):
+    o = outputs()
+    values = CombinedLoss({"reconstruction": 1.0, "smoothness": 0.5}, power=2)(o, IDS)
+    expected, largest = extra_term(o["reconstruction"], power=2)
+    assert set(values) == {"loss", "reconstruction", "smoothness", "largest"}
+    torch.testing.assert_close(values["loss"], values["reconstruction"] + 0.5 * expected)
+    torch.testing.assert_close(values["largest"], largest)
+    assert "smoothness" in supported_terms(DenseMAE.outputs)
+    assert validation_names(["smoothness"]) == ["loss", "smoothness", "largest", "masked_mae", "visible_mae"]
+    assert CombinedLoss({"smoothness": 1})(o)["smoothness"] == extra_term(o["reconstruction"])[0]
+    with pytest.raises(ValueError, match="no loss term has the option powr"):
+        CombinedLoss({"smoothness": 1}, powr=2)
+
+
+def test_gather_reaches_the_contrast(monkeypatch):
+    asked = []
+    entry = REGISTRY["contrast"]
+
+    def remember(one, two, ids, temperature, gather):
         asked.append(gather)
         return nt_xent(one, two, ids, temperature, gather)
 
-    monkeypatch.setattr("custom_components.losses.combined.nt_xent", remember)
-    CombinedLoss({"contrast": 1}, gather=gather)(outputs(), IDS)
-    assert asked == [gather]
-    CombinedLoss({"contrast": 1})(outputs(), IDS)
-    assert asked[1:] == [True]
+    monkeypatch.setitem(REGISTRY, "contrast", entry._replace(function=remember))
+    for options in ({}, {"gather": True}, {"gather": False}):
+        CombinedLoss({"contrast": 1}, **options)(outputs(), IDS)
+    assert asked == [True, True, False]
 
 
 def test_active_terms_come_in_one_order_and_zero_is_not_active():
@@ -127,23 +159,11 @@ def test_active_terms_come_in_one_order_and_zero_is_not_active():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (
-            {"reconstruction": 1, "perceptual": 1},
-            "part perceptual; allowed are reconstruction, count, position, consistency, contrast",
-        ),
-        (
-            {"reconstruction": 1, "count": -0.1},
-            "weight of loss part count must be a finite number from 0, found -0.1",
-        ),
-        ({"count": math.nan}, "weight of loss part count must be a finite number from 0, found nan"),
-        ({"count": math.inf}, "weight of loss part count must be a finite number from 0, found inf"),
-        ({"count": "0.1"}, "weight of loss part count must be a finite number from 0, found '0.1'"),
-        (
-            {"count": 0, "contrast": 0.0},
-            "no loss part has a weight over 0; allowed are reconstruction, count",
-        ),
-        ({}, "no loss part has a weight over 0"),
-        (1, "loss weights must map each of reconstruction, .* to a number, found 1"),
+        ({"reconstruction": 1, "perceptual": 1}, "unknown loss term perceptual; allowed: reconstruction, count"),
+        *(({"count": w}, f"loss_weights::count is {w!r}; allowed: a number at least 0") for w in WRONG),
+        ({"count": 0, "contrast": 0.0}, "no loss term has a weight above 0; allowed: reconstruction, count"),
+        ({}, "no loss term has a weight above 0"),
+        (1, "loss_weights is 1; allowed: a number for each of reconstruction, "),
     ],
 )
 def test_wrong_weights_raise_and_say_what_is_allowed(weights, message):
@@ -153,16 +173,16 @@ def test_wrong_weights_raise_and_say_what_is_allowed(weights, message):
 
 
 def test_wrong_options_raise_when_built():
-    with pytest.raises(ValueError, match="reconstruction must be one of mse, l1; found 'ssim'"):
+    with pytest.raises(ValueError, match="reconstruction is 'ssim'; allowed: mse, l1"):
         CombinedLoss(PAPER, reconstruction="ssim")
-    with pytest.raises(ValueError, match="temperature must be over 0, found 0"):
+    with pytest.raises(ValueError, match="temperature is 0; allowed: a number above 0"):
         CombinedLoss(PAPER, temperature=0)
 
 
 def test_a_missing_output_is_named():
     o = outputs()
     del o["count_target"]
-    with pytest.raises(ValueError, match="loss part count needs count_target; found reconstruction, "):
+    with pytest.raises(ValueError, match="loss term count needs count_target; found reconstruction, "):
         CombinedLoss(PAPER)(o, IDS)
-    with pytest.raises(ValueError, match="loss part contrast needs volume_id"):
+    with pytest.raises(ValueError, match="loss term contrast needs volume_id"):
         CombinedLoss({"contrast": 1})(o)

@@ -18,5 +18,5 @@ def test_losses_are_what_they_were():
     recapture = load_recapture()
     expected, found = json.loads(recapture.GOLDEN.read_text()), recapture.measure()
     assert found.keys() == expected.keys()
-    for case, parts in expected.items():
-        assert found[case] == pytest.approx(parts, rel=1e-6), case
+    for case, values in expected.items():
+        assert found[case] == pytest.approx(values, rel=1e-6), case

@@ -96,7 +96,7 @@ def test_wrong_input_is_named():
         nt_xent(one, two, torch.arange(2))
     with pytest.raises(ValueError, match=r"found \(3, 5\), \(2, 5\)"):
         nt_xent(one, two[:2], torch.arange(3))
-    with pytest.raises(ValueError, match="temperature must be over 0, found 0"):
+    with pytest.raises(ValueError, match="temperature is 0; allowed: a number above 0"):
         nt_xent(one, two, torch.arange(3), temperature=0)
 
 

@@ -124,13 +124,13 @@ def test_visible_voxels_reach_neither_value_nor_gradient(kind):
     mask = some(1, 1, 3, 3, 3)
     pred, target = randn(1, 2, 3, 3, 3), randn(1, 2, 3, 3, 3, seed=1)
     expected = reconstruction_loss(pred, target, mask, kind)
-    hidden = mask.expand_as(pred)
-    spoilt = torch.where(hidden, pred, torch.full_like(pred, float("nan"))).requires_grad_()
+    masked = mask.expand_as(pred)
+    spoilt = torch.where(masked, pred, torch.full_like(pred, float("nan"))).requires_grad_()
     loss = reconstruction_loss(spoilt, target, mask, kind)
     loss.backward()
     assert loss.item() == expected.item()
-    assert (spoilt.grad[~hidden] == 0).all()
-    assert (spoilt.grad[hidden] != 0).all()
+    assert (spoilt.grad[~masked] == 0).all()
+    assert (spoilt.grad[masked] != 0).all()
 
 
 def test_consistency_reaches_both_heads():
@@ -155,24 +155,24 @@ def test_sums_are_in_single_precision_under_autocast():
     [
         (
             lambda t, m: reconstruction_loss(t, t, m, "huber"),
-            "kind must be one of mse, l1; found 'huber'",
+            "kind is 'huber'; allowed: mse, l1",
         ),
         (
             lambda t, m: reconstruction_loss(t, t[:, :1], m),
-            r"target has shape \(2, 1, 2, 2, 2\); the prediction asks for \(2, 4, 2, 2, 2\)",
+            r"target has shape \(2, 1, 2, 2, 2\); the prediction needs \(2, 4, 2, 2, 2\)",
         ),
         (
             lambda t, m: reconstruction_loss(t, t, m.expand(2, 4, 2, 2, 2)),
-            r"mask has shape \(2, 4, 2, 2, 2\); the prediction asks for \(2, 1, 2, 2, 2\)",
+            r"mask has shape \(2, 4, 2, 2, 2\); the prediction needs \(2, 1, 2, 2, 2\)",
         ),
-        (lambda t, m: reconstruction_loss(t, t, m.float()), "mask must be bool, found torch.float32"),
+        (lambda t, m: reconstruction_loss(t, t, m.float()), "mask is torch.float32; allowed: torch.bool"),
         (
             lambda t, m: count_loss(torch.zeros(2, 3, 9), torch.zeros(2, 4).long(), torch.ones(2, 3).bool()),
-            r"target has shape \(2, 4\); the prediction asks for \(2, 3\)",
+            r"target has shape \(2, 4\); the prediction needs \(2, 3\)",
         ),
         (
             lambda t, m: position_loss(torch.zeros(2, 3, 8), torch.zeros(2, 3, 8), torch.ones(2, 3, 8)),
-            "patch_valid must be bool, found torch.float32",
+            "patch_valid is torch.float32; allowed: torch.bool",
         ),
         (
             lambda t, m: consistency_loss(
@@ -181,7 +181,7 @@ def test_sums_are_in_single_precision_under_autocast():
                 torch.ones(2, 3).bool(),
                 torch.ones(2, 3, 8).bool(),
             ),
-            r"count_logits has shape \(2, 3, 8\); the prediction asks for \(2, 3, 9\)",
+            r"count_logits has shape \(2, 3, 8\); the prediction needs \(2, 3, 9\)",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""One known block, hidden by the transform, followed through network and loss down to its voxels."""
+"""One known block, masked by the transform, followed through network and loss down to its voxels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def block_voxels(block):
 
 
 def mask_of(block):
-    """The mask that the transform draws where this block is all there is to hide."""
+    """The mask that the transform draws where this block is all there is to mask."""
     bright = torch.where(block_voxels(block)[0], 1.0, -1.0)
     sample = AddValidMaskd("image", background_below=0)({"image": bright})
     return RandPatchMaskd("image", mask_ratio=1.0, patch_size=PATCH, mode="uniform")(sample)["mask"][None]
@@ -53,14 +53,14 @@ def test_the_block_is_masked_at_its_place_in_the_grid_and_in_voxels(pretext, ima
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_loss_sees_the_target_in_hidden_voxels_only(pretext, image, block):
+def test_the_loss_sees_the_target_in_masked_voxels_only(pretext, image, block):
     outputs = pretext(image, mask_of(block))
-    hidden = block_voxels(block)
+    masked = block_voxels(block)
     before = loss_of(outputs)
-    elsewhere = dict(outputs, reconstruction_target=torch.where(hidden, image, image + 7))
+    elsewhere = dict(outputs, reconstruction_target=torch.where(masked, image, image + 7))
     assert torch.equal(loss_of(elsewhere), before)
     # one voxel at each corner of the block, and its outer neighbours
-    places = hidden[0, 0].nonzero()
+    places = masked[0, 0].nonzero()
     for corner in (places[0], places[-1]):
         target = image.clone()
         target[(0, 0, *corner)] += 7
@@ -73,11 +73,11 @@ def test_the_loss_sees_the_target_in_hidden_voxels_only(pretext, image, block):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_what_is_hidden_does_not_reach_the_output(pretext, image, block):
-    hidden, mask = block_voxels(block), mask_of(block)
-    changed = torch.where(hidden, torch.full_like(image, 100.0), image)
+def test_what_is_masked_does_not_reach_the_output(pretext, image, block):
+    masked, mask = block_voxels(block), mask_of(block)
+    changed = torch.where(masked, torch.full_like(image, 100.0), image)
     visible = image.clone()
-    visible[(0, 0, *(~hidden[0, 0]).nonzero()[0])] += 100
+    visible[(0, 0, *(~masked[0, 0]).nonzero()[0])] += 100
     with torch.no_grad():
         one, two, other = (pretext(x, mask) for x in (image, changed, visible))
     for name in ("reconstruction", "count_logits", "position_logits"):
@@ -87,16 +87,16 @@ def test_what_is_hidden_does_not_reach_the_output(pretext, image, block):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_prediction_gets_gradient_exactly_where_it_is_hidden_and_valid(pretext, image, block):
-    hidden = block_voxels(block)
-    valid = torch.ones_like(hidden)
-    first = hidden[0, 0].nonzero()[0]
+def test_the_prediction_gets_gradient_exactly_where_it_is_masked_and_valid(pretext, image, block):
+    masked = block_voxels(block)
+    valid = torch.ones_like(masked)
+    first = masked[0, 0].nonzero()[0]
     valid[0, 0, first[0] : first[0] + 5] = False  # cuts five planes off the block
     outputs = pretext(image, mask_of(block), valid)
     outputs["reconstruction"].retain_grad()
     loss_of(outputs).backward()
-    assert torch.equal(outputs["reconstruction"].grad != 0, hidden & valid)
-    assert (hidden & valid).sum() == hidden.sum() * 11 // 16
+    assert torch.equal(outputs["reconstruction"].grad != 0, masked & valid)
+    assert (masked & valid).sum() == masked.sum() * 11 // 16
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -145,7 +145,7 @@ def test_reconstruction_is_linear_unless_a_sigmoid_is_asked_for(make_network):
 
 def test_fill_decides_what_the_encoder_sees(make_network, monkeypatch):
     image, mask = 3 + torch.randn(1, 1, *SHAPE), half_masked(1)
-    hidden = mask.repeat_interleave(16, 2).repeat_interleave(16, 3).repeat_interleave(16, 4)
+    masked = mask.repeat_interleave(16, 2).repeat_interleave(16, 3).repeat_interleave(16, 4)
     seen = {}
     for fill in ("zero", "mean", "noise", "learned"):
         pretext = build(make_network, fill=fill, terms=("reconstruction",)).eval()
@@ -153,11 +153,11 @@ def test_fill_decides_what_the_encoder_sees(make_network, monkeypatch):
             seen.update({fill: x.detach()}) or real(x, drop)
         )
         pretext(image, mask)
-        assert torch.equal(seen[fill][~hidden], image[~hidden])
-    assert (seen["zero"][hidden] == 0).all()
-    assert (seen["learned"][hidden] == 0).all()  # the token begins at zero
-    torch.testing.assert_close(seen["mean"][hidden], image[~hidden].mean().expand(int(hidden.sum())))
-    assert seen["noise"][hidden].std() > 0.5
+        assert torch.equal(seen[fill][~masked], image[~masked])
+    assert (seen["zero"][masked] == 0).all()
+    assert (seen["learned"][masked] == 0).all()  # the token begins at zero
+    torch.testing.assert_close(seen["mean"][masked], image[~masked].mean().expand(int(masked.sum())))
+    assert seen["noise"][masked].std() > 0.5
 
 
 def test_learned_token_gets_gradient_and_is_saved_with_the_heads_only(make_network, network_name):
@@ -179,15 +179,15 @@ def test_learned_token_gets_gradient_and_is_saved_with_the_heads_only(make_netwo
         ({"patch_size": (16, 16, 8), "region_size": (32, 32, 8)}, r"region_size \(32, 32, 8\) does not fit"),
         ({"terms": ("reconstruction", "rotation")}, r"rotation.*choose at least one of"),
         ({"terms": ()}, r"choose at least one of \['reconstruction'"),
-        ({"fill": "black"}, r"fill is 'black'; allowed: \['zero', 'mean', 'noise', 'learned'\]"),
+        ({"fill": "black"}, r"fill is 'black'; allowed: zero, mean, noise, learned"),
         ({"output_activation": "tanh"}, r"output_activation is 'tanh'"),
         ({"window_size": 48}, r"window_size \(48, 48, 48\) must be a positive multiple of region_size"),
-        ({"window_size": 0}, r"window_size \(0, 0, 0\) must be a positive multiple"),
-        ({"dropout": 1.0}, r"dropout is 1.0; it must be in \[0, 1\)"),
+        ({"window_size": 0}, "window_size must be one or three positive whole numbers, found 0"),
+        ({"dropout": 1.0}, "dropout is 1.0; allowed: a number at least 0 and below 1"),
         ({"dropout": -0.1}, r"dropout is -0.1"),
         ({"dropout": 0.0}, r"contrast term needs dropout > 0"),
         ({"dropout_stages": ()}, r"contrast term needs dropout > 0 in at least one stage"),
-        ({"dropout_stages": ("down_5",)}, r"\['down_5'\] are no stages of BasicUNet; its stages are \['conv_0'"),
+        ({"dropout_stages": ("down_5",)}, r"\['down_5'\] are no stages of BasicUNet; allowed: \['conv_0'"),
     ],
 )
 def test_the_constructor_says_what_is_wrong_and_what_is_allowed(make_network, arguments, message):

@@ -30,14 +30,14 @@ def planes(generator):
 
 
 def mean_fill(images, masks):
-    """Error of filling the hidden voxels with the mean of the visible ones of the same image."""
-    hidden = masks.repeat_interleave(8, 2).repeat_interleave(8, 3).repeat_interleave(8, 4)
-    errors = [(image[hide] - image[~hide].mean()).abs() for image, hide in zip(images, hidden, strict=True)]
+    """Error of filling the masked voxels with the mean of the visible ones of the same image."""
+    masked = masks.repeat_interleave(8, 2).repeat_interleave(8, 3).repeat_interleave(8, 4)
+    errors = [(image[where] - image[~where].mean()).abs() for image, where in zip(images, masked, strict=True)]
     return float(torch.cat(errors).mean())
 
 
 @pytest.mark.parametrize("method", [MAE, SimMIM])
-def test_hidden_parts_are_told_from_visible_ones(method):
+def test_masked_parts_are_told_from_visible_ones(method):
     torch.manual_seed(0)
     network = UNETRPatch8(1, 1, SIZE, feature_size=4, hidden_size=96, mlp_dim=192, num_heads=3)
     small = {"decoder_width": 96, "decoder_heads": 3} if method is MAE else {}

@@ -12,12 +12,12 @@ from custom_components.pretext.mae import visible_tokens
 SIZE = (64, 32, 32)
 
 
-def image_and_mask(hidden, batch=1, seed=0):
-    """A batch whose samples hide the first ``hidden[i]`` of a shuffled order of 16 units."""
+def image_and_mask(masked, batch=1, seed=0):
+    """A batch whose samples mask the first ``masked[i]`` of a shuffled order of 16 patches."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(batch, 1, *SIZE, generator=generator)
     ranks = torch.stack([torch.randperm(16, generator=generator) for _ in range(batch)])
-    return image, (ranks < torch.tensor(hidden)[:, None]).reshape(batch, 1, 4, 2, 2)
+    return image, (ranks < torch.tensor(masked)[:, None]).reshape(batch, 1, 4, 2, 2)
 
 
 def make(make_network, name="UNETR", **keys):
@@ -28,14 +28,14 @@ def make(make_network, name="UNETR", **keys):
 @settings(max_examples=30, deadline=None)
 @given(rows=st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=4))
 def test_visible_tokens_are_listed_in_order_and_padding_is_marked(rows):
-    hidden = torch.tensor(rows)
-    keep, present = visible_tokens(hidden)
+    masked = torch.tensor(rows)
+    keep, present = visible_tokens(masked)
     for number, row in enumerate(rows):
-        expected = [place for place, is_hidden in enumerate(row) if not is_hidden]
+        expected = [place for place, is_masked in enumerate(row) if not is_masked]
         listed = keep[number] if present is None else keep[number][present[number]]
         assert listed.tolist() == expected
         assert len(set(keep[number].tolist())) == keep.shape[1]
-    assert keep.shape[1] == max(1, *((~hidden).sum(1).tolist()))
+    assert keep.shape[1] == max(1, *((~masked).sum(1).tolist()))
 
 
 @pytest.mark.parametrize("name", ["UNETR", "UNETRPatch8"])
@@ -59,7 +59,7 @@ def test_unequal_numbers_of_visible_tokens_give_what_each_sample_gives_alone(mak
     torch.testing.assert_close(together, torch.stack(alone), rtol=1e-4, atol=1e-5)
 
 
-def test_a_hidden_sample_in_a_batch_leaks_nothing_of_its_image(make_network):
+def test_a_masked_sample_in_a_batch_leaks_nothing_of_its_image(make_network):
     pretext = make(make_network)
     image, mask = image_and_mask([4, 16], batch=2)
     other = image.clone()
@@ -71,32 +71,32 @@ def test_a_hidden_sample_in_a_batch_leaks_nothing_of_its_image(make_network):
 def test_decoder_equals_a_slow_loop_over_tokens(make_network):
     pretext = make(make_network, decoder_depth=2)
     image, mask = image_and_mask([10])
-    hidden = mask.flatten().tolist()
+    masked = mask.flatten().tolist()
     decoder, vit = pretext.decoder, pretext.network.vit
     with torch.no_grad():
         tokens = vit.patch_embedding(image)  # every token embedded, with its position
-        x = torch.stack([tokens[0, i] for i in range(16) if not hidden[i]])[None]
+        x = torch.stack([tokens[0, i] for i in range(16) if not masked[i]])[None]
         for block in vit.blocks:
             x = block(x)
         x = decoder.embed(vit.norm(x))
         sequence, visible = [], iter(x[0])
         for i in range(16):
-            token = decoder.token[0, 0] if hidden[i] else next(visible)
+            token = decoder.token[0, 0] if masked[i] else next(visible)
             sequence.append(token + decoder.positions[0, i])
         y = torch.stack(sequence)[None]
         for block in decoder.blocks:
             y = block(y)
         voxels = pretext.head.linear(decoder.norm(y))[0]
-        painted = torch.zeros(SIZE)
+        reconstruction = torch.zeros(SIZE)
         for i in range(16):
             d, h, w = i // 4, i // 2 % 2, i % 2
             cut = slice(16 * d, 16 * d + 16), slice(16 * h, 16 * h + 16), slice(16 * w, 16 * w + 16)
-            painted[cut] = voxels[i].reshape(16, 16, 16)
+            reconstruction[cut] = voxels[i].reshape(16, 16, 16)
         found = pretext(image, mask)["reconstruction"][0, 0]
-    torch.testing.assert_close(found, painted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, reconstruction, rtol=1e-4, atol=1e-5)
 
 
-def test_units_of_several_tokens_hide_all_of_them(make_network):
+def test_patches_of_several_tokens_mask_all_of_them(make_network):
     torch.manual_seed(0)
     pretext = MAE(make_network("UNETRPatch8"), 16, decoder_width=24, decoder_heads=2)
     image, mask = image_and_mask([15])

@@ -41,7 +41,7 @@ def batch(channels=2, batch_size=2, seed=0):
 
 
 @pairs
-def test_outputs_have_the_images_shape_and_mark_hidden_valid_voxels(method, name, make_network):
+def test_outputs_have_the_images_shape_and_mark_masked_valid_voxels(method, name, make_network):
     pretext = BUILD[method](make_network(name, 2))
     image, mask = batch()
     valid = torch.ones(2, 1, *SIZE, dtype=torch.bool)
@@ -53,15 +53,15 @@ def test_outputs_have_the_images_shape_and_mark_hidden_valid_voxels(method, name
 
 
 @pairs
-def test_hidden_voxels_do_not_reach_the_reconstruction_and_visible_ones_do(method, name, make_network):
+def test_masked_voxels_do_not_reach_the_reconstruction_and_visible_ones_do(method, name, make_network):
     pretext = BUILD[method](make_network(name, 2)).eval()
     image, mask = batch()
-    hidden = mask_to_voxels(mask, 16)
+    masked = mask_to_voxels(mask, 16)
     with torch.no_grad():
         first = pretext(image, mask)["reconstruction"]
-        other = pretext(torch.where(hidden, torch.randn_like(image), image), mask)["reconstruction"]
+        other = pretext(torch.where(masked, torch.randn_like(image), image), mask)["reconstruction"]
         assert torch.equal(first, other)
-        seen = pretext(torch.where(hidden, image, torch.randn_like(image)), mask)["reconstruction"]
+        seen = pretext(torch.where(masked, image, torch.randn_like(image)), mask)["reconstruction"]
     assert not torch.allclose(first, seen)
 
 
@@ -131,15 +131,15 @@ def test_normalised_targets_are_scored_in_their_unit_and_painted_in_the_images(m
 
 
 @pairs
-def test_everything_and_nothing_hidden_are_finite(method, name, make_network):
+def test_everything_and_nothing_masked_are_finite(method, name, make_network):
     pretext = BUILD[method](make_network(name, 2))
     image, mask = batch()
-    for hidden in (torch.ones_like(mask), torch.zeros_like(mask)):
-        loss = CombinedLoss({"reconstruction": 1.0})(pretext(image, hidden))["loss"]
+    for masked in (torch.ones_like(mask), torch.zeros_like(mask)):
+        loss = CombinedLoss({"reconstruction": 1.0})(pretext(image, masked))["loss"]
         loss.backward()
         assert torch.isfinite(loss)
         assert all(torch.isfinite(p.grad).all() for p in pretext.parameters() if p.grad is not None)
-        assert (loss > 0) == hidden.any()
+        assert (loss > 0) == masked.any()
 
 
 def test_mask_of_another_grid_is_refused(make_network):

@@ -18,7 +18,7 @@ def embedded(pretext, image, mask):
 
 
 @pytest.mark.parametrize("name", ["UNETR", "UNETRPatch8", "SwinUNETR"])
-def test_visible_tokens_are_untouched_and_hidden_ones_are_the_token_at_its_place(name, make_network):
+def test_visible_tokens_are_untouched_and_masked_ones_are_the_token_at_its_place(name, make_network):
     pretext = SimMIM(make_network(name), 16).eval()
     torch.manual_seed(1)
     image = torch.randn(2, 1, *SIZE)
@@ -27,13 +27,13 @@ def test_visible_tokens_are_untouched_and_hidden_ones_are_the_token_at_its_place
         plain = pretext.backbone.encode(image).stages[pretext.backbone.stages[0]]
         found = embedded(pretext, image, mask)
         zeroed = embedded(pretext, torch.zeros_like(image), torch.ones_like(mask))
-    hidden = mask_to_voxels(mask, 16 // pretext.token_size).expand_as(found)
-    assert torch.equal(found[~hidden], plain[~hidden])
-    assert torch.equal(found[hidden], zeroed[hidden]), "the token and its position, whatever the image"
+    masked = mask_to_voxels(mask, 16 // pretext.token_size).expand_as(found)
+    assert torch.equal(found[~masked], plain[~masked])
+    assert torch.equal(found[masked], zeroed[masked]), "the token and its position, whatever the image"
 
 
 @pytest.mark.parametrize("name", ["UNETR", "SwinUNETR"])
-def test_each_bottleneck_cell_paints_its_own_voxels(name, make_network):
+def test_each_bottleneck_cell_reconstructs_its_own_voxels(name, make_network):
     pretext = SimMIM(make_network(name), 16).eval()
     image, mask = torch.randn(1, 1, *SIZE), torch.zeros(1, 1, 4, 2, 2, dtype=torch.bool)
     mask[0, 0, 0] = True

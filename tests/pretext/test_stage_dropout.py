@@ -61,15 +61,15 @@ def test_both_views_are_full_passes_of_the_masked_image(make_network, network_na
     mask[:, :, 1, 0, 1] = True
     with torch.no_grad():
         outputs = pretext(image, mask)
-        hidden = image.clone()
-        hidden[:, :, 16:32, :16, 16:] = 0
+        masked = image.clone()
+        masked[:, :, 16:32, :16, 16:] = 0
         backbone = adapt(pretext.network)
         for view, factor in (("view_1", 0.5), ("view_2", 1.5)):
 
             def scaled(stage, x, factor=factor):
                 return x * factor if stage in pretext.drop.stages else x
 
-            expected = pretext.contrast_head(backbone.encode(hidden, scaled).bottleneck)
+            expected = pretext.contrast_head(backbone.encode(masked, scaled).bottleneck)
             assert torch.equal(outputs[view], expected), view
 
 

@@ -14,14 +14,14 @@ WEIGHTS = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 
 
 @pytest.fixture
 def case():
-    """Image, mask and validity of two samples: the last region row is padding, and a part of a hidden patch."""
+    """Image, mask and validity of two samples: the last region row is padding, and a part of a masked patch."""
     generator = torch.Generator().manual_seed(3)
     image = torch.randn(2, 1, *SHAPE, generator=generator)
     valid = torch.ones(2, 1, *SHAPE, dtype=torch.bool)
     valid[:, :, 32:, 32:] = False
     valid[:, :, :, 24:32, :] = False
     mask = torch.rand(2, 1, 4, 4, 2, generator=generator) < 0.5
-    mask[:, :, 2:, 2:] = False  # no transform hides a patch without a valid voxel
+    mask[:, :, 2:, 2:] = False  # no transform masks a patch without a valid voxel
     mask[:, :, 0, 1, 0] = True
     return image, mask, valid
 
@@ -35,14 +35,14 @@ def voxels(mask):
     return mask.repeat_interleave(16, 2).repeat_interleave(16, 3).repeat_interleave(16, 4)
 
 
-def test_padding_under_a_hidden_patch_changes_no_loss(pretext, case):
+def test_padding_under_a_masked_patch_changes_no_loss(pretext, case):
     image, mask, valid = case
-    padded_and_hidden = voxels(mask) & ~valid
-    assert padded_and_hidden.sum() > 100
+    padded_and_masked = voxels(mask) & ~valid
+    assert padded_and_masked.sum() > 100
     losses = []
     for value in (0.0, 50.0):
         torch.manual_seed(0)
-        changed = torch.where(padded_and_hidden, torch.full_like(image, value), image)
+        changed = torch.where(padded_and_masked, torch.full_like(image, value), image)
         losses.append(CombinedLoss(WEIGHTS)(pretext.train()(changed, mask, valid), torch.tensor([0, 1])))
     assert set(losses[0]) == {"loss", *WEIGHTS, "negatives"}
     for name in losses[0]:

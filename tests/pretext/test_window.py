@@ -44,7 +44,7 @@ def test_image_mask_and_validity_are_cut_at_the_same_place(pretext):
     image = numbered(2)
     mask = torch.rand(2, 1, 6, 2, 4, generator=torch.Generator().manual_seed(1)) < 0.5
     valid = torch.rand(2, 1, *SHAPE, generator=torch.Generator().manual_seed(2)) < 0.7
-    hidden = mask_to_voxels(mask, PATCH)
+    masked = mask_to_voxels(mask, PATCH)
     starts = set()
     for seed in range(6):
         torch.manual_seed(seed)
@@ -55,7 +55,7 @@ def test_image_mask_and_validity_are_cut_at_the_same_place(pretext):
         starts.add(tuple(where))
         cut = (slice(None), slice(None), *(slice(a, a + b) for a, b in zip(where, WINDOW, strict=True)))
         assert torch.equal(outputs["reconstruction_target"], image[cut])
-        assert torch.equal(outputs["reconstruction_mask"], (hidden & valid)[cut])
+        assert torch.equal(outputs["reconstruction_mask"], (masked & valid)[cut])
     assert len(starts) > 2
 
 
@@ -68,12 +68,12 @@ def test_the_windows_reconstruction_is_the_adapters_own_of_that_window(pretext):
     torch.manual_seed(2)
     with torch.no_grad():
         found = pretext(image, mask)["reconstruction"]
-        hidden = mask_to_voxels(mask, PATCH)
-        encoded = pretext.backbone.encode(image.masked_fill(hidden, 0))
+        masked = mask_to_voxels(mask, PATCH)
+        encoded = pretext.backbone.encode(image.masked_fill(masked, 0))
         assert torch.equal(found, pretext.backbone.decode(encoded, window))
 
 
-def test_a_window_without_hidden_voxels_gives_a_zero_that_keeps_the_graph(pretext):
+def test_a_window_without_masked_voxels_gives_a_zero_that_keeps_the_graph(pretext):
     outputs = pretext(numbered(), torch.zeros(1, 1, 6, 2, 4, dtype=torch.bool))
     loss = CombinedLoss({"reconstruction": 1.0})(outputs)["loss"]
     loss.backward()

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from custom_components.transfer import (
+    cards,
     check_pretrained,
+    file_sha256,
     load_pretrained,
     read_card,
     read_weights,
@@ -111,7 +113,7 @@ def test_unetr_weights_need_not_hold_the_norms_that_it_never_reads(make_network,
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_share_outside_its_range_raises(weights, target, share):
-    with pytest.raises(ValueError, match=rf"min_share is {share}; it must be in \(0, 1\]"):
+    with pytest.raises(ValueError, match=f"min_share is {share}; allowed: a number above 0 and at most 1"):
         load_pretrained(target, weights, min_share=share)
 
 
@@ -126,7 +128,7 @@ def test_a_wrong_sha_raises_and_names_both(weights, target, make_network):
     card = write_card(weights, {})
     said = json.loads(card.read_text())["sha256"]
     torch.save(make_network("BasicUNet", 1, 1, seed=7).state_dict(), weights)
-    with pytest.raises(ValueError, match=rf"has sha256 \w{{64}}, its card model.card.json says {said}"):
+    with pytest.raises(ValueError, match=rf"has sha256 \w{{64}}, but its card model.card.json says {said}"):
         load_pretrained(target, weights)
     assert unchanged(target, make_network)
 
@@ -228,7 +230,9 @@ def test_the_card_of_a_file_says_what_it_was_given_and_where_it_comes_from(weigh
     assert [path.name for path in weights.parent.iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is no valid JSON"), ("[1]", "holds list; a weights card")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not valid JSON"), ("[1]", "holds a list; a weights card")]
+)
 def test_a_broken_card_raises(weights, text, message):
     weights.with_suffix(".card.json").write_text(text)
     with pytest.raises(ValueError, match=f"model.card.json {message}"):
@@ -244,8 +248,8 @@ def test_no_card_is_none(weights):
     [
         (b"", "is empty"),
         (b"   \n ", "is empty"),
-        (b"<!DOCTYPE html><html>404</html>", "is a web page, not weights"),
-        (b"\n  <html>", "is a web page, not weights"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page, not a torch file"),
+        (b"\n  <html>", "is a web page, not a torch file"),
         (b"not a torch file at all", "cannot be read as tensors"),
     ],
 )
@@ -264,6 +268,20 @@ def test_a_truncated_file_raises_and_is_named(weights, target, share):
     weights.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ValueError, match=r"model.pt cannot be read as tensors \(truncated"):
         load_pretrained(target, weights)
+
+
+def test_a_check_and_the_loading_read_and_hash_the_file_once(weights, target, monkeypatch):
+    write_card(weights, {})
+    reads, opened, load, builtin = [], [], torch.load, open
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: reads.append(args) or load(*args, **kwargs))
+    monkeypatch.setattr(cards, "open", lambda *args: opened.append(args) or builtin(*args), raising=False)
+    check_pretrained(target, weights)
+    report = load_pretrained(target, weights)
+    assert file_sha256(weights) == read_card(weights)["sha256"]
+    assert (len(reads), len(opened)) == (1, 1)
+    assert report.encoder_share == 1.0
+    torch.save({key: value + 1 for key, value in target.state_dict().items()}, weights)
+    assert not torch.equal(read_weights(weights)["conv_0.conv_0.conv.bias"], target.conv_0.conv_0.conv.bias)
 
 
 def test_a_missing_file_raises_and_is_named(target, tmp_path):

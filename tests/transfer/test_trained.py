@@ -118,7 +118,7 @@ def test_another_number_of_channels_is_dealt_with_in_the_trained_stem_alone(make
 def test_a_card_that_says_it_otherwise_raises_and_is_named(make_network, save, tmp_path, trained):
     path, _ = save("BasicUNet", ["vit."])
     write_card(path, {"trained": trained})
-    said = re.escape(f"model.card.json says that {trained!r} is trained; allowed: a list of state-dict prefixes")
+    said = re.escape(f"model.card.json: trained is {trained!r}; allowed: a list of state-dict prefixes")
     with pytest.raises(ValueError, match=said):
         check_pretrained(make_network("BasicUNet"), path)
 
