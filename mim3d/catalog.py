@@ -24,6 +24,7 @@ class Network:
         name: of its source in bundles/_shared/networks and of its layer.
         title: of its class.
         about: one line for readers of the layer.
+        parameters: their number, with the view of the default task.
         small: config keys and values that make it small enough for a CPU, in pretraining and segmentation alike.
             Layers bring the full-sized network, so these go behind them.
         tiny: constructor arguments that make a training step take about a tenth of a second, for tests.
@@ -32,6 +33,7 @@ class Network:
     name: str
     title: str
     about: str
+    parameters: str
     small: dict[str, Any]
     tiny: dict[str, Any]
 
@@ -50,6 +52,7 @@ NETWORKS = {
             "basic_unet",
             "BasicUNet",
             "MONAI's BasicUNet, stride 16.",
+            "23.0 M",
             {"architecture#features": [16, 16, 32, 64, 128, 16]},
             {"features": [4, 4, 8, 8, 16, 4]},
         ),
@@ -57,6 +60,7 @@ NETWORKS = {
             "segresnet",
             "SegResNet",
             "MONAI's SegResNet, stride 8.",
+            "18.8 M",
             {"architecture#init_filters": 8},
             {"init_filters": 8},
         ),
@@ -64,6 +68,7 @@ NETWORKS = {
             "swin_unetr",
             "SwinUNETR",
             "MONAI's SwinUNETR, feature size 48. Crop sides are multiples of 32.",
+            "62.2 M",
             {
                 "architecture#feature_size": 12,
                 "architecture#use_checkpoint": False,  # so small, it need not save memory
@@ -75,6 +80,7 @@ NETWORKS = {
             "unetr",
             "UNETR",
             "MONAI's UNETR (ViT-B/16). It takes windows of exactly roi_size.",
+            "92.8 M",
             _SMALL_VIT,
             _TINY_VIT,
         ),
@@ -82,6 +88,7 @@ NETWORKS = {
             "unetr_patch8",
             "UNETRPatch8",
             "UNETR with tokens of 8 voxels, eight times as many as UNETR.",
+            "88.3 M",
             _SMALL_VIT,
             _TINY_VIT,
         ),
@@ -98,10 +105,14 @@ class Task:
     Attributes:
         name: of its view in bundles/_shared/views.
         phantoms: kind of `mim3d phantoms` that it can be tried on.
+        finetune_rate: peak learning rate that changes pretrained weights less than the rate of train.yaml does.
+        small: whether the view is small, so that smoke.yaml keeps it.
     """
 
     name: str
     phantoms: str
+    finetune_rate: str
+    small: bool = False
 
     @property
     def bundle(self) -> Path:
@@ -113,16 +124,23 @@ class Task:
         """Layer of the pretraining bundles with this task's view; None if it is the view of their train.yaml."""
         return None if self.name == DEFAULT_VIEW else f"task_{self.name}.yaml"
 
+    def pretraining_layers(self, smoke: bool = False) -> list[str]:
+        """Layers that give a pretraining bundle this task's view, in their order; with smoke.yaml on request."""
+        view = [self.view_layer] if self.view_layer else []
+        if not smoke:
+            return view
+        return ["smoke.yaml", *view] if self.small else [*view, "smoke.yaml"]
+
 
 DEFAULT_VIEW = "btcv"  # task whose view the pretraining bundles have without a layer
 TASKS = {
     task.name: task
     for task in (
-        Task("btcv", "abdomen_ct"),
-        Task("brats", "brain_mri"),
-        Task("msd_liver", "liver_ct"),
-        Task("msd_spleen", "spleen_ct"),
-        Task("msd_hippocampus", "hippocampus_mri"),
+        Task("btcv", "abdomen_ct", "1.0e-4"),
+        Task("brats", "brain_mri", "3.0e-5"),
+        Task("msd_liver", "liver_ct", "1.0e-4"),
+        Task("msd_spleen", "spleen_ct", "1.0e-4"),
+        Task("msd_hippocampus", "hippocampus_mri", "3.0e-4", small=True),
     )
 }
 
@@ -163,48 +181,3 @@ METHODS = {
         Method("simclr", "SimCLR", "unetr", ("unetr_patch8", "basic_unet", "segresnet", "swin_unetr")),
     )
 }
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A method and a network that go together."""
-
-    name: str
-    backbone: str
-
-    @property
-    def method(self) -> Method:
-        """Its row of the table."""
-        return METHODS[self.name]
-
-    def layers(self, bundle: Path) -> list[str]:
-        """The layers that bring the network in a bundle; none where it is the bundle's own."""
-        if bundle == self.method.bundle:
-            return self.method.layers[self.backbone]
-        return [] if self.backbone == SEGMENTED else [f"{self.backbone}.yaml"]
-
-    def overrides(self, bundle: Path, data: str) -> dict[str, Any]:
-        """What the command line changes in a bundle's configs, on phantoms, hippocampus or own data."""
-        changed = dict(NARROW[self.backbone])
-        if bundle != self.method.bundle:
-            return changed
-        if self.name == "hybridmim" and self.backbone == "swin_unetr":
-            # Its stride is 32, so are regions; and the layer's rate is that of a long run.
-            sizes = {"region_size": [32, 32, 32], "window_size": [32, 64, 64], "patch_size": [16, 16, 16]}
-            return {**changed, **sizes, "learning_rate": 1e-3}
-        if self.name in ("mae", "simmim") and self.backbone == "unetr_patch8" and data == "hippocampus":
-            changed["patch_size"] = [8, 8, 8]  # one token: the structure is small
-        return changed
-
-
-def choose(name: str, backbone: str | None) -> Choice:
-    """The method with a network, its own where none is named.
-
-    Raises:
-        SystemExit: where the two do not go together.
-    """
-    method = METHODS[name]
-    if backbone is not None and backbone not in method.layers:
-        allowed = ", ".join(method.layers)
-        raise SystemExit(f"error: --method {name} does not go with --backbone {backbone}; it goes with: {allowed}")
-    return Choice(name, backbone or method.default)

@@ -18,14 +18,14 @@ from custom_components.data import TwoViewsd
 from custom_components.engine import PretrainEvaluator, PretrainTrainer, prepare_view_batch
 from custom_components.handlers import BestCheckpoint, ReseedEachEpoch, ResumeCheckpoint
 from custom_components.losses import CombinedLoss
-from custom_components.masking import FixedPatchMaskd, RandPatchMaskd
+from custom_components.masking import FixedPatchMaskd, MaskSampler, RandPatchMaskd
 from custom_components.metrics import term_metrics
 from custom_components.pretext import HybridMIM, SimCLR
 from custom_components.transfer import load_pretrained
 from tests.ranks import run_ranks
 
 ALL = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
-SIZES = {"patch_size": 8, "region_size": 16, "region_ratio": 0.6}
+SAMPLER = MaskSampler("two_level", 0.4, 8, region_size=16, region_ratio=0.6)
 
 
 def network(seed):
@@ -50,12 +50,12 @@ def build(rank, folder, weights):
     wrapped = nn.parallel.DistributedDataParallel(pretext)
     data = volumes(rank)
     loader = DataLoader(
-        Dataset(data, RandPatchMaskd("image", 0.4, **SIZES)), batch_size=2, shuffle=True, drop_last=True
+        Dataset(data, RandPatchMaskd("image", SAMPLER)), batch_size=2, shuffle=True, drop_last=True
     )
     loss = CombinedLoss(weights)
     evaluator = PretrainEvaluator(
         device="cpu",
-        val_data_loader=DataLoader(Dataset(data, FixedPatchMaskd("image", 0.4, **SIZES)), batch_size=2),
+        val_data_loader=DataLoader(Dataset(data, FixedPatchMaskd("image", SAMPLER)), batch_size=2),
         network=pretext,
         loss_function=loss,
         key_val_metric=term_metrics(["loss"]),

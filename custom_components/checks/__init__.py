@@ -1,7 +1,38 @@
-"""What can be wrong before a run, found before its first step."""
+"""What can be wrong before a run: one small class per check, and the preflight that calls them."""
 
-from .inference import guard_inference
-from .preflight import guard_pretraining, guard_segmentation
+from .factories import Factories
+from .hyperparameters import Hyperparameters
+from .items import Batches, Cases, ContrastValidation, ListedChannels
+from .labels import LabelFiles, LabelSettings, LabelSource
+from .masks import Masks
+from .memory import CacheMemory, DiskSpace
+from .networks import NetworkShape
+from .overrides import Overrides
+from .preflight import Preflight
 from .sanity_validation import sanity_validate
+from .schedule import KeyMetric, Resume, Schedule
+from .weights import CompleteWeights, PretrainedWeights
 
-__all__ = ["guard_inference", "guard_pretraining", "guard_segmentation", "sanity_validate"]
+__all__ = [
+    "Batches",
+    "CacheMemory",
+    "Cases",
+    "CompleteWeights",
+    "ContrastValidation",
+    "DiskSpace",
+    "Factories",
+    "Hyperparameters",
+    "KeyMetric",
+    "LabelFiles",
+    "LabelSettings",
+    "LabelSource",
+    "ListedChannels",
+    "Masks",
+    "NetworkShape",
+    "Overrides",
+    "Preflight",
+    "PretrainedWeights",
+    "Resume",
+    "Schedule",
+    "sanity_validate",
+]

@@ -1,4 +1,4 @@
-"""Running checks on every rank so that all ranks end together: one message, one exit status, no rank left waiting."""
+"""Checks on every rank, so that all ranks end together: one message, one exit status, no rank left waiting."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from custom_components.distributed import gather_objects, rank
 
 
 def run_on_all_ranks(checks: Callable[[], str]) -> None:
-    """Run the checks; when any rank finds something, end all ranks, rank 0 with the message.
+    """Run the checks; when any rank finds a fault, end all ranks.
 
     Args:
-        checks: raises ValueError or OSError for a finding; returns the line to print otherwise.
+        checks: raises ValueError or OSError for a fault; otherwise returns the text that rank 0 prints.
 
     Raises:
-        SystemExit: on every rank, with ``error: ...`` on rank 0, when a check on any rank found something.
+        SystemExit: on every rank when a check on any rank found a fault; on rank 0 with ``error: ...``.
     """
     report = ""
     failure: Exception | None = None
@@ -24,10 +24,10 @@ def run_on_all_ranks(checks: Callable[[], str]) -> None:
         failure = error
     found = next(filter(None, gather_objects(_one_line(failure))), None)
     if failure is not None and not isinstance(failure, (ValueError, OSError)):
-        raise failure  # a defect of the check itself: its traceback is needed
+        raise failure  # a defect in the check itself: the traceback is needed
     if found:
         raise SystemExit(f"error: {found}" if rank() == 0 else 1)
-    if rank() == 0:
+    if rank() == 0 and report:
         print(report, flush=True)
 
 

@@ -1,69 +1,50 @@
-"""Are a recipe's numbers numbers, and can one train with them?"""
+"""Check: are the numbers of a recipe numbers, and in range?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
+from custom_components.number_checks import check_number
 
-class _Range(NamedTuple):
-    """What is allowed, in words and as a test of a finite number."""
-
-    told: str
-    holds: Callable[[float], bool]
-
-
-_ABOVE_0 = _Range("numbers above 0", lambda number: number > 0)
-_FROM_0 = _Range("numbers from 0", lambda number: number >= 0)
-_SHARE = _Range("within [0, 1]", lambda number: 0 <= number <= 1)
-_WHOLE_FROM_0 = _Range("whole numbers from 0", lambda number: number >= 0 and number == int(number))
-_WHOLE_FROM_1 = _Range("whole numbers from 1", lambda number: number >= 1 and number == int(number))
-_ALLOWED = {
-    "learning_rate": _ABOVE_0,
-    "weight_decay": _FROM_0,
+_COUNT = {"at_least": 1, "whole": True}
+_SHARE = {"at_least": 0, "at_most": 1}
+_ALLOWED: dict[str, dict[str, Any]] = {
+    "learning_rate": {"above": 0},
+    "weight_decay": {"at_least": 0},
     "warmup_share": _SHARE,
-    "batch_size": _WHOLE_FROM_1,
-    "num_samples": _WHOLE_FROM_1,
-    "sw_batch_size": _WHOLE_FROM_1,
-    "sw_overlap": _Range("within [0, 1)", lambda number: 0 <= number < 1),
-    "accumulation_steps": _WHOLE_FROM_1,
-    "grad_clip": _ABOVE_0,
-    "num_workers": _WHOLE_FROM_0,
+    "epochs": _COUNT,
+    "val_interval": _COUNT,
+    "batch_size": _COUNT,
+    "num_samples": _COUNT,
+    "accumulation_steps": _COUNT,
+    "grad_clip": {"above": 0, "optional": True},
+    "ema_decay": {"above": 0, "below": 1, "optional": True},
+    "num_workers": {"at_least": 0, "whole": True},
     "cache_rate": _SHARE,
+    "sw_batch_size": _COUNT,
+    "sw_overlap": {"at_least": 0, "below": 1},
 }
-_MAY_BE_NULL = frozenset({"grad_clip"})
 
 
-def check_hyperparameters(numbers: Mapping[str, Any]) -> None:
-    """Check a recipe's numbers, each against its own range.
+class Hyperparameters:
+    """Each number must be in the range of its key.
 
     Args:
-        numbers: by the config's key: ``learning_rate``, ``weight_decay``, ``warmup_share``, ``batch_size``,
-            ``num_samples``, ``sw_batch_size``, ``sw_overlap``, ``accumulation_steps``, ``grad_clip`` (or null),
-            ``num_workers``, ``cache_rate``; any of them.
+        numbers: by config key, any of ``learning_rate``, ``weight_decay``, ``warmup_share``, ``epochs``,
+            ``val_interval``, ``batch_size``, ``num_samples``, ``accumulation_steps``, ``grad_clip`` (or null),
+            ``ema_decay`` (or null), ``num_workers``, ``cache_rate``, ``sw_batch_size``, ``sw_overlap``.
 
     Raises:
-        ValueError: naming the key, what was found and what is allowed.
-        KeyError: for another key, which is an error of the config's author.
+        ValueError: for another key.
     """
-    for key, value in numbers.items():
-        told, holds = _ALLOWED[key]
-        if value is None and key in _MAY_BE_NULL:
-            continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
-        if not (number and holds(value)):
-            raise ValueError(f"{key} is {value!r}; allowed: {told}{_hint(value)}")
 
+    def __init__(self, **numbers: Any) -> None:
+        unknown = [key for key in numbers if key not in _ALLOWED]
+        if unknown:
+            raise ValueError(f"no range is known for {', '.join(unknown)}; allowed: {', '.join(_ALLOWED)}")
+        self.numbers = numbers
 
-def _hint(value: Any) -> str:
-    """What YAML does to 1e-4, where that is what happened."""
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return ""
-    return (
-        f". YAML takes {value} for text; with a dot, as in 1.0e-4, it is a number"
-        if isinstance(value, str)
-        else ""
-    )
+    def __call__(self) -> None:
+        """Raise ValueError for the first number out of range."""
+        for key, value in self.numbers.items():
+            check_number(value, key, **_ALLOWED[key])

@@ -1,84 +1,122 @@
-"""Do a config's label settings fit one another and the data list? Each check raises ValueError."""
+"""Checks of a segmentation config's labels: its settings, the data list's numbers, and the label files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from custom_components.data.lists import listed_labels
+from custom_components.checks.volumes import check_labels
+from custom_components.data import DataList
+from custom_components.data.layouts import Item
+from custom_components.distributed import rank, world_size
 from custom_components.metrics.segmentation import check_score_regions
 
 
-def check_label_settings(
-    label_names: Sequence[str],
-    crop_ratios: Sequence[float] | None = None,
-    regions: Mapping[str, Sequence[int]] | None = None,
-    label_source: str | None = None,
-    label_sources: Mapping[str, Sequence[int]] | None = None,
-    largest_component: Sequence[int] | None = None,
-) -> list[int]:
-    """Check what a segmentation config says of its labels, before a crop or a score finds out.
+class LabelSettings:
+    """Settings per class must fit the classes.
 
     Args:
         label_names: of the label map's values, background first.
-        crop_ratios: share of crops centred on each of them; None: all alike.
+        crop_ratios: share of crops centred on each of them; None: equal.
         regions: unions of values that are scored; None: each value.
-        label_source: key of ``label_sources``; None: label files hold the label map's values.
-        label_sources: name -> the files' values of ``label_names`` but the background.
         largest_component: values of which together only the largest component is kept; None: all are kept.
-
-    Returns:
-        the files' values of ``label_names``, in the same order.
-
-    Raises:
-        ValueError: naming the key, what was found and what is allowed.
     """
-    if crop_ratios is not None and (
-        len(crop_ratios) != len(label_names) or min(crop_ratios) < 0 or sum(crop_ratios) <= 0
-    ):
-        raise ValueError(
-            f"crop_ratios is {list(crop_ratios)}; allowed: null, or {len(label_names)} numbers from 0, one for"
-            f" each of {', '.join(label_names)}"
-        )
-    if regions is not None:
-        check_score_regions(regions, label_names)
-    if largest_component is not None and not set(largest_component) <= set(range(1, len(label_names))):
-        raise ValueError(
-            f"largest_component is {list(largest_component)}; allowed: null, or values 1 to {len(label_names) - 1}"
-        )
-    if label_sources is None:
-        return list(range(len(label_names)))
-    if label_source is None or label_source not in label_sources:
-        raise ValueError(f"label_source is {label_source!r}; allowed: {', '.join(label_sources)}")
-    return [0, *label_sources[label_source]]
+
+    def __init__(
+        self,
+        label_names: Sequence[str],
+        crop_ratios: Sequence[float] | None = None,
+        regions: Mapping[str, Sequence[int]] | None = None,
+        largest_component: Sequence[int] | None = None,
+    ) -> None:
+        self.label_names, self.crop_ratios = label_names, crop_ratios
+        self.regions, self.largest_component = regions, largest_component
+
+    def __call__(self) -> None:
+        """Raise ValueError naming the key, what was found and what is allowed."""
+        names, ratios, kept = self.label_names, self.crop_ratios, self.largest_component
+        if ratios is not None and (len(ratios) != len(names) or min(ratios) < 0 or sum(ratios) <= 0):
+            raise ValueError(
+                f"crop_ratios is {list(ratios)}; allowed: null, or {len(names)} numbers from 0, one for each of"
+                f" {', '.join(names)}"
+            )
+        if self.regions is not None:
+            check_score_regions(self.regions, names)
+        if kept is not None and not set(kept) <= set(range(1, len(names))):
+            raise ValueError(f"largest_component is {list(kept)}; allowed: null, or values 1 to {len(names) - 1}")
 
 
-def check_listed_labels(
-    label_names: Sequence[str],
-    values: Sequence[int],
-    dataset_dir: str,
-    datalist: str | None = None,
-    label_source: str | None = None,
-) -> None:
-    """Refuse a data list that gives a class of the same name another number.
+class LabelSource:
+    """The label source must be known, and the data list must number the classes as the config does.
 
-    Two sources may use the same numbers for other tissues, which nothing in the files tells; but most lists say
-    what their numbers mean. Names are compared without regard to case; those that only one side has are not.
+    Two sources may use the same numbers for different tissues, and the label files do not show it; but most lists
+    state what their numbers mean. Names are compared without regard to case; a name on one side only is ignored.
 
     Args:
+        data_list: the list.
         label_names: of the label map's values, background first.
-        values: the files' values of the same classes, in the same order.
-        dataset_dir: the data folder; empty: nothing is compared (MONAI Label gives lists).
-        datalist: list file, as in ``load_datalist``.
-        label_source: the config's name for whose values these are, for the message.
-
-    Raises:
-        ValueError: naming the class and both numbers.
+        label_source: key of ``source_values``; None: label files hold the label map's values.
+        source_values: source -> values in the files of ``label_names`` without the background; None: one source.
     """
-    if not dataset_dir:
-        return
-    listed = {name.casefold(): number for number, name in listed_labels(dataset_dir, datalist).items()}
-    for name, value in zip(label_names, values, strict=True):
-        found = listed.get(name.casefold(), value)
-        if found != value:
-            told = f"with label_source {label_source!r} it is" if label_source else "the config has it as"
-            raise ValueError(f"{datalist or dataset_dir} lists {name!r} as {found}; {told} {value}")
+
+    def __init__(
+        self,
+        data_list: DataList,
+        label_names: Sequence[str],
+        label_source: str | None = None,
+        source_values: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        self.data_list, self.label_names = data_list, label_names
+        self.label_source, self.source_values = label_source, source_values
+
+    def __call__(self) -> None:
+        """Raise ValueError naming the sources, or the class and both numbers."""
+        source, sources = self.label_source, self.source_values
+        if sources is not None and (source is None or source not in sources):
+            raise ValueError(f"label_source is {source!r}; allowed: {', '.join(sources)}")
+        known = sources is not None and source is not None
+        values = [0, *sources[source]] if known else range(len(self.label_names))  # type: ignore[index]
+        listed = {name.casefold(): number for number, name in self.data_list.labels.items()}
+        for name, value in zip(self.label_names, values, strict=True):
+            found = listed.get(name.casefold(), value)
+            if found != value:
+                ours = f"with label_source {source!r} it is" if source else "the config has it as"
+                raise ValueError(f"{self.data_list.source} lists {name!r} as {found}; {ours} {value}")
+
+
+class LabelFiles:
+    """Every label map must lie on its image's grid and hold allowed values only.
+
+    Ranks share the files, because reading the voxels takes about 0.1 s a CT.
+
+    Args:
+        items: cases with labels.
+        label_names: of the label map's values, background first.
+        validation_items: the validation cases; None: none.
+        label_values: values that label files may hold, before any mapping; None: those of ``label_names``.
+        label_source: whose values these are, for messages.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        label_names: Sequence[str],
+        validation_items: Sequence[Item] | None = None,
+        label_values: Sequence[int] | None = None,
+        label_source: str | None = None,
+    ) -> None:
+        self.items, self.validation_items = items, validation_items
+        self.values = list(range(len(label_names))) if label_values is None else sorted(label_values)
+        self.label_source = label_source
+
+    def __call__(self) -> str:
+        """Return the allowed values; raise ValueError naming the file."""
+        own = [*self.items, *(self.validation_items or [])][rank() :: world_size()]
+        check_labels(own, self.values, self.label_source, progress=rank() == 0)
+        source = f" ({self.label_source})" if self.label_source else ""
+        return f"values {describe_values(self.values)}{source}"
+
+
+def describe_values(values: Sequence[int]) -> str:
+    """Return label values in few words: ``0 to 13``, or ``0, 1, 2, 4``."""
+    consecutive = list(values) == list(range(len(values)))
+    return f"0 to {len(values) - 1}" if consecutive else ", ".join(map(str, values))

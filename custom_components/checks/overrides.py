@@ -1,7 +1,7 @@
-"""Misspelled overrides on a ``monai.bundle run`` command line, which MONAI accepts and ignores.
+"""Check: is a key on a ``monai.bundle run`` command line misspelled? MONAI accepts and ignores unknown keys.
 
-Configs do not see the command line, so the guards look at ``sys.argv`` themselves: a key that is neither in
-the config files nor an argument of ``run`` ends the run, with the nearest known one.
+Configs do not see the command line, so this check reads ``sys.argv``: a key that is neither in the config files
+nor an argument of ``run`` ends the run, with the nearest known key.
 """
 
 from __future__ import annotations
@@ -22,40 +22,42 @@ from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 from monai.bundle.workflows import ConfigWorkflow
 
 COMMANDS = ("run", "run_workflow")
-_CLOSE = 0.5  # how alike two keys must be (difflib ratio) to be offered
+_CLOSE = 0.5  # how similar two keys must be (difflib ratio) to be suggested
 
 
-def check_overrides(argv: Sequence[str] | None = None) -> None:
-    """Refuse override keys that nothing reads; see :func:`unknown_overrides`.
+class Overrides:
+    """Every override key must be one that something reads; see :func:`unknown_overrides`.
 
     Args:
-        argv: a command line as in ``sys.argv``, the default.
-
-    Raises:
-        ValueError: naming each unknown key, the nearest known one and the config files.
+        argv: a command line as in ``sys.argv``; None: this process's.
     """
-    argv = sys.argv if argv is None else argv
-    unknown = unknown_overrides(argv)
-    if unknown:
-        _, options = parse_command(argv)
-        files = ", ".join(str(file) for file in _config_files(_with_args_file(options)))
-        told = "; ".join(f"{key!r} (nearest: {near!r})" if near else repr(key) for key, near in unknown)
-        raise ValueError(f"unknown override {told}: not a key of {files}, nor an argument of monai.bundle run")
+
+    def __init__(self, argv: Sequence[str] | None = None) -> None:
+        self.argv = sys.argv if argv is None else argv
+
+    def __call__(self) -> None:
+        """Raise ValueError naming each unknown key, the nearest known one and the config files."""
+        unknown = unknown_overrides(self.argv)
+        if unknown:
+            _, options = parse_command(self.argv)
+            files = ", ".join(str(file) for file in _config_files(_with_args_file(options)))
+            keys = "; ".join(f"{key!r} (nearest: {near!r})" if near else repr(key) for key, near in unknown)
+            raise ValueError(f"unknown override {keys}: not a key of {files}, nor an argument of monai.bundle run")
 
 
 def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Override keys of a command line (and of its ``args_file``) that would be ignored.
+    """Return the override keys of a command line (and of its ``args_file``) that would be ignored.
 
     A key is known when the merged config files have it or ``monai.bundle run`` takes it as an argument. A
-    nested key (``net#arg``, ``net::arg``) is also known where ``net`` is a component whose ``_target_`` takes
-    ``arg``, or cannot be imported to tell.
+    nested key (``net#arg``, ``net::arg``) is also known if ``net`` is a component whose ``_target_`` takes
+    ``arg``, or cannot be imported.
 
     Args:
         argv: a command line as in ``sys.argv``.
 
     Returns:
-        Pairs of the key as written and the nearest known key, or None where none is near. Empty where the
-        process is no such command line (a test, MONAI Label, the Python API).
+        Pairs of the key as written and the nearest known key, or None if none is near. Empty if this is not such a
+        command line (a test, MONAI Label, the Python API).
     """
     command, options = parse_command(argv)
     if command is None:
@@ -63,7 +65,7 @@ def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
     options = _with_args_file(options)
     files = _config_files(options)
     if not files or not all(Path(file).is_file() for file in files):
-        return []  # monai.bundle says so itself
+        return []  # monai.bundle itself reports the missing file
     config = ConfigParser.load_config_files(files)
     arguments = _run_arguments("tracking" in options)
     unknown = []
@@ -86,13 +88,13 @@ def parse_command(argv: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     """Split ``python -m monai.bundle run ...`` into the command and its options, as ``fire`` reads them.
 
     Returns:
-        The command (None where it is no such command line) and the options: ``--key value``, ``--key=value``
-        and ``--flag``, and positional values under the names of ``run``'s arguments.
+        The command (None if it is not such a command line) and the options: ``--key value``, ``--key=value`` and
+        ``--flag``, and positional values under the names of ``run``'s arguments.
     """
     if len(argv) < 2 or Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or argv[1] not in COMMANDS:
         return None, {}
     words = list(argv[2:])
-    if "--" in words:  # what follows the last one is for fire itself
+    if "--" in words:  # words after the last one are for fire itself
         words = words[: len(words) - 1 - words[::-1].index("--")]
     options: dict[str, Any] = {}
     positional = []
@@ -110,12 +112,12 @@ def parse_command(argv: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
 
 
 def _is_flag(word: str) -> bool:
-    """Whether fire takes the word for ``--key``: a negative number is a value."""
+    """Return whether fire reads the word as ``--key``; a negative number is a value."""
     return word.startswith("--") or re.match(r"-[a-zA-Z]", word) is not None
 
 
 def _with_args_file(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with those of ``args_file`` under them."""
+    """Return the options, completed with those of ``args_file``."""
     path = options.get("args_file")
     if not path or not Path(str(path)).is_file():
         return dict(options)
@@ -123,7 +125,7 @@ def _with_args_file(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config_files(options: Mapping[str, Any]) -> list[str]:
-    """``config_file`` as a list: a path, a list, ``"['a', 'b']"`` or ``"a,b"``."""
+    """Return ``config_file`` as a list; it may be a path, a list, ``"['a', 'b']"`` or ``"a,b"``."""
     value = options.get("config_file")
     if isinstance(value, str) and not Path(value).is_file():
         try:
@@ -140,19 +142,19 @@ def _run_arguments(tracking: bool) -> set[str]:
     for function in (run, ConfigWorkflow.__init__):
         parameters = inspect.signature(function).parameters.values()
         names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "self"}
-    if tracking:  # it brings settings of its own, given as overrides
+    if tracking:  # MONAI passes its tracking settings as overrides
         tools: Any = DEFAULT_EXP_MGMT_SETTINGS
         names |= {name for settings in tools.values() for name in settings.get("configs", {})}
     return names
 
 
 def _siblings(config: Any, key: str, options: Iterable[str]) -> set[str] | None:
-    """The names known where ``key``'s last part belongs, or None where that cannot be told."""
+    """Return the names that the last part of ``key`` could be, or None if they are unknown."""
     overridden = {option.replace("#", "::") for option in options}
     *parents, leaf = key.split("::")
     for depth, part in enumerate(parents):
         if "::".join(parents[: depth + 1]) in overridden:
-            return None  # the part above is itself replaced on this command line
+            return None  # the parent is itself replaced on this command line
         try:
             config = config[int(part)] if isinstance(config, list) else config[part]
         except (KeyError, IndexError, TypeError, ValueError):
@@ -171,7 +173,7 @@ def _siblings(config: Any, key: str, options: Iterable[str]) -> set[str] | None:
 
 
 def _parameters(target: Any) -> set[str] | None:
-    """The argument names of a dotted ``_target_``; None where it cannot be told, or takes any."""
+    """Return the argument names of a dotted ``_target_``; None if they are unknown, or it takes any."""
     found = locate(target) if isinstance(target, str) and re.fullmatch(r"\w+(\.\w+)+", target) else None
     try:
         parameters = inspect.signature(found).parameters.values()  # type: ignore[arg-type]

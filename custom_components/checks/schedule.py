@@ -1,94 +1,90 @@
-"""Does a run's schedule leave something behind, and can it be resumed? Each check raises ValueError."""
+"""Checks: does a run's schedule keep weights, by which metric, and can the run be resumed?"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import Any
 
 from torch import nn
 
-from custom_components.losses import supported_terms
+from custom_components.number_checks import check_number
 from custom_components.transfer import differing_tensors, read_resume_checkpoint
 
 
-def check_schedule(epochs: int, val_interval: int) -> None:
-    """Check that at least one validation runs: it is what keeps weights.
+class Schedule:
+    """At least one validation must run, because validation saves the weights.
 
-    Raises:
-        ValueError: naming both numbers.
+    Args:
+        epochs: length of the run.
+        val_interval: epochs between validations.
     """
-    if epochs < 1 or val_interval < 1:
-        raise ValueError(f"epochs is {epochs} and val_interval {val_interval}; allowed: whole numbers from 1")
-    if val_interval > epochs:
-        raise ValueError(
-            f"val_interval is {val_interval} and epochs {epochs}: no validation would run and no weights be kept; "
-            f"set --val_interval to at most {epochs}"
-        )
+
+    def __init__(self, epochs: int, val_interval: int) -> None:
+        self.epochs, self.val_interval = epochs, val_interval
+
+    def __call__(self) -> None:
+        """Raise ValueError naming both numbers."""
+        check_number(self.epochs, "epochs", at_least=1, whole=True)
+        check_number(self.val_interval, "val_interval", at_least=1, whole=True)
+        if self.val_interval > self.epochs:
+            raise ValueError(
+                f"val_interval is {self.val_interval} and epochs is {self.epochs}: no validation would run and no"
+                f" weights would be saved; set --val_interval to at most {self.epochs}"
+            )
 
 
-def check_key_metric(key_metric: str, measured: Sequence[str]) -> None:
-    """Check that the metric which picks the best weights is measured, and says something.
+class KeyMetric:
+    """The metric that selects the best weights must be measured, and must be able to tell weights apart.
 
     Args:
         key_metric: with the prefix ``val_``.
-        measured: what a validation measures, see `validation_names`.
-
-    Raises:
-        ValueError: listing what can be chosen.
+        validation_metrics: what a validation measures, without the prefix.
     """
-    if set(measured) == {"loss"}:
-        raise ValueError(
-            "contrast is the only loss part: a validation, which has no second view, could not tell good weights "
-            "from bad; give another part a weight above 0"
-        )
-    allowed = [f"val_{name}" for name in measured if name != "negatives"]
-    if key_metric not in allowed:
-        raise ValueError(f"key_metric is {key_metric!r}; with these loss parts it can be {', '.join(allowed)}")
+
+    def __init__(self, key_metric: str, validation_metrics: Sequence[str]) -> None:
+        self.key_metric, self.validation_metrics = key_metric, validation_metrics
+
+    def __call__(self) -> None:
+        """Raise ValueError listing what can be chosen."""
+        if set(self.validation_metrics) == {"loss"}:
+            raise ValueError(
+                "contrast is the only loss term: validation has no second view, so it could not tell good weights"
+                " from bad; give another term a weight above 0"
+            )
+        allowed = [f"val_{name}" for name in self.validation_metrics if name != "negatives"]
+        if self.key_metric not in allowed:
+            raise ValueError(
+                f"key_metric is {self.key_metric!r}; allowed with these loss terms: {', '.join(allowed)}"
+            )
 
 
-def check_resume(
-    path: str | os.PathLike[str], names: Sequence[str], epochs: int, network: nn.Module | None = None
-) -> None:
-    """Check that a resume file can be read, holds what is restored, fits the network, and has epochs left.
+class Resume:
+    """A resume file must be readable, hold what is restored, fit the network, and have epochs left.
 
     Args:
-        path: the file.
-        names: what is restored besides the trainer.
-        epochs: length that the run shall have in all.
-        network: whose tensors it holds as ``network``; None: not compared.
-
-    Raises:
-        ValueError: naming the file.
+        path: the file; None: the run starts afresh, and nothing is checked.
+        objects: names of what is restored besides the trainer.
+        epochs: length of the whole run.
+        network: its tensors are compared with the file's ``network``; None: not compared.
     """
-    content = read_resume_checkpoint(path, [*names, "trainer"])
-    wrong = [] if network is None else differing_tensors(network.state_dict(), content.get("network", {}))
-    if wrong:
-        raise ValueError(
-            f"{path} is of another network than this {type(network).__name__}: {len(wrong)} tensors differ"
-            f" ({', '.join(wrong[:3])}); resume with the layers the run began with"
-        )
-    done = content["trainer"]["epoch"]
-    if done >= epochs:
-        raise ValueError(f"{path} is at epoch {done} and epochs is {epochs}; ask for more to train on")
 
+    def __init__(
+        self, path: str | None, objects: Sequence[str], epochs: int, network: nn.Module | None = None
+    ) -> None:
+        self.path, self.objects, self.epochs, self.network = path, objects, epochs, network
 
-def check_terms(terms: Sequence[str], built: Sequence[Any]) -> None:
-    """Refuse loss parts that the method does not have.
-
-    Args:
-        terms: active loss parts.
-        built: the pretext network first, which knows its own parts; empty: nothing is compared.
-
-    Raises:
-        ValueError: naming the parts and what is allowed.
-    """
-    if not built:
-        return
-    known = supported_terms(built[0].outputs)
-    foreign = [name for name in terms if name not in known]
-    if foreign:
-        raise ValueError(
-            f"loss_weights names {', '.join(foreign)}, which {type(built[0]).__name__} does not have; "
-            f"allowed: {', '.join(sorted(known))}"
-        )
+    def __call__(self) -> str | None:
+        """Return the epoch that the run continues from; raise ValueError naming the file."""
+        if self.path is None:
+            return None
+        content = read_resume_checkpoint(self.path, [*self.objects, "trainer"])
+        if self.network is not None:
+            wrong = differing_tensors(self.network.state_dict(), content["network"])
+            if wrong:
+                raise ValueError(
+                    f"{self.path} does not fit this {type(self.network).__name__}: {len(wrong)} tensors differ"
+                    f" ({', '.join(wrong[:3])}); resume with the layers that the run began with"
+                )
+        done = content["trainer"]["epoch"]
+        if done >= self.epochs:
+            raise ValueError(f"{self.path} is at epoch {done} and epochs is {self.epochs}; ask for more epochs")
+        return f"continues after epoch {done}"

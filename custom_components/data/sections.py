@@ -1,15 +1,26 @@
-"""The sections of a data list: where they are read from, how they are kept apart, how one is drawn."""
+"""Sections of a data list: where they are read from, the check for leaks, and the held-out validation."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from custom_components.data.layouts import Item, case_id, decathlon_item, first_image, read_json, scan
+from custom_components.data.layouts import (
+    Item,
+    Layout,
+    case_id,
+    channel_names,
+    decathlon_item,
+    first_image,
+    label_names,
+    read_json,
+    scan,
+)
+from custom_components.number_checks import is_number
 
 DATALIST_NAME = "datalist.json"
 # The order in which volumes are numbered; other sections follow by name.
@@ -17,43 +28,73 @@ SECTIONS = ("unlabelled", "training", "validation", "test")
 Sections = dict[str, list[Item]]
 
 
-def read_sections(
+class Listing(NamedTuple):
+    """The content of a data list.
+
+    Attributes:
+        sections: items by section, with paths as listed.
+        source: path of the file or folder that was read.
+        channels: names of the image's channels, in order; empty if not stated.
+        labels: number in label files -> name; empty if not stated.
+    """
+
+    sections: Sections
+    source: str
+    channels: list[str]
+    labels: dict[int, str]
+
+
+def read_list(
     folder: Path,
     datalist: str | os.PathLike[str] | None = None,
     split: str | os.PathLike[str] | None = None,
-) -> tuple[Sections, str]:
-    """All sections of the list for ``folder``, paths as listed, and the name of where they were read.
+) -> Listing:
+    """Read the list for ``folder``; see :class:`custom_components.data.DataList` for the arguments.
 
     Raises:
-        ValueError: see :func:`load_datalist`.
+        ValueError: if both ``datalist`` and ``split`` are given, a file is missing or damaged, or there is no
+            image.
     """
     if datalist and split:
         raise ValueError(f"both datalist ({datalist}) and split ({split}) are given: give one of them")
-    listed = None if split else find_list(folder, datalist)
-    if listed:
-        sections = _lists_in(read_json(listed), listed)
+    listed = _find_list(folder, datalist)
+    description = read_json(listed) if listed else {}
+    if listed and not split:
+        sections = _lists_in(description, listed)
         _offer_unlabelled(sections, sections.get("training", []))
-        return sections, str(listed)
+        return Listing(sections, str(listed), channel_names(description), _numbered(label_names(description)))
     layout = scan(folder)
-    cases = [*layout.labelled, *layout.unlabelled]
+    sections, source = _sections_of(layout, folder, split)
+    _offer_unlabelled(sections, [*layout.labelled, *layout.unlabelled])
+    channels = channel_names(description) or list(layout.meta["channels"])
+    return Listing(sections, source, channels, _numbered(label_names(description) or layout.meta["labels"]))
+
+
+def read_sections(folder: Path) -> tuple[Sections, str]:
+    """Return the sections of the list for ``folder`` and its source, see :func:`read_list`."""
+    return read_list(folder)[:2]
+
+
+def _sections_of(layout: Layout, folder: Path, split: str | os.PathLike[str] | None) -> tuple[Sections, str]:
+    """Return the sections of a folder without a list file, and their source."""
     if split:
         path = _find(split, folder)
-        sections, source = _apply_split(cases, path), str(path)
-    elif layout.labelled and (folder / "dataset.json").is_file():
-        sections, source = {"training": layout.labelled}, str(folder / "dataset.json")
-        if layout.test_images:
-            sections["test"] = layout.test_images
-    else:
-        sections, source = {}, str(folder)
-    _offer_unlabelled(sections, cases)
-    return sections, source
+        return _apply_split([*layout.labelled, *layout.unlabelled], path), str(path)
+    if layout.labelled and (folder / "dataset.json").is_file():
+        test = {"test": layout.test_images} if layout.test_images else {}
+        return {"training": layout.labelled, **test}, str(folder / "dataset.json")
+    return {}, str(folder)
+
+
+def _numbered(names: Mapping[str, str]) -> dict[int, str]:
+    return {int(number): str(name) for number, name in names.items() if str(number).isdigit()}
 
 
 def check_no_leak(sections: Mapping[str, Sequence[Item]], source: str = "the data list") -> None:
-    """Refuse a list in which a case is in two sections, or twice in one.
+    """Raise if a case is in two sections, or twice in one.
 
-    Images of ``training`` may also be ``unlabelled``: pretraining on them gives nothing away. Those of
-    ``validation`` and ``test`` may not. Cases are told apart by the path of their (first) image.
+    Images of ``training`` may also be ``unlabelled``, because pretraining on them leaks nothing. Images of
+    ``validation`` and ``test`` may not. A case is identified by the path of its (first) image.
 
     Raises:
         ValueError: naming the case and both sections.
@@ -70,13 +111,13 @@ def check_no_leak(sections: Mapping[str, Sequence[Item]], source: str = "the dat
 
 
 def ordered(sections: Mapping[str, Sequence[Item]]) -> list[str]:
-    """The sections' names in the order in which volumes are numbered."""
+    """Return the sections' names in the order in which volumes are numbered."""
     known = [name for name in SECTIONS if name in sections]
     return known + sorted(set(sections) - set(SECTIONS))
 
 
 def hold_out(sections: Sections, holdout: float | int, seed: int, source: str) -> None:
-    """Move the held-out share of ``unlabelled`` into ``validation``, unless the list names a validation."""
+    """Move the held-out share of ``unlabelled`` into ``validation``, unless the list has a validation."""
     if sections.get("validation") or not sections.get("unlabelled"):
         return
     items = sorted(sections["unlabelled"], key=first_image)
@@ -86,23 +127,24 @@ def hold_out(sections: Sections, holdout: float | int, seed: int, source: str) -
     chosen = set(np.random.RandomState(seed).permutation(len(items))[:count].tolist())
     held = {first_image(items[k]) for k in chosen}
     sections["validation"] = [item for k, item in enumerate(items) if k in chosen]
-    # A held-out image may be a training case too: it then leaves training, or validation would know it.
+    # A held-out image may be a training case too. It then leaves training, or training would see validation
+    # images.
     for name in ("unlabelled", "training"):
         if name in sections:
             sections[name] = [item for item in sections[name] if first_image(item) not in held]
 
 
 def share(wanted: float | int | None, of: int, name: str) -> int:
-    """A share (float in [0, 1]) or number (int) of ``of`` cases as a number; None means none.
+    """Return a share (float in [0, 1]) or number (int) of ``of`` cases as a number; 0 for None.
 
-    A share above 0 is at least one case; the rounding is Python's ``round``.
+    A share above 0 gives at least one case; the rounding is Python's ``round``.
 
     Raises:
         ValueError: outside these ranges, naming the argument.
     """
     if wanted is None:
         return 0
-    if isinstance(wanted, bool) or not isinstance(wanted, (int, float)) or wanted < 0:
+    if not is_number(wanted) or wanted < 0:
         raise ValueError(f"{name} is {wanted!r}; allowed: a share in [0, 1] or a number of cases")
     if isinstance(wanted, int):
         if wanted > of:
@@ -116,9 +158,9 @@ def share(wanted: float | int | None, of: int, name: str) -> int:
 
 
 def _offer_unlabelled(sections: Sections, cases: Sequence[Item]) -> None:
-    """Where ``unlabelled`` is not listed, it is the images of ``cases`` but those of validation and test."""
+    """If ``unlabelled`` is not listed, set it to the images of ``cases`` without those of validation and test."""
     held = {first_image(item) for name in ("validation", "test") for item in sections.get(name, [])}
-    # By image: one that is listed twice is reported where it is listed.
+    # A dictionary by image: an image listed twice is reported for the section that lists it, not for this one.
     images = {first_image(item): {"image": item["image"]} for item in cases if first_image(item) not in held}
     sections.setdefault("unlabelled", list(images.values()))
 
@@ -126,7 +168,7 @@ def _offer_unlabelled(sections: Sections, cases: Sequence[Item]) -> None:
 def _lists_in(content: Mapping[str, Any], path: Path) -> Sections:
     sections: Sections = {}
     for name, entries in content.items():
-        # Other lists in the file (channels) hold no items.
+        # Other lists in the file, such as the channels, hold no items.
         if not isinstance(entries, list) or (
             name not in SECTIONS and not all(isinstance(e, dict) for e in entries)
         ):
@@ -157,19 +199,15 @@ def _apply_split(cases: Sequence[Item], path: Path) -> Sections:
     return sections
 
 
-def find_list(folder: Path, datalist: str | os.PathLike[str] | None = None) -> Path | None:
-    """The list file: ``datalist``, else ``datalist.json`` in the folder, else None.
-
-    Raises:
-        ValueError: if ``datalist`` is not there.
-    """
+def _find_list(folder: Path, datalist: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the list file: ``datalist``, else ``datalist.json`` in the folder, else None."""
     if datalist:
         return _find(datalist, folder)
     return folder / DATALIST_NAME if (folder / DATALIST_NAME).is_file() else None
 
 
 def _find(path: str | os.PathLike[str], folder: Path) -> Path:
-    """``path`` from the current folder, else from the data folder."""
+    """Return ``path`` in the current folder, else in the data folder."""
     for candidate in (Path(path), folder / path):
         if candidate.is_file():
             return candidate

@@ -1,4 +1,4 @@
-"""Masks that hang together: unions of random blocks of patches, on the boolean grid of one sample."""
+"""Block masking: the union of random boxes of patches, on the boolean grid of one sample."""
 
 from __future__ import annotations
 
@@ -16,30 +16,27 @@ Box = tuple[slice, slice, slice]
 def draw_blocks(
     valid_grid: BoolGrid, mask_ratio: float, patches_per_block: int | Sequence[int], rng: np.random.RandomState
 ) -> BoolGrid:
-    """Draw boxes of patches until enough are hidden (block-wise masking as in BEiT, arXiv 2106.08254, in 3D).
+    """Draw boxes of patches until enough are masked (block-wise masking as in BEiT, arXiv 2106.08254, in 3D).
 
-    Each box covers a patch that is still to be had, drawn uniformly. Its sides are drawn from 1 to the largest
-    block's (or the grid's, where that is less), its place among all that cover the patch; what lies beyond the
-    grid is cut off, and boxes may overlap. Of the last one only as many patches are taken as are missing, those
-    nearest to the patch it was drawn for. Patches at the border are hidden less often: fewer boxes reach them.
+    Pick an unmasked valid patch, draw a box up to the largest size, place it at random so that it covers the
+    patch, and clip it to the grid. Boxes may overlap. Of the last box only the patches nearest to the picked one
+    are masked, as many as are still missing. Patches at the border are masked less often: fewer boxes reach them.
 
     Args:
         valid_grid: bool ``(gd, gh, gw)``, True where a patch may be masked.
         mask_ratio: share of the valid patches to mask, in [0, 1].
-        patches_per_block: patches along each axis of the largest block.
-        rng: where the randomness comes from.
+        patches_per_block: patches along each axis of the largest box; the grid's size limits it.
+        rng: source of randomness.
 
     Returns:
         bool ``(gd, gh, gw)``, True = masked, exactly ``round(mask_ratio * valid patches)`` of them.
-
-    Raises:
-        ValueError: when the ratio lies outside [0, 1], or the block is not one or three whole numbers from 1.
     """
     largest = np.minimum(to_3tuple(patches_per_block, "patches_per_block"), valid_grid.shape)
     places = np.flatnonzero(valid_grid)
     missing = masked_count(mask_ratio, places.size)
     mask = np.zeros(valid_grid.shape, dtype=bool)
-    # What is left of a permutation is in random order whatever the boxes took: the next one is a uniform draw.
+    # The rest of a permutation stays in random order whatever the boxes cover, so the next patch is a uniform
+    # draw.
     for place in np.stack(np.unravel_index(rng.permutation(places), valid_grid.shape), axis=1):
         if missing == 0:
             break
@@ -54,7 +51,7 @@ def draw_blocks(
 
 
 def _draw_box(place: NDArray[np.int_], largest: NDArray[np.int_], rng: np.random.RandomState) -> Box:
-    """Draw a box that covers the patch at ``place`` (3,); it may reach over the grid's end, but not its start."""
+    """Draw a box that covers the patch at ``place`` (3,), clipped to the grid."""
     sides = rng.randint(1, largest + 1)
     starts = place - rng.randint(sides)
     d, h, w = (slice(max(int(a), 0), int(a + n)) for a, n in zip(starts, sides, strict=True))
@@ -64,9 +61,9 @@ def _draw_box(place: NDArray[np.int_], largest: NDArray[np.int_], rng: np.random
 def _nearest(
     patches: NDArray[np.int_], place: NDArray[np.int_], number: int, rng: np.random.RandomState
 ) -> NDArray[np.int_]:
-    """Return all patches (n, 3), or the ``number`` nearest to ``place`` (3,), those as near as another by lot."""
+    """Return all patches (n, 3), or the ``number`` nearest to ``place`` (3,); ties are broken at random."""
     if len(patches) <= number:
         return patches
     patches = rng.permutation(patches)
-    apart = np.square(patches - place).sum(axis=1)
-    return patches[np.argsort(apart, kind="stable")[:number]]
+    distances = np.square(patches - place).sum(axis=1)
+    return patches[np.argsort(distances, kind="stable")[:number]]

@@ -1,4 +1,4 @@
-"""Masks that prefer what the image shows: how much of a patch is foreground, and the draw by that share."""
+"""Foreground masking: the share of foreground in each patch, and weighted sampling by that share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ShareGrid = NDArray[np.float64]
 def foreground_share(
     images: Sequence[Tensor], valid: Tensor, above: float, patch_size: int | Sequence[int]
 ) -> ShareGrid:
-    """Say which share of each patch's valid voxels is foreground.
+    """Return the share of each patch's valid voxels that is foreground.
 
     Args:
         images: each ``(C, D, H, W)``, of one grid, any number of channels.
@@ -34,49 +34,40 @@ def foreground_share(
         ValueError: when an axis is not a multiple of the patch.
     """
     plain = [image.as_tensor() if isinstance(image, MetaTensor) else torch.as_tensor(image) for image in images]
-    lit = torch.cat([(image > above).any(dim=0, keepdim=True) for image in plain]).any(dim=0, keepdim=True)
-    counts = patch_sums(torch.stack([lit & valid, valid]), patch_size)[:, 0].cpu().numpy()
+    foreground = torch.cat([image > above for image in plain]).any(dim=0, keepdim=True)
+    counts = patch_sums(torch.stack([foreground & valid, valid]), patch_size)[:, 0].cpu().numpy()
     return np.asarray(counts[0] / np.maximum(counts[1], 1), dtype=np.float64)
 
 
 def draw_foreground(
     valid_grid: BoolGrid, mask_ratio: float, share: ShareGrid, weight: float, rng: np.random.RandomState
 ) -> BoolGrid:
-    """Draw patches one after the other without replacement, foreground by preference.
+    """Draw patches by weighted sampling without replacement that prefers foreground patches.
 
-    At each draw a patch's chance is proportional to ``1 + (weight - 1) * share``: a patch that is all foreground
-    is ``weight`` times as likely as one that is all background, and with ``weight`` 1 the draw is uniform.
+    The sampling weight of a patch is ``1 + (weight - 1) * share``: an all-foreground patch is ``weight`` times as
+    likely as an empty one. With ``weight`` 1 the draw is uniform; below 1 it prefers background.
 
     Args:
         valid_grid: bool ``(gd, gh, gw)``, True where a patch may be masked.
         mask_ratio: share of the valid patches to mask, in [0, 1].
         share: float ``(gd, gh, gw)``, foreground of each patch, in [0, 1] (see :func:`foreground_share`).
-        weight: above 0; under 1 background is preferred.
-        rng: where the randomness comes from.
+        weight: sampling weight of an all-foreground patch relative to an empty one, above 0.
+        rng: source of randomness.
 
     Returns:
         bool ``(gd, gh, gw)``, True = masked, exactly ``round(mask_ratio * valid patches)`` of them.
 
     Raises:
-        ValueError: when the ratio lies outside [0, 1], the share's shape is another, or the weight not above 0.
+        ValueError: when ``share`` has another shape than ``valid_grid``.
     """
-    check_weight(weight)
     if share.shape != valid_grid.shape:
-        raise ValueError(f"share has shape {share.shape}; the grid of patches has {valid_grid.shape}.")
+        raise ValueError(f"share has shape {share.shape}; the grid of patches has {valid_grid.shape}")
     places = np.flatnonzero(valid_grid)
-    chances = (1 - share.flat[places]) + weight * share.flat[places]  # above 0 for every weight that is
-    # Waiting times with these rates: the order in which they end is the order of such draws (Efraimidis-Spirakis).
-    waits = rng.standard_exponential(places.size) / chances
+    # Written so that it stays above 0 for every weight above 0, whatever the rounding.
+    weights = (1 - share.flat[places]) + weight * share.flat[places]
+    # Sorting exponential waiting times with these rates is weighted sampling without replacement
+    # (Efraimidis-Spirakis).
+    waits = rng.standard_exponential(places.size) / weights
     mask = np.zeros(valid_grid.shape, dtype=bool)
     mask.flat[places[np.argsort(waits)[: masked_count(mask_ratio, places.size)]]] = True
     return mask
-
-
-def check_weight(weight: float, name: str = "foreground_weight") -> None:
-    """Refuse what is not a finite number above 0.
-
-    Raises:
-        ValueError: with the name, what was found and what is allowed.
-    """
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
-        raise ValueError(f"{name} must be a number above 0, found {weight!r}.")

@@ -1,7 +1,7 @@
-"""How a patch grid lies over a volume, and the few conversions between the two.
+"""How a patch grid lies over a volume, and the conversions between the two.
 
-Every other module goes through these functions, so that divisibility, rounding and C order are decided in
-one place. Shapes are ``(depth, height, width)`` in the volume's own axis order; sizes are in voxels.
+Every other module uses these functions, so that divisibility, rounding and C order are decided in one place.
+Shapes are ``(depth, height, width)`` in the volume's own axis order; sizes are in voxels.
 """
 
 from __future__ import annotations
@@ -12,104 +12,67 @@ from monai.utils.misc import ensure_tuple_rep
 from torch import Tensor
 
 Triple = tuple[int, int, int]
-Ratio = float | Sequence[float]
-"""A share of the patches: a number, or a pair [low, high] that one is drawn from."""
+Size = int | Sequence[int]
 
 
-def to_3tuple(size: int | Sequence[int], name: str = "size") -> Triple:
-    """Return ``size`` as three positive ints, an int standing for a cube.
+def to_3tuple(size: Size, name: str = "size") -> Triple:
+    """Return ``size`` as three positive ints; one int stands for a cube.
 
     Raises:
         ValueError: when it is not one or three positive whole numbers.
     """
-    values = tuple(ensure_tuple_rep(size, 3))  # raises ValueError for any length other than 1 and 3
-    if any(int(v) != v or v < 1 for v in values):
-        raise ValueError(f"{name} must be one or three positive whole numbers, found {size}.")
-    return int(values[0]), int(values[1]), int(values[2])
+    try:
+        values = tuple(ensure_tuple_rep(size, 3))  # ValueError for another length than 1 and 3
+        whole = int(values[0]), int(values[1]), int(values[2])
+        if whole != values or min(whole) < 1:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {size!r}; allowed: one or three whole numbers from 1") from None
+    return whole
 
 
-def _divide(whole: Triple, part: Triple, message: str) -> Triple:
-    if any(w % p for w, p in zip(whole, part, strict=True)):
-        raise ValueError(message)
-    return whole[0] // part[0], whole[1] // part[1], whole[2] // part[2]
+def divide(whole: Size, part: Size, whole_name: str, part_name: str) -> Triple:
+    """Return how often ``part`` fits into ``whole`` along each axis.
+
+    Raises:
+        ValueError: when an axis of ``whole`` is not a multiple of ``part``; names both sizes.
+    """
+    outer, inner = to_3tuple(whole, whole_name), to_3tuple(part, part_name)
+    if any(o % i for o, i in zip(outer, inner, strict=True)):
+        raise ValueError(f"{whole_name} {outer} is not a multiple of {part_name} {inner}")
+    return outer[0] // inner[0], outer[1] // inner[1], outer[2] // inner[2]
 
 
-def patch_grid(spatial: Sequence[int], patch_size: int | Sequence[int]) -> Triple:
+def patch_grid(spatial: Sequence[int], patch_size: Size, name: str = "an image of size") -> Triple:
     """Return the number of patches along each axis of a volume of ``spatial`` voxels.
 
     Raises:
         ValueError: when an axis is not a multiple of the patch; names both sizes.
     """
-    size, patch = to_3tuple(tuple(spatial), "spatial size"), to_3tuple(patch_size, "patch_size")
-    return _divide(size, patch, f"a volume of {size} voxels is not a multiple of patch_size {patch}.")
+    return divide(tuple(spatial), patch_size, name, "patch_size")
 
 
-def patches_per_region(region_size: int | Sequence[int], patch_size: int | Sequence[int]) -> Triple:
+def patches_per_region(region_size: Size, patch_size: Size) -> Triple:
     """Return the number of patches along each axis of one region.
 
     Raises:
         ValueError: when the region is not a multiple of the patch; names both sizes.
     """
-    region, patch = to_3tuple(region_size, "region_size"), to_3tuple(patch_size, "patch_size")
-    return _divide(region, patch, f"region_size {region} is not a multiple of patch_size {patch}.")
+    return divide(region_size, patch_size, "region_size", "patch_size")
 
 
-def patches_per_block(block_size: int | Sequence[int], patch_size: int | Sequence[int]) -> Triple:
-    """Return the number of patches along each axis of the largest block that is masked as a whole.
-
-    Raises:
-        ValueError: when the block is not a multiple of the patch; names both sizes.
-    """
-    block, patch = to_3tuple(block_size, "block_size"), to_3tuple(patch_size, "patch_size")
-    return _divide(block, patch, f"block_size {block} is not a multiple of patch_size {patch}.")
-
-
-def region_grid(grid: Sequence[int], patches_per_region: int | Sequence[int]) -> Triple:
+def region_grid(grid: Sequence[int], patches_per_region: Size) -> Triple:
     """Return the number of regions along each axis of a patch grid.
 
     Raises:
         ValueError: when the grid is not a multiple of the region; names both, in patches.
     """
-    whole, part = to_3tuple(tuple(grid), "grid"), to_3tuple(patches_per_region, "patches_per_region")
-    return _divide(whole, part, f"a grid of {whole} patches is not a multiple of a region of {part} patches.")
+    return divide(tuple(grid), patches_per_region, "the grid of patches", "the region, in patches,")
 
 
 def masked_count(ratio: float, patches: int) -> int:
-    """Return ``round(ratio * patches)``, the one rounding rule (Python's: halves go to the even number).
-
-    Raises:
-        ValueError: when the ratio lies outside [0, 1].
-    """
-    check_ratio(ratio)
+    """Return ``round(ratio * patches)``, the one rounding rule (Python's: halves go to the even number)."""
     return round(ratio * int(patches))
-
-
-def check_ratio(ratio: float, name: str = "ratio") -> None:
-    """Refuse what is not a number in [0, 1].
-
-    Raises:
-        ValueError: with the name, what was found and what is allowed.
-    """
-    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio <= 1:
-        raise ValueError(f"{name} must be a number in [0, 1], found {ratio!r}.")
-
-
-def ratio_range(ratio: Ratio, name: str = "mask_ratio") -> tuple[float, float]:
-    """Return the lowest and the highest value of a ratio; a number is both.
-
-    Raises:
-        ValueError: with the name, what was found and what is allowed.
-    """
-    if not isinstance(ratio, (list, tuple)):
-        check_ratio(ratio, name)  # type: ignore[arg-type]  # other sequences are refused there
-        return ratio, ratio  # type: ignore[return-value]
-    if len(ratio) != 2:
-        raise ValueError(f"{name} must be a number in [0, 1] or a pair [low, high] of them, found {ratio!r}.")
-    for end, which in zip(ratio, ("low", "high"), strict=True):
-        check_ratio(end, f"{name} [low, high]: {which}")
-    if ratio[0] > ratio[1]:
-        raise ValueError(f"{name} [low, high] must have low <= high, found {ratio!r}.")
-    return ratio[0], ratio[1]
 
 
 def flatten_grid(t: Tensor) -> Tensor:
@@ -123,16 +86,16 @@ def flatten_grid(t: Tensor) -> Tensor:
 
 
 def check_grid(t: Tensor, name: str) -> None:
-    """Refuse what has not the shape of a batch with one channel in 3D.
+    """Raise unless ``t`` has the shape of a batch of 3D volumes with one channel.
 
     Raises:
         ValueError: with the name and the shape found.
     """
     if t.ndim != 5 or t.shape[1] != 1:
-        raise ValueError(f"{name} must have shape (B, 1, depth, height, width), found {tuple(t.shape)}.")
+        raise ValueError(f"{name} must have shape (B, 1, depth, height, width), found {tuple(t.shape)}")
 
 
-def mask_to_voxels(mask: Tensor, patch_size: int | Sequence[int]) -> Tensor:
+def mask_to_voxels(mask: Tensor, patch_size: Size) -> Tensor:
     """Spread each patch's value over its voxels: ``(B, 1, gd, gh, gw)`` to ``(B, 1, D, H, W)``, same dtype.
 
     Raises:
@@ -144,8 +107,8 @@ def mask_to_voxels(mask: Tensor, patch_size: int | Sequence[int]) -> Tensor:
     return mask
 
 
-def valid_patches(valid: Tensor, patch_size: int | Sequence[int]) -> Tensor:
-    """Say which patches hold a valid voxel: bool ``(B, 1, D, H, W)`` to bool ``(B, 1, gd, gh, gw)``.
+def valid_patches(valid: Tensor, patch_size: Size) -> Tensor:
+    """Return which patches hold a valid voxel: bool ``(B, 1, D, H, W)`` to bool ``(B, 1, gd, gh, gw)``.
 
     Raises:
         ValueError: when the shape is another, or not a multiple of the patch.
@@ -156,7 +119,7 @@ def valid_patches(valid: Tensor, patch_size: int | Sequence[int]) -> Tensor:
     return valid.bool().reshape(valid.shape[0], 1, gd, pd, gh, ph, gw, pw).any(dim=7).any(dim=5).any(dim=3)
 
 
-def patch_sums(t: Tensor, patch_size: int | Sequence[int]) -> Tensor:
+def patch_sums(t: Tensor, patch_size: Size) -> Tensor:
     """Sum within each patch: ``(B, C, D, H, W)`` to ``(B, C, gd, gh, gw)``; of bool, the count (long).
 
     Raises:

@@ -1,8 +1,8 @@
-"""Regions: cubes of patches, and what the region-level tasks of HybridMIM have to predict about them.
+"""Regions: cubes of patches, and the targets of HybridMIM's region-level tasks.
 
-A region is the cube of patches that lies under one place of the bottleneck, so patches are grouped by
-*position in space*. (Cutting the raster of patches into runs of n groups other patches, as soon as a region
-is wider than one patch; HybridMIM's released code does so, arXiv 2303.10333 describes the cube.)
+A region is the cube of patches under one bottleneck position, so patches are grouped by their *position in space*,
+as arXiv 2303.10333 describes. HybridMIM's released code groups runs of n patches in raster order instead, which
+are not cubes as soon as a region is wider than one patch.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from custom_components.masking.grid import check_grid, region_grid, to_3tuple
+from custom_components.masking.grid import Size, check_grid, region_grid, to_3tuple
 
 
 class RegionTargets(NamedTuple):
-    """What the mask says about each region; R regions of n patches, both in C order.
+    """Targets for each region; R regions of n patches, both in C order.
 
     Attributes:
-        count: long ``(B, R)``, number of masked patches, 0…n.
+        count: long ``(B, R)``, number of masked patches, 0 to n.
         position: bool ``(B, R, n)``, which of them are masked.
         patch_valid: bool ``(B, R, n)``, which patches hold a valid voxel.
         region_valid: bool ``(B, R)``, which regions hold a valid patch.
     """
 
-    count: Tensor  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count
     position: Tensor
     patch_valid: Tensor
     region_valid: Tensor
 
 
-def group_regions(t: Tensor, patches_per_region: int | Sequence[int]) -> Tensor:
+def group_regions(t: Tensor, patches_per_region: Size) -> Tensor:
     """Group a patch grid by region: ``(B, 1, gd, gh, gw)`` to ``(B, R, n)``, any dtype.
 
     Regions are numbered in C order of the region grid, patches in C order inside their region.
@@ -46,7 +46,7 @@ def group_regions(t: Tensor, patches_per_region: int | Sequence[int]) -> Tensor:
     return split.reshape(t.shape[0], kd * kh * kw, rd * rh * rw)
 
 
-def ungroup_regions(t: Tensor, grid: Sequence[int], patches_per_region: int | Sequence[int]) -> Tensor:
+def ungroup_regions(t: Tensor, grid: Sequence[int], patches_per_region: Size) -> Tensor:
     """Undo :func:`group_regions`: ``(B, R, n)`` to ``(B, 1, gd, gh, gw)`` with ``grid = (gd, gh, gw)``.
 
     Raises:
@@ -58,8 +58,8 @@ def ungroup_regions(t: Tensor, grid: Sequence[int], patches_per_region: int | Se
     return split.reshape(t.shape[0], 1, kd * rd, kh * rh, kw * rw)
 
 
-def region_targets(mask: Tensor, valid_grid: Tensor, patches_per_region: int | Sequence[int]) -> RegionTargets:
-    """Read the targets of the region tasks off a mask.
+def region_targets(mask: Tensor, valid_grid: Tensor, patches_per_region: Size) -> RegionTargets:
+    """Compute the targets of the region tasks from a mask.
 
     Args:
         mask: bool ``(B, 1, gd, gh, gw)``, True = masked.
@@ -73,7 +73,7 @@ def region_targets(mask: Tensor, valid_grid: Tensor, patches_per_region: int | S
         ValueError: when the shapes differ, or the grid is not a multiple of the region.
     """
     if mask.shape != valid_grid.shape:
-        raise ValueError(f"mask {tuple(mask.shape)} and valid_grid {tuple(valid_grid.shape)} differ in shape.")
+        raise ValueError(f"mask {tuple(mask.shape)} and valid_grid {tuple(valid_grid.shape)} differ in shape")
     patch_valid = group_regions(valid_grid, patches_per_region).bool()
     position = group_regions(mask, patches_per_region).bool() & patch_valid
     return RegionTargets(position.sum(dim=2), position, patch_valid, patch_valid.any(dim=2))

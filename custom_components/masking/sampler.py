@@ -1,147 +1,171 @@
-"""One way to draw masks with its parameters: what they must be, and the draw itself."""
+"""The mask sampler: one object that says how masks are drawn, checks it once, and draws."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isfinite
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from custom_components.masking.blocks import draw_blocks
-from custom_components.masking.foreground import ShareGrid, check_weight, draw_foreground
-from custom_components.masking.grid import (
-    Ratio,
-    check_ratio,
-    patches_per_block,
-    patches_per_region,
-    ratio_range,
-    to_3tuple,
-)
+from custom_components.masking.foreground import ShareGrid, draw_foreground
+from custom_components.masking.grid import Size, Triple, divide, patch_grid, patches_per_region, to_3tuple
 from custom_components.masking.sampling import BoolGrid, check_two_level, draw_two_level, draw_uniform
+from custom_components.number_checks import check_number, is_number
 
 MODES = ("two_level", "uniform", "block", "foreground")
-"""Ways to draw that :class:`MaskSampler` knows."""
-
-
-class Patches(NamedTuple):
-    """What a draw has to know of a sample's patches.
-
-    Attributes:
-        valid: bool ``(gd, gh, gw)``, True where a patch may be masked.
-        foreground: float64, same shape, share of foreground in each; None for modes that do not ask.
-    """
-
-    valid: BoolGrid
-    foreground: ShareGrid | None = None
+"""Ways to draw masks that :class:`MaskSampler` knows."""
 
 
 class MaskSampler:
-    """A draw with its parameters, checked; picklable, so that workers can be spawned.
+    """How masks are drawn: a mode and its parameters, under the names of the config keys.
 
-    What belongs to another mode is not looked at, so that a config can change ``mode`` alone.
+    Parameters are checked here, once; each new grid is checked once. Parameters of other modes are ignored, so
+    that a config can change ``mask_mode`` alone. Picklable, for spawned workers.
 
     Args:
-        mode: one of ``MODES``.
-        mask_ratio: share of the valid patches to mask, in [0, 1], or a pair [low, high] that it is drawn from.
+        mask_mode: "uniform" (SimMIM, MAE), "two_level" (HybridMIM, arXiv 2303.10333), "block" (union of random
+            boxes) or "foreground" (weighted sampling that prefers foreground patches).
+        mask_ratio: share of the valid patches to mask, in [0, 1], or a pair [low, high] to draw it from.
         patch_size: voxels along each axis of a patch.
-        region_size: voxels along each axis of a region ("two_level").
-        region_ratio: share of the regions that hold the masked patches, in [0, 1] ("two_level").
-        block_size: voxels along each axis of the largest block ("block").
-        foreground_above: intensity over which a voxel is foreground ("foreground").
-        foreground_weight: how many times likelier a patch of foreground is drawn than one of background
-            ("foreground").
+        region_size: voxels along each axis of a region; needed by "two_level".
+        region_ratio: share of the regions that hold the masked patches, in [0, 1]; needed by "two_level".
+        block_size: voxels along each axis of the largest box; needed by "block".
+        foreground_above: intensity above which a voxel is foreground, in the unit of the network's input; read by
+            "foreground".
+        foreground_weight: sampling weight of an all-foreground patch relative to an empty one, above 0; needed by
+            "foreground".
 
     Attributes:
-        ratios: the lowest and the highest ``mask_ratio``, equal where it is a number.
-        foreground_above: None where the mode does not ask for foreground.
+        ratios: the lowest and the highest mask ratio; equal unless ``mask_ratio`` is a pair.
+        foreground_above: None unless the mode reads the image.
 
     Raises:
-        ValueError: for an unknown mode, and for parameters of it that are missing, out of range, or sizes that
-            are no multiples of the patch.
+        ValueError: for an unknown mode, and for a parameter of the mode that is missing, out of range, or a size
+            that is not a multiple of the patch.
     """
 
     def __init__(
         self,
-        mode: str,
-        mask_ratio: Ratio,
-        patch_size: int | Sequence[int],
-        region_size: int | Sequence[int] | None = None,
+        mask_mode: str = "uniform",
+        mask_ratio: float | Sequence[float] = 0.75,
+        patch_size: Size = 16,
+        *,
+        region_size: Size | None = None,
         region_ratio: float | None = None,
-        block_size: int | Sequence[int] | None = None,
+        block_size: Size | None = None,
         foreground_above: float = 0.0,
         foreground_weight: float | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}; found {mode!r}.")
-        self.ratios = ratio_range(mask_ratio, "mask_ratio")
+        if mask_mode not in MODES:
+            raise ValueError(f"mask_mode is {mask_mode!r}; allowed: {', '.join(MODES)}")
+        self.mask_mode = mask_mode
+        self.ratios = _ratio_range(mask_ratio)
         self.patch_size = to_3tuple(patch_size, "patch_size")
-        self.foreground_above = foreground_above if mode == "foreground" else None
-        self._check_grid: Callable[..., None] | None = None
+        self.region_size: Triple | None = None
+        self.block_size: Triple | None = None
+        self.foreground_above: float | None = None
+        self._check: Callable[[Sequence[int], float], None] | None = None
         self._draw: Callable[..., BoolGrid] = draw_uniform
-        if mode == "two_level":
-            self._set_two_level(region_size, region_ratio)
-        elif mode == "block":
-            if block_size is None:
-                raise ValueError("mode 'block' needs block_size, found None.")
-            self._draw = partial(draw_blocks, patches_per_block=patches_per_block(block_size, patch_size))
-        elif mode == "foreground":
-            if foreground_weight is None:
-                raise ValueError("mode 'foreground' needs foreground_weight, found None.")
-            _check_threshold(foreground_above)
-            check_weight(foreground_weight)
-            self._draw = partial(draw_foreground, weight=foreground_weight)
+        self._checked_grids: set[tuple[int, ...]] = set()
+        if mask_mode == "two_level":
+            self._use_regions(self._needed("region_size", region_size), self._needed("region_ratio", region_ratio))
+        elif mask_mode == "block":
+            self.block_size = to_3tuple(self._needed("block_size", block_size), "block_size")
+            within = divide(self.block_size, self.patch_size, "block_size", "patch_size")
+            self._draw = partial(draw_blocks, patches_per_block=within)
+        elif mask_mode == "foreground":
+            weight = self._needed("foreground_weight", foreground_weight)
+            check_number(weight, "foreground_weight", above=0)
+            check_number(foreground_above, "foreground_above")
+            self.foreground_above = foreground_above
+            self._draw = partial(draw_foreground, weight=weight)
 
-    def _set_two_level(self, region_size: int | Sequence[int] | None, region_ratio: float | None) -> None:
-        if region_size is None or region_ratio is None:
-            raise ValueError(
-                f"mode 'two_level' needs region_size and region_ratio, found {region_size} and {region_ratio}."
-            )
-        check_ratio(region_ratio, "region_ratio")
+    def _needed(self, name: str, value: Any) -> Any:
+        if value is None:
+            raise ValueError(f"{name} is missing; mask_mode {self.mask_mode!r} needs it")
+        return value
+
+    def _use_regions(self, region_size: Size, region_ratio: float) -> None:
+        check_number(region_ratio, "region_ratio", at_least=0, at_most=1)
         if self.ratios[0] == 0 < self.ratios[1]:
-            # 0 itself goes with every region_ratio, what lies just above it with none
-            raise ValueError(
-                f"mask_ratio {list(self.ratios)} must start above 0 in mode 'two_level', where each of the regions"
-                " that region_ratio asks for holds a masked patch."
-            )
-        within = patches_per_region(region_size, self.patch_size)
-        self._check_grid = partial(check_two_level, region_ratio=region_ratio, patches_per_region=within)
-        self._draw = partial(draw_two_level, region_ratio=region_ratio, patches_per_region=within)
+            # Ratio 0 fits every region_ratio, but a ratio just above 0 fits none: each region holds a masked
+            # patch.
+            raise ValueError(f"mask_ratio is {list(self.ratios)}; mask_mode 'two_level' needs a low end above 0")
+        self.region_size = to_3tuple(region_size, "region_size")
+        regions: dict[str, Any] = {
+            "region_ratio": region_ratio,
+            "patches_per_region": patches_per_region(self.region_size, self.patch_size),
+        }
+        self._check, self._draw = partial(check_two_level, **regions), partial(draw_two_level, **regions)
 
     def check_grid(self, grid: Sequence[int]) -> None:
-        """Refuse a grid of patches ``(gd, gh, gw)`` on which not every one of the ratios can be had.
+        """Raise unless every mask ratio is feasible on a grid of patches ``(gd, gh, gw)``.
+
+        The result is kept, so that each grid is checked once.
 
         Raises:
             ValueError: see :func:`check_two_level`; the other modes take every grid.
         """
-        if self._check_grid is not None:
-            for ratio in self.ratios:
-                self._check_grid(grid, ratio)
+        if self._check is None or tuple(grid) in self._checked_grids:
+            return
+        for ratio in self.ratios:
+            self._check(grid, ratio)
+        self._checked_grids.add(tuple(grid))
 
-    def draw_ratio(self, rng: np.random.RandomState) -> float:
-        """Draw a ratio uniformly from low to high; where the two are equal nothing is drawn."""
-        low, high = self.ratios
-        return low if low == high else float(rng.uniform(low, high))
+    def check_crop(self, roi_size: Size) -> None:
+        """Raise unless masks can be drawn on crops of ``roi_size`` voxels.
+
+        Raises:
+            ValueError: naming the sizes that do not fit, or the ratios that are not feasible.
+        """
+        roi = to_3tuple(roi_size, "roi_size")
+        grid = patch_grid(roi, self.patch_size, "roi_size")
+        if self.region_size is not None:
+            divide(roi, self.region_size, "roi_size", "region_size")
+        if self.block_size is not None and any(b > side for b, side in zip(self.block_size, roi, strict=True)):
+            raise ValueError(f"block_size {self.block_size} is larger than roi_size {roi}")
+        self.check_grid(grid)
 
     @property
     def middle_ratio(self) -> float:
-        """The mean of the lowest and the highest ratio; a number itself."""
+        """The mean of the lowest and the highest ratio."""
         low, high = self.ratios
         return low if low == high else (low + high) / 2
 
-    def draw(self, patches: Patches, ratio: float, rng: np.random.RandomState) -> BoolGrid:
-        """Draw a mask, bool ``(gd, gh, gw)``, of exactly ``round(ratio * valid patches)`` patches.
+    def draw_ratio(self, rng: np.random.RandomState) -> float:
+        """Draw a ratio uniformly from low to high; draws nothing when they are equal."""
+        low, high = self.ratios
+        return low if low == high else float(rng.uniform(low, high))
+
+    def draw(
+        self, valid: BoolGrid, ratio: float, rng: np.random.RandomState, foreground: ShareGrid | None = None
+    ) -> BoolGrid:
+        """Draw a mask of exactly ``round(ratio * valid patches)`` patches.
+
+        Args:
+            valid: bool ``(gd, gh, gw)``, True where a patch may be masked.
+            ratio: one of this sampler's ratios.
+            rng: source of randomness.
+            foreground: share of foreground in each patch, same shape; needed by "foreground".
+
+        Returns:
+            bool ``(gd, gh, gw)``, True = masked.
 
         Raises:
-            ValueError: when the ratio lies outside [0, 1] or cannot be had on this grid.
+            ValueError: see :meth:`check_grid`.
         """
-        self.check_grid(patches.valid.shape)
-        if self.foreground_above is None:
-            return self._draw(patches.valid, ratio, rng=rng)
-        return self._draw(patches.valid, ratio, share=patches.foreground, rng=rng)
+        self.check_grid(valid.shape)
+        share: dict[str, Any] = {} if self.foreground_above is None else {"share": foreground}
+        return self._draw(valid, ratio, rng=rng, **share)
 
 
-def _check_threshold(above: float) -> None:
-    if isinstance(above, bool) or not isinstance(above, (int, float)) or not isfinite(above):
-        raise ValueError(f"foreground_above must be a number, an intensity; found {above!r}.")
+def _ratio_range(ratio: float | Sequence[float]) -> tuple[float, float]:
+    """Return the lowest and the highest mask ratio."""
+    ends: list[Any] = list(ratio) if isinstance(ratio, (list, tuple)) else [ratio, ratio]
+    if len(ends) != 2 or not all(is_number(end) for end in ends) or not 0 <= ends[0] <= ends[1] <= 1:
+        raise ValueError(
+            f"mask_ratio is {ratio!r}; allowed: a number in [0, 1], or a pair [low, high] of them with low <= high"
+        )
+    return ends[0], ends[1]

@@ -1,4 +1,4 @@
-"""Which voxels count: the transform that adds the map, and the one way to read it."""
+"""Which voxels are valid: the transform that adds the map, and the one function that reads it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from custom_components.masking.sampling import BoolGrid
 
 
 class AddValidMaskd(MapTransform):
-    """Add a map of the voxels that count, uint8 ``(1, D, H, W)``: 1 = valid.
+    """Add a map of the valid voxels, uint8 ``(1, D, H, W)``: 1 = valid.
 
-    Put it before padding and give its key to every spatial transform after it (padding with 0, nearest
-    interpolation): what was padded is then 0. It carries the image's affine when the image has one.
+    Put it before padding, and give its key to every later spatial transform (padding with 0, nearest
+    interpolation), so that padded voxels are 0. The map has the image's affine if the image has one.
 
     Args:
         keys: images ``(C, D, H, W)`` that share one grid; the first one gives the shape.
-        valid_key: where the map goes.
-        background_below: intensity, in the image's unit at this point; voxels at or under it in all channels
-            of all images are not valid. None: every voxel is.
-        allow_missing_keys: whether keys that are absent are passed over.
+        valid_key: key of the map.
+        background_below: intensity, in the image's unit at this point; voxels at or below it in all channels of
+            all images are not valid. None: every voxel is.
 
     Raises:
         ValueError: when the images differ in shape.
@@ -38,24 +37,20 @@ class AddValidMaskd(MapTransform):
         keys: KeysCollection = "image",
         valid_key: str = "valid",
         background_below: float | None = None,
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.valid_key = valid_key
         self.background_below = background_below
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with the map added."""
         out = dict(data)
-        keys = list(self.key_iterator(out))
-        if not keys:
-            return out
-        common_shape(out, keys)
-        # as_tensor and comparing keep a MetaTensor's affine, which Spacingd and Orientationd read
+        common_shape(out, self.keys)
+        # as_tensor and the comparison keep a MetaTensor's affine, which Spacingd and Orientationd read.
         if self.background_below is None:
-            valid = torch.ones_like(torch.as_tensor(out[keys[0]])[:1], dtype=torch.uint8)
+            valid = torch.ones_like(torch.as_tensor(out[self.keys[0]])[:1], dtype=torch.uint8)
         else:
-            above = [torch.as_tensor(out[key]) > self.background_below for key in keys]
+            above = [torch.as_tensor(out[key]) > self.background_below for key in self.keys]
             valid = torch.cat(above).any(dim=0, keepdim=True).to(torch.uint8)
         out[self.valid_key] = valid
         return out
@@ -65,7 +60,7 @@ def common_shape(data: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> tupl
     """Return the spatial shape that all images share."""
     shapes = {str(key): tuple(data[key].shape[1:]) for key in keys}
     if len(set(shapes.values())) > 1:
-        raise ValueError(f"images must share one spatial shape, found {shapes}.")
+        raise ValueError(f"images must share one spatial shape, found {shapes}")
     return next(iter(shapes.values()))
 
 
@@ -74,7 +69,7 @@ def read_valid(
 ) -> tuple[Tensor, BoolGrid]:
     """Return valid on voxels, bool ``(1, D, H, W)``, and on patches, bool ``(gd, gh, gw)``."""
     shape = common_shape(data, keys)
-    patch_grid(shape, patch_size)  # says so when the image is not a multiple of the patch
+    patch_grid(shape, patch_size)  # raises if the image is not a multiple of the patch
     found = data.get(valid_key)
     if found is None:
         valid = torch.ones((1, *shape), dtype=torch.bool)
@@ -82,5 +77,5 @@ def read_valid(
         plain = found.as_tensor() if isinstance(found, MetaTensor) else torch.as_tensor(found)
         valid = plain > 0.5
     if tuple(valid.shape) != (1, *shape):
-        raise ValueError(f"{valid_key!r} has shape {tuple(valid.shape)}; the image needs {(1, *shape)}.")
+        raise ValueError(f"{valid_key!r} has shape {tuple(valid.shape)}; the image needs {(1, *shape)}")
     return valid, np.asarray(valid_patches(valid[None], patch_size)[0, 0].cpu().numpy())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from custom_components.backbones import adapt
-from custom_components.masking import FILLS, fill_masked
+from custom_components.masking import check_fill, fill_masked
 
 
 class PretextNetwork(nn.Module):
@@ -49,6 +50,14 @@ class PretextNetwork(nn.Module):
                 "they must be equal: its last layer reconstructs the image"
             )
 
+    def check_crop(self, roi_size: Sequence[int]) -> None:
+        """Check that the network takes crops of ``roi_size`` voxels.
+
+        Raises:
+            ValueError: naming what does not fit.
+        """
+        self.backbone.check_crop("roi_size", roi_size)
+
     def train_only(self, prefixes: tuple[str, ...]) -> None:
         """Freeze every network parameter that no loss term reaches, as DistributedDataParallel needs.
 
@@ -68,8 +77,7 @@ class PretextNetwork(nn.Module):
         Raises:
             ValueError: for an unknown fill.
         """
-        if fill not in FILLS:
-            raise ValueError(f"fill is {fill!r}; allowed: {', '.join(FILLS)}")
+        check_fill(fill)
         self.fill = fill
         if fill == "learned":
             self.token = nn.Parameter(torch.zeros(1, self.backbone.in_channels, *self.patch_size))

@@ -12,6 +12,7 @@ from custom_components.backbones import Encoded, Window
 from custom_components.heads import ContrastHead, MaskCountHead, MaskPositionHead, region_pool
 from custom_components.losses import VIEWS, outputs_read, supported_terms
 from custom_components.masking import (
+    divide,
     mask_to_voxels,
     patches_per_region,
     region_targets,
@@ -105,6 +106,17 @@ class HybridMIM(PretextNetwork):
                 f"window_size {window} holds {cells} bottleneck cell of {type(self.network).__name__}; "
                 f"its decoder needs at least {self.backbone.min_cells}"
             )
+
+    def check_crop(self, roi_size: Sequence[int]) -> None:
+        """Check that the network takes crops of ``roi_size`` voxels, and that regions and window fit into them.
+
+        Raises:
+            ValueError: naming both sizes.
+        """
+        super().check_crop(roi_size)
+        divide(roi_size, self.region_size, "roi_size", "region_size")
+        if self.window_size is not None and any(w > s for w, s in zip(self.window_size, roi_size, strict=True)):
+            raise ValueError(f"window_size {self.window_size} is larger than roi_size {tuple(roi_size)}")
 
     def _build(self, fill: str, contrast_features: int) -> None:
         features, patches = self.backbone.bottleneck_channels, prod(self.patches_per_region)

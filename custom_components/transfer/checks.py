@@ -1,4 +1,4 @@
-"""Does a weights file hold all of a network? For evaluation and inference, where nothing may stay random."""
+"""Checks of a weights file for evaluation and inference: is it complete, and is it of the same task?"""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from custom_components.transfer import compare_views, differing_tensors, read_ca
 
 
 def check_weights_complete(network: nn.Module, weights: str, pretext: bool = False) -> None:
-    """Check that a weights file holds every tensor of the network, in its shape, and that its card is its own.
+    """Check that a weights file holds every tensor of the network, with the same shapes, and verify its card.
 
     Args:
         network: a segmentation network, or a pretext network with its heads.
         weights: the file.
-        pretext: whether it is a pretext network, which holds the segmentation network under ``network.``.
+        pretext: whether it is a pretext network. It holds the segmentation network under ``network.``, and the
+            file must hold no other tensors.
 
     Raises:
         ValueError: naming the file and the first tensors that differ.
     """
     state = read_weights(weights)
     own = network.state_dict()
-    if pretext:  # reading takes the prefix off
+    if pretext:  # read_weights removes this prefix
         own = {key.removeprefix("network."): value for key, value in own.items()}
     read_card(weights)
     wrong = differing_tensors(own, state)
@@ -31,25 +32,25 @@ def check_weights_complete(network: nn.Module, weights: str, pretext: bool = Fal
     if wrong:
         raise ValueError(
             f"weights {weights} do not fit this {type(network).__name__}: {len(wrong)} tensors are missing, "
-            f"extra or of another shape ({', '.join(wrong[:3])}); were its layers and loss parts the same?"
+            f"extra or of another shape ({', '.join(wrong[:3])}); were its layers and loss terms the same?"
         )
 
 
 def compare_card(weights: str, view: Mapping[str, Any] | None, label_names: Sequence[str] | None) -> list[str]:
-    """What a weights card says otherwise than the config that uses the weights.
+    """Return how the view in a weights card differs from the config's; raise if the task differs.
 
-    Tensors of one shape may be of another task: what the channels are and what is painted must agree.
+    Tensors of the same shape may belong to another task, so the channels and the label names must agree.
 
     Args:
         weights: the file; without a card nothing is compared.
-        view: how the config sees the image; None: not compared.
+        view: the config's view of the image; None: not compared.
         label_names: of the label map's values; None: not compared.
 
     Returns:
-        one line per difference of view.
+        One line per difference of the view.
 
     Raises:
-        ValueError: for other channels or label names than the config's.
+        ValueError: if the card states other channels or label names than the config.
     """
     card = read_card(weights) or {}
     stated = card.get("label_names")

@@ -95,20 +95,19 @@ def _crop_hint(
 
 
 def load_pretrained(
-    network: nn.Module,
-    path: FilePath,
-    input_layer: str = "repeat_mean",
-    min_share: float = 1.0,
-    view: Mapping[str, Any] | None = None,
-    report_path: FilePath | None = None,
-    architecture: Mapping[str, Any] | None = None,
+    network: nn.Module, path: FilePath, report_path: FilePath | None = None, **options: Any
 ) -> TransferReport:
     """Load pretrained weights into ``network`` and return the report; log and warn of every difference.
 
-    Call it before the network is wrapped or its optimizer built. Arguments and errors are those of
-    `check_pretrained`; in addition, ``report_path`` is the JSON file to write the report to.
+    Call it before the network is wrapped or its optimizer built.
+
+    Args:
+        network: the segmentation network.
+        path: a weights file.
+        report_path: JSON file to write the report to; None: none.
+        options: further arguments of `check_pretrained`, which also lists the errors.
     """
-    state, report = check_pretrained(network, path, input_layer, min_share, view, architecture)
+    state, report = check_pretrained(network, path, **options)
     network.load_state_dict(state, strict=True)
     forget_weights()
     logger.info(report.summary())

@@ -31,15 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME.yaml",
-        help="layers to merge into the packed train.* and inference.*, in order, so that weights trained with "
-        "them are served as one file: names in the bundle's configs, or paths. The merged YAML has no comments",
+        help="layers to merge into the packed train.* and inference.*, in this order, so that weights trained "
+        "with them are served as one file: names in the bundle's configs, or paths. Merged YAML has no comments",
     )
     parser.add_argument(
         "--weights",
         type=Path,
         metavar="FILE",
-        help="weights to pack as models/model.pt, with the card beside them and, if the bundle's inference reads "
-        "it, the pretext.pt beside them (default: the files of models/ that git tracks)",
+        help="weights to pack as models/model.pt, with the card beside them and, where the bundle's inference "
+        "reads it, the pretext.pt beside them (default: the files of models/ that git tracks)",
     )
     parser.add_argument(
         "--allow_large", action="store_true", help="pack files over 25 MB: for your own server, not for the zoo"

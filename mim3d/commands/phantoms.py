@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from mim3d.arguments import number
+from mim3d.catalog import TASKS
 
 DESCRIPTION = """\
 Write a seeded set of synthetic volumes (phantoms) as NIfTI, with datalist.json and a page of pictures."""
@@ -27,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kind",
+        choices=[task.phantoms for task in TASKS.values()],
         default="abdomen_ct",
-        help="abdomen_ct, liver_ct, spleen_ct, brain_mri or hippocampus_mri (default: %(default)s)",
+        help="what the volumes show (default: %(default)s)",
     )
     parser.add_argument("--cases", **count, help="number of all cases (default: the sum of the four, or 16)")
     for name, meaning in SECTIONS.items():

@@ -1,1 +1,1 @@
-"""Commands that prepare a data set: its list, and one file per case."""
+"""What prepares a data set: its data list, and one file per case."""

@@ -1,4 +1,4 @@
-"""Write a data list for a folder of NIfTI files: a seeded split over sorted subjects, relative paths."""
+"""Writes the data list of a folder of NIfTI files: a seeded split by subject, with relative paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from custom_components.atomic import write_atomically
+from custom_components.atomic import write_text
 from custom_components.data.brats import patient_of
 from custom_components.data.layouts import Item, case_id, existing_folder, first_image, scan
 from custom_components.data.sections import DATALIST_NAME, Sections, check_no_leak, share
@@ -34,35 +34,39 @@ def prepare_datalist(
 ) -> Path:
     """Write ``datalist.json`` for a decathlon task, BraTS cases, images beside labels, or images alone.
 
-    The labelled subjects are sorted by name, shuffled by ``seed``, and handed out: first ``test``, then
-    ``validation``, then ``training``. So a smaller ``training`` is a part of a larger one and is judged on
+    The labelled subjects are sorted by name and shuffled by ``seed``. The first ones become ``test``, the next
+    ``validation``, the next ``training``. So fewer training cases are a part of more, and both are evaluated on
     the same cases. Images without a label are always ``unlabelled``.
 
     Args:
         dataset_dir: the folder; see :func:`custom_components.data.layouts.scan` for what is recognised.
         out: file to write; default ``datalist.json`` in the folder.
-        training: share (float in [0, 1]) or number (int) of labelled subjects; None: all that are left.
-        validation: the same; a share above 0 is at least one subject.
+        training: share (float in [0, 1]) or number (int) of labelled subjects; None: all that remain. A share
+        above
+            0 is at least one subject.
+        validation: the same.
         test: the same.
         seed: seed of the split.
-        labels: class names in the order of their numbers, background first (or number -> name); default:
-            those of ``dataset.json``.
-        channels: channel names in order; default: those of ``dataset.json``, or of BraTS.
-        unlabelled: which labelled cases' images are for pretraining too: ``"rest"`` (those in no section) or
-            ``"training+rest"``. Images of validation and test never are.
-        subject_pattern: regular expression whose first group, searched in the case's relative path, is the
-            subject; one subject's cases stay together. Default: every case is a subject, but scans of one
-            patient are told by the names that BraTS gives them since 2023 (``BraTS-GLI-00000-001``).
-        include_test_images: take a decathlon's ``imagesTs`` (no labels) as unlabelled. Off, since pretraining
-            on them spoils that challenge's test.
-        overwrite: replace an existing list that says something else.
+        labels: class names in the order of their numbers, background first, or number -> name; None: those of
+            ``dataset.json``.
+        channels: channel names in order; None: those of ``dataset.json``, or of BraTS.
+        unlabelled: which labelled cases also go to ``unlabelled`` with their images: ``"rest"`` (those in no
+            section) or ``"training+rest"``. Cases of validation and test never do.
+        subject_pattern: regular expression that is searched in the case's relative path; its first group is the
+            subject, whose cases stay together. None: every case is a subject, except that names of BraTS since
+            2023 (``BraTS-GLI-00000-001``) name the patient.
+        include_test_images: list a decathlon's ``imagesTs``, which has no labels, as unlabelled. Pretraining on
+        them
+            would spoil the challenge's test.
+        overwrite: replace an existing list with other content.
 
     Returns:
         The path of the list.
 
     Raises:
-        ValueError: for a missing or empty folder, sizes that do not fit, an unknown option, a pattern that
-            does not match, or an existing list that differs.
+        ValueError: for a missing or empty folder, sizes that do not fit, an unknown option, a pattern that does
+        not
+            match, and an existing list with other content.
     """
     if unlabelled not in UNLABELLED:
         raise ValueError(f"unlabelled is {unlabelled!r}; allowed: {', '.join(UNLABELLED)}")
@@ -91,9 +95,10 @@ def prepare_datalist(
 
 
 def subject_id(item: Item, pattern: str | None) -> str:
-    """The subject of a case: ``pattern``'s first group in the (first) image's path.
+    """Return the subject of a case.
 
-    Without a pattern: the patient that a BraTS name tells, else the path without its suffix.
+    With a pattern it is the first group in the path of the (first) image. Without one it is the patient in a BraTS
+    name, or else the path without its suffix.
 
     Raises:
         ValueError: if the pattern does not match, or has no group.
@@ -121,7 +126,7 @@ def _split(
         by_subject.setdefault(subject_id(item, pattern), []).append(item)
     subjects = sorted(by_subject)
     number = len(subjects)
-    # Without labelled cases there is nothing to share out, and the default shares ask for nothing.
+    # Without labelled cases every section is empty, and the default shares ask for none.
     sizes = {name: share(size, number, name) for name, size in (("test", test), ("validation", validation))}
     left = number - sizes["test"] - sizes["validation"]
     sizes["training"] = left if training is None else share(training, number, "training")
@@ -138,9 +143,9 @@ def _split(
 
 
 def _write(path: Path, text: str, overwrite: bool) -> None:
-    """Write in one step, so that an interrupted run leaves the old list or the new one."""
+    """Write the list; raise ValueError if a list with other content exists and may not be replaced."""
     if path.is_file() and not overwrite:
         if path.read_text(encoding="utf-8") == text:
             return
-        raise ValueError(f"{path} exists and lists something else; allowed with overwrite=True")
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+        raise ValueError(f"{path} exists and lists something else; --overwrite replaces it")
+    write_text(path, text)

@@ -1,4 +1,4 @@
-"""One 4D NIfTI per case out of one file per sequence: MONAI Label and its viewers take one file per study."""
+"""Joins one file per sequence into one 4D file per case, because MONAI Label takes one file per study."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from tqdm import tqdm
 
 from custom_components.atomic import write_atomically
 from custom_components.checks.volumes import check_same_grid
+from custom_components.data import DataList
 from custom_components.data.brats import LABEL_SOURCES
 from custom_components.data.channels import BRATS_CHANNELS, check_channel_names
 from custom_components.data.layouts import NIFTI_SUFFIXES, Item, case_id, existing_folder, first_image, scan
-from custom_components.data.lists import listed_channels
 from custom_components.data.nifti import open_image, read_header, read_voxels
 
-#: Where MONAI Label looks for ground truth, below its studies.
+#: Where MONAI Label looks for finished labels, in its folder of studies.
 LABEL_FOLDER = Path("labels", "final")
-_LISTED_VALUES = 10
+_LISTED_VALUES = 10  # values that a message lists
 
 
 def stack_images(
     images: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], overwrite: bool = False
 ) -> Path:
-    """Write 3D files of one grid as one 4D file, channels last, in the order given.
+    """Write 3D files on one grid as one 4D file, channels last, in the order given.
 
-    Values are those of the files with their scaling applied: whole numbers stay (in a type that holds all of
-    them), else float32. Affine, qform, sform and spacing are the first file's.
+    Values have the files' scaling applied. Whole numbers keep an integer type that holds all of them; other values
+    become float32. Affine, qform, sform and spacing are those of the first file.
 
     Args:
-        images: ``.nii`` or ``.nii.gz`` files, two at least.
+        images: ``.nii`` or ``.nii.gz`` files, at least two.
         out: the file to write, ``.nii`` or ``.nii.gz``; it appears when it is complete.
         overwrite: replace ``out``.
 
@@ -42,12 +42,13 @@ def stack_images(
         The path of the file.
 
     Raises:
-        ValueError: naming the file that cannot be read, has channels already or lies on another grid; and for an
-            ``out`` that exists.
+        ValueError: for a file that cannot be read, has several channels or lies on another grid, and for an
+        ``out``
+            that exists.
     """
     paths, target = [str(path) for path in images], Path(out)
     if len(paths) < 2:
-        raise ValueError(f"images names {len(paths)} files; two at least make a stack")
+        raise ValueError(f"images names {len(paths)} files; allowed: at least two")
     if not target.name.lower().endswith(NIFTI_SUFFIXES):
         raise ValueError(f"out is {target}; allowed: a name in .nii or .nii.gz")
     _check_free([target], overwrite)
@@ -65,7 +66,7 @@ def stack_images(
     header.set_data_dtype(volumes.dtype)
     header.set_data_shape(volumes.shape)
     header.set_zooms((*headers[0].spacing, 1.0))
-    header["cal_min"] = header["cal_max"] = 0  # one sequence's display range
+    header["cal_min"] = header["cal_max"] = 0  # the display range was that of one sequence
     write_atomically(target, lambda path: nib.save(nib.Nifti1Image(volumes, first.affine, header), path))
     return target
 
@@ -77,23 +78,23 @@ def stack_folder(
     overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[list[Path], list[str]]:
-    """Make ``out/<case>.nii.gz`` of every case of a folder of one file per sequence (BraTS), channels last.
+    """Write ``out/<case>.nii.gz``, channels last, for every case of a folder with one file per sequence (BraTS).
 
-    With ``label_source`` the folder is made ready for MONAI Label: labels go to ``out/labels/final``, and images
-    that are 4D already (MSD Task01) are copied.
+    With ``label_source``, MONAI Label can serve the result: labels go to ``out/labels/final``, and images that are
+    already 4D (MSD Task01) are copied.
 
     Args:
         dataset_dir: the folder; see :func:`custom_components.data.layouts.scan`.
         out: folder to write to.
-        label_source: write labels too, as :func:`map_label` does; whose they are, a key of ``LABEL_SOURCES``.
-        overwrite: replace files; without it, a file that exists ends the call before anything is written.
+        label_source: whose values the labels hold, a key of ``LABEL_SOURCES``; None writes no labels.
+        overwrite: replace files. Without it, a file that exists ends the call before anything is written.
         progress: show a bar on stderr.
 
     Returns:
         The images written, and the names of their channels in order.
 
     Raises:
-        ValueError: for a folder without such cases, channels in another order, two cases of one name, and as
+        ValueError: for a folder without such cases, channels in another order, two cases with one name, and as in
             :func:`stack_images` and :func:`map_label`.
     """
     folder, target = existing_folder(dataset_dir), Path(out)
@@ -105,7 +106,7 @@ def stack_folder(
         raise ValueError(f"{folder} has one file per case already: nothing to stack")
     if target.name.lower().endswith(NIFTI_SUFFIXES):
         raise ValueError(f"out is {target}, there are {len(cases)} cases; allowed: a folder")
-    channels = list(layout.meta["channels"]) or listed_channels(folder)
+    channels = list(layout.meta["channels"]) or DataList(folder).channels
     if label_source:
         check_channel_names(channels, BRATS_CHANNELS, str(folder))
     names = [f"{case_id(item['image'])}.nii.gz" for item in cases]
@@ -116,7 +117,7 @@ def stack_folder(
     finals = target / LABEL_FOLDER
     _check_free([*(target / name for name in names), *(finals / name for name in labels)], overwrite)
     for name, item in tqdm(list(zip(names, cases, strict=True)), "stacking", unit="case", disable=not progress):
-        if label_source and name in labels:  # first: a wrong source shows before its image is written
+        if label_source and name in labels:  # before the image, so that a wrong source leaves no image behind
             map_label(folder / labels[name], folder / first_image(item), finals / name, label_source)
         _write_image(folder, item, target / name, overwrite)
     return [target / name for name in names], channels
@@ -125,19 +126,18 @@ def stack_folder(
 def map_label(
     label: str | os.PathLike[str], image: str | os.PathLike[str], out: str | os.PathLike[str], label_source: str
 ) -> None:
-    """Write a label file with the values that seg_brats writes, as uint8 on the same grid.
+    """Write a label file with the values of seg_brats, as uint8 on the same grid.
 
-    These are 1 for necrotic and non-enhancing tumour core, 2 for edema, 3 for enhancing tumour.
+    The values are 1 for necrotic and non-enhancing tumour core, 2 for edema, 3 for enhancing tumour.
 
     Args:
         label: the file to read.
-        image: the case's image, whose grid it must have.
+        image: the case's image, which must lie on the same grid.
         out: the file to write; replaced where it exists.
-        label_source: whose values ``label`` holds: a key of ``LABEL_SOURCES``.
+        label_source: whose values ``label`` holds, a key of ``LABEL_SOURCES``.
 
     Raises:
-        ValueError: for an unknown source, a label on another grid, and one with other values than the source's:
-            naming file, values and what is allowed.
+        ValueError: for an unknown source, a label on another grid, and values that the source does not have.
     """
     _check_source(label_source)
     path = str(label)
@@ -155,7 +155,7 @@ def map_label(
     source = open_image(path)
     own = source.header.copy()
     own.set_data_dtype(np.uint8)
-    own["cal_min"] = own["cal_max"] = 0  # a display range of the old values
+    own["cal_min"] = own["cal_max"] = 0  # the display range was that of the old values
     write_atomically(Path(out), lambda partial: nib.save(nib.Nifti1Image(mapped, source.affine, own), partial))
 
 
@@ -165,7 +165,7 @@ def _check_source(label_source: str | None) -> None:
 
 
 def _write_image(folder: Path, item: Item, target: Path, overwrite: bool) -> None:
-    """Stack the files of a case; a case of one 4D file is copied."""
+    """Stack the files of a case; copy a case of one 4D file."""
     if isinstance(item["image"], list):
         stack_images([folder / path for path in item["image"]], target, overwrite)
         return
@@ -187,4 +187,4 @@ def _check_free(targets: Sequence[Path], overwrite: bool) -> None:
     there = [path for path in targets if path.exists()]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise ValueError(f"{there[0]} exists{more}; allowed with overwrite=True")
+        raise ValueError(f"{there[0]} exists{more}; --overwrite replaces {'them' if more else 'it'}")

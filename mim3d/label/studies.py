@@ -16,20 +16,12 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 
 from custom_components.data.nifti import open_image
-from mim3d.catalog import BUNDLES
+from mim3d.catalog import TASKS
 from mim3d.package.pack import package
 from mim3d.phantoms import write_phantoms
 
 #: A file in every folder that this command made; it empties no other folder.
 MARKER = ".label_roundtrip"
-#: Which phantoms a bundle segments.
-KINDS = {
-    "seg_btcv": "abdomen_ct",
-    "seg_brats": "brain_mri",
-    "seg_msd_liver": "liver_ct",
-    "seg_msd_spleen": "spleen_ct",
-    "seg_msd_hippocampus": "hippocampus_mri",
-}
 #: Label value of the phantoms -> value that the bundle writes, where they differ: MSD Task01 numbers edema before
 #: the non-enhancing core.
 RENUMBERED = {"seg_brats": {1: 2, 2: 1}}
@@ -77,11 +69,11 @@ def bundle_folders(names: list[str]) -> list[Path]:
     Raises:
         ValueError: for a name that is not a segmentation bundle.
     """
-    known = sorted(path.parent.name for path in BUNDLES.glob("seg_*/configs"))
+    known = {task.bundle.name: task.bundle for task in TASKS.values()}
     for name in names:
         if name not in known:
             raise ValueError(f"{name!r} is not a segmentation bundle; allowed: {', '.join(known)}")
-    return [BUNDLES / name for name in names or known]
+    return [known[name] for name in names or sorted(known)]
 
 
 def make_studies(bundle: str, work: Path) -> Studies:
@@ -91,9 +83,10 @@ def make_studies(bundle: str, work: Path) -> Studies:
         bundle: name of a segmentation bundle.
         work: folder to write to.
     """
+    phantom_kind = TASKS[bundle.removeprefix("seg_")].phantoms
     phantoms, folder = work / "phantoms", work / "studies"
     sections: dict[str, Any] = {"training": LABELLED, "validation": 0, "test": 1, "unlabelled": 0}
-    datalist = write_phantoms(phantoms, KINDS[bundle], size="tiny", progress=False, **sections)
+    datalist = write_phantoms(phantoms, phantom_kind, size="tiny", progress=False, **sections)
     listed = json.loads(datalist.read_text(encoding="utf-8"))
     folder.mkdir()
     labels = {}

@@ -1,9 +1,8 @@
-"""What a package holds: which files of a bundle, with which bytes."""
+"""What a package holds: files of a bundle and their bytes."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,46 +10,39 @@ from pathlib import Path
 import yaml
 
 from mim3d.catalog import ROOT
-from mim3d.package.layers import as_json, fitted_metadata, merged_config, reads_pretext
+from mim3d.package.layers import fitted_metadata, merged_config, reads_pretext
+from mim3d.package.metadata import as_json
+from mim3d.templates import MARK, packed_readme
 
 SUMS = "SHA256SUMS"
 #: MONAI Label and monai.bundle.load read these as one file; load reads JSON only.
 ALONE = ("train", "inference")
 #: Bytes a file may have without large_files.yml (the zoo's limit).
 LARGE = 25 * 2**20
-#: How a README of bundles/ begins its commands: one of these, once. A package's README begins with the other.
-FROM_REPOSITORY = ("From the repository root, after `pip install -e .`.", "From the repository root.")
-FROM_FOLDER = (
-    "From this folder, with the packages that `configs/metadata.json` pins installed; other bundles lie unpacked "
-    "beside it."
-)
-#: What a README says of MONAI Label in the repository, and in a package.
-LABEL_IN_REPOSITORY = "`docs/monai_label.md` of the repository says how to serve this bundle."
-LABEL_IN_FOLDER = (
-    "In an environment of its own: `monailabel apps --download --name monaibundle --output APPS`, this folder "
-    "copied into `APPS/monaibundle/model`, then `monailabel start_server --app APPS/monaibundle --studies STUDIES "
-    "--conf models {name} --conf zoo_source ngc --conf sam2 false --host 127.0.0.1`."
-)
 Files = dict[str, bytes]
 
 
 def find_bundle(given: str) -> Path:
-    """The folder of a bundle, given by name or path; ValueError where there is none."""
+    """Find the folder of a bundle by name or path.
+
+    Raises:
+        ValueError: if there is none.
+    """
     named = ROOT / "bundles" / given
     for folder in (named, Path(given)):
         if (folder / "configs" / "metadata.json").is_file():
             return folder.resolve()
     known = ", ".join(bundle.name for bundle in all_bundles())
-    raise ValueError(f"{given!r} is no bundle (a folder with configs/metadata.json); in bundles/: {known}")
+    raise ValueError(f"{given!r} is not a bundle (a folder with configs/metadata.json); bundles/ has {known}")
 
 
 def all_bundles(folder: Path = ROOT / "bundles") -> list[Path]:
-    """Every bundle folder of the repository, sorted."""
+    """Folders of all bundles of the repository, sorted."""
     return sorted(path.parent for path in folder.glob("*/configs") if not path.parent.name.startswith("."))
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files below a folder, sorted; nothing hidden, compiled or of tests."""
+    """Files below a folder, sorted, without hidden files, compiled files and tests."""
     found = []
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
@@ -61,7 +53,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def tracked_weights(bundle: Path) -> list[Path]:
-    """Weights and cards in ``models/`` that git tracks; outside a git tree all that are there but resume.pt."""
+    """Weights and cards in ``models/`` that git tracks; outside a git tree all of them except resume.pt."""
     there = [path for path in visible_files(bundle / "models") if path.name.endswith((".pt", ".ts", ".card.json"))]
     there = [path for path in there if path.name != "resume.pt"]
     if not there:
@@ -78,13 +70,17 @@ def tracked_weights(bundle: Path) -> list[Path]:
 
 
 def pretext_beside(bundle: Path, weights: Path) -> Path | None:
-    """The ``pretext.pt`` beside given weights, there or not, where the bundle's inference reads one."""
+    """Path of ``pretext.pt`` beside given weights, existing or not; None if the bundle's inference reads none."""
     reads = reads_pretext(merged_config(bundle, "inference", [])[0])
     return weights.with_name("pretext.pt") if reads else None
 
 
 def weights_files(bundle: Path, weights: Path | None) -> Files:
-    """``models/...`` of the package."""
+    """Collect ``models/`` of the package: the given weights, or those that git tracks.
+
+    Raises:
+        ValueError: if the given file does not exist.
+    """
     if weights is None:
         return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in tracked_weights(bundle)}
     if not weights.is_file():
@@ -94,7 +90,7 @@ def weights_files(bundle: Path, weights: Path | None) -> Files:
         packed["pretext"] = pretext
     elif pretext:
         print(
-            f"{bundle.name}: {pretext} does not exist; inference of the package has none to paint with",
+            f"{bundle.name}: {pretext} does not exist, so inference of the package cannot reconstruct",
             file=sys.stderr,
         )
     files: Files = {}
@@ -105,45 +101,64 @@ def weights_files(bundle: Path, weights: Path | None) -> Files:
     return files
 
 
-def packed_readme(name: str, readme: bytes) -> bytes:
-    """A README whose commands run from inside the unpacked bundle, not from the repository's root.
-
-    Args:
-        name: the bundle's.
-        readme: content of its ``docs/README.md``.
-
-    Returns:
-        The package's: the bundle's own paths without ``bundles/<name>/``, other bundles' with ``../``.
+def check_large(name: str, files: Files) -> Files:
+    """Leave out the large files that large_files.yml lists.
 
     Raises:
-        ValueError: where the sentence before the commands is missing or there twice.
+        ValueError: for another file over 25 MB.
     """
-    text = readme.decode()
-    found = [sentence for sentence in FROM_REPOSITORY for _ in range(text.count(sentence))]
-    if len(found) != 1:
-        raise ValueError(
-            f"{name}: docs/README.md has {len(found)} sentences that say where its commands run; wanted one, "
-            f"{' or '.join(map(repr, FROM_REPOSITORY))}: packing puts another in its place"
-        )
-    text = text.replace(found[0], FROM_FOLDER).replace(LABEL_IN_REPOSITORY, LABEL_IN_FOLDER.format(name=name))
-    start = r"(?<![\w./-])bundles/"
-    text = re.sub(rf"{start}{re.escape(name)}/(?=[\w*])", "", text)
-    text = re.sub(rf"{start}{re.escape(name)}\b", ".", text)
-    return re.sub(rf"{start}(?=\w)", "../", text).encode()
-
-
-def check_large(name: str, files: Files) -> Files:
-    """Leave out what large_files.yml names; ValueError for another file that is too large."""
     listing = yaml.safe_load(files.get("large_files.yml", b"{}")) or {}
     listed = [item.get("path") for item in listing.get("large_files", [])]
     kept = {path: data for path, data in files.items() if len(data) <= LARGE or path not in listed}
     for path, data in kept.items():
         if len(data) > LARGE:
             raise ValueError(
-                f"{name}: {path} has {len(data) / 2**20:.0f} MB; a file over 25 MB is not packed but named in "
-                f"{name}/large_files.yml (path, url, hash_val, hash_type), or packed with --allow-large"
+                f"{name}: {path} has {len(data) / 2**20:.0f} MB; allowed: 25 MB. List it in large_files.yml "
+                "(path, url, hash_val, hash_type), or pack it with --allow_large"
             )
     return kept
+
+
+def bundle_files(bundle: Path) -> Files:
+    """Read configs, documents, licence and ``large_files.yml``; documents are those of a packed bundle."""
+    paths = [path for name in ("configs", "docs") for path in visible_files(bundle / name)]
+    paths += [bundle / name for name in ("LICENSE", "large_files.yml") if (bundle / name).is_file()]
+    files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in paths}
+    files.setdefault("LICENSE", (ROOT / "LICENSE").read_bytes())
+    files["docs/README.md"] = packed_readme(bundle)
+    name = "docs/data_license.txt"
+    if files.get(name, b"").startswith(f"# {MARK}".encode()):  # the sources are not in the package
+        files[name] = files[name].partition(b"\n")[2]
+    return files
+
+
+def component_files(components: Path) -> Files:
+    """Read the package that configs name.
+
+    Raises:
+        ValueError: if the folder is not that package.
+    """
+    if not (components / "__init__.py").is_file():
+        raise ValueError(f"{components} is not the package that configs name; a bundle needs its own copy of it")
+    paths = visible_files(components)
+    return {f"custom_components/{path.relative_to(components).as_posix()}": path.read_bytes() for path in paths}
+
+
+def merged_files(bundle: Path, layers: list[str], metadata: bytes) -> Files:
+    """Write train and inference as JSON; with layers, also as YAML with them merged in, and fit the metadata.
+
+    Raises:
+        ValueError: for a layer that does not exist or cannot be merged.
+    """
+    files: Files = {}
+    for name in ALONE:
+        config, text = merged_config(bundle, name, layers)
+        files[f"configs/{name}.json"] = as_json(config)
+        if text is not None:
+            files[f"configs/{name}.yaml"] = text
+            if name == "inference":
+                files["configs/metadata.json"] = fitted_metadata(metadata, config)
+    return files
 
 
 def collect(
@@ -153,37 +168,23 @@ def collect(
     components: Path = ROOT / "custom_components",
     allow_large: bool = False,
 ) -> Files:
-    """What a package holds: path in the bundle -> bytes, sorted by path.
+    """Collect what a package holds.
 
     Args:
         bundle: the bundle's folder.
         layers: layer files merged into train and inference.
-        weights: file that becomes ``models/model.pt``; None: those that git tracks.
+        weights: file that becomes ``models/model.pt``; None: the files of ``models/`` that git tracks.
         components: the package that configs name.
         allow_large: keep files over 25 MB.
 
+    Returns:
+        Path in the bundle -> bytes, sorted by path.
+
     Raises:
-        ValueError: for a layer, a README, a file or a size that does not fit.
+        ValueError: for a layer, a file or a size that does not fit.
     """
-    folders = [bundle / "configs", bundle / "docs"]
-    paths = [path for folder in folders for path in visible_files(folder)]
-    paths += [bundle / name for name in ("LICENSE", "large_files.yml") if (bundle / name).is_file()]
-    files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in paths}
-    files["docs/README.md"] = packed_readme(bundle.name, files.get("docs/README.md", b""))
-    files |= weights_files(bundle, weights)
-    if not (components / "__init__.py").is_file():
-        raise ValueError(
-            f"{components} is not the package that configs name; a bundle does not stand alone without it"
-        )
-    for path in visible_files(components):
-        files[f"custom_components/{path.relative_to(components).as_posix()}"] = path.read_bytes()
-    for name in ALONE:
-        config, text = merged_config(bundle, name, layers or [])
-        files[f"configs/{name}.json"] = as_json(config)
-        if text is not None:
-            files[f"configs/{name}.yaml"] = text
-            if name == "inference":
-                files["configs/metadata.json"] = fitted_metadata(files["configs/metadata.json"], config)
+    files = {**bundle_files(bundle), **weights_files(bundle, weights), **component_files(components)}
+    files |= merged_files(bundle, layers or [], files["configs/metadata.json"])
     if not allow_large:
         files = check_large(bundle.name, files)
     sums = [f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(files.items())]

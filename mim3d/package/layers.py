@@ -1,4 +1,4 @@
-"""Configs as the package holds them: as JSON too, and with layers merged in."""
+"""Configs as the package holds them: with layers merged in, as JSON too, and with metadata that fits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import Any
 import yaml
 from monai.bundle.config_parser import ConfigParser
 
-from custom_components.transfer import differing_tensors, load_torch_file
+from mim3d.package.metadata import VIEW_KEYS, with_network_format
 
-#: Layers that say how to run, not what image or network: they fit behind train.yaml only.
-NOT_MERGED = ("evaluate.yaml", "multi_gpu_train.yaml", "resume.yaml")
+#: Layers that say how to run, not which image or network: they fit behind train.yaml only.
+NOT_MERGED = ("evaluate.yaml", "multi_gpu_train.yaml")
 #: How the first line of a YAML ends that layers changed.
-MERGED = "merged in by ci/package.py"
-
-
-def as_json(content: Any) -> bytes:
-    """Indented JSON, keys in the order given."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+MERGED = "merged in by mim3d package"
 
 
 def find_layer(bundle: Path, name: str) -> Path:
-    """A layer of the bundle by name, or any by path; ValueError where it cannot be merged."""
+    """Find a layer of the bundle by name, or any layer by path.
+
+    Raises:
+        ValueError: if it does not exist or cannot be merged.
+    """
     path = next((p for p in (bundle / "configs" / name, Path(name)) if p.is_file()), None)
     if path is None:
         known = sorted(p.name for p in (bundle / "configs").glob("*.yaml"))
@@ -35,7 +34,7 @@ def find_layer(bundle: Path, name: str) -> Path:
 
 
 def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str, Any], bytes | None]:
-    """A config with layers merged as ``monai.bundle`` merges a list of files.
+    """Merge layers into a config, as ``monai.bundle`` merges a list of files.
 
     Args:
         bundle: the bundle's folder.
@@ -43,7 +42,7 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
         layers: names or paths.
 
     Returns:
-        The content, and its YAML where layers changed it (None: the bundle's own file holds).
+        The content, and its YAML if layers changed it (None: the bundle's own file is right).
 
     Raises:
         ValueError: for a missing or unreadable file, and for a layer with nested keys that this config lacks.
@@ -62,42 +61,28 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
 
 
 def fitted_metadata(metadata: bytes, inference: dict[str, Any]) -> bytes:
-    """The metadata with the shape, channels and labels of a config that layers changed.
+    """Make metadata.json fit an inference config that layers changed.
 
     Args:
-        metadata: content of metadata.json.
+        metadata: content of the bundle's metadata.json.
         inference: the merged inference config.
-
-    Returns:
-        The content of the package's metadata.json; the given bytes where nothing differs.
     """
-    content = json.loads(metadata)
     parser = ConfigParser(inference)
     parser.parse()
-    keys = ("channels", "roi_size", "label_names", "output_names")
-    view = {key: parser.get_parsed_content(key) for key in keys if key in inference}
-    channels = view["channels"]
-    labels = view.get("label_names", channels)  # a pretraining network paints its channels
-    sides = content["network_data_format"]
-    for side, names, outputs in (
-        (sides["inputs"]["image"], channels, channels),
-        (sides["outputs"]["pred"], labels, view.get("output_names", labels)),
-    ):
-        side["spatial_shape"] = view["roi_size"]
-        side["num_channels"] = len(outputs)
-        side["channel_def"] = {str(number): name for number, name in enumerate(names)}
-    return metadata if content == json.loads(metadata) else as_json(content)
+    view = {key: parser.get_parsed_content(key) for key in VIEW_KEYS if key in inference}
+    return with_network_format(json.loads(metadata), view)
 
 
 def reads_pretext(inference: dict[str, Any]) -> bool:
-    """Whether an inference config takes models/pretext.pt: what paints is the network with its heads."""
-    return str(inference.get("weights")).endswith("/models/pretext.pt'")
+    """Whether an inference config loads models/pretext.pt, the network with its heads."""
+    return "pretext" in inference
 
 
 def check_weights(bundle: Path, layers: list[str], weights: Path, network: str = "network_def") -> None:
     """Compare a weights file with the network of the packed inference config.
 
-    `monai.bundle.load` takes what fits and leaves the rest random, so weights of another layer must end here.
+    ``monai.bundle.load`` takes the tensors that fit and leaves the rest random, so weights of another layer must
+    be refused here.
 
     Args:
         bundle: the bundle's folder.
@@ -108,14 +93,14 @@ def check_weights(bundle: Path, layers: list[str], weights: Path, network: str =
     Raises:
         ValueError: for a file that cannot be read, and for tensors that are missing or of another shape.
     """
+    from custom_components.transfer.checks import check_weights_complete
+
     parser = ConfigParser(merged_config(bundle, "inference", layers)[0])
     parser.parse()
-    own = parser.get_parsed_content(network).state_dict()
-    given = load_torch_file(weights, "--weights")
-    wrong = differing_tensors(own, given)
-    if wrong:
+    try:
+        check_weights_complete(parser.get_parsed_content(network), str(weights), pretext=network == "pretext")
+    except ValueError as error:
         with_layers = f" with {', '.join(layers)}" if layers else ""
         raise ValueError(
-            f"--weights {weights} do not fit {bundle.name}{with_layers}: {len(wrong)} of {len(own)} tensors differ"
-            f" ({', '.join(wrong[:3])}); pack the layers they were trained with (--layer)"
-        )
+            f"{bundle.name}{with_layers}: {error}; pack the layers they were trained with (--layer)"
+        ) from None

@@ -2,7 +2,7 @@
 
 Writes ``DIR/<name>/`` and ``DIR/<name>_v<version>.zip``, which holds that one folder. The commands of its README
 run from inside it. The same tree gives the same bytes at any place and time. ``SHA256SUMS`` lists what was
-written: only a folder that still is what it says is ever replaced.
+written; a folder is replaced only if its content still matches that list.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def ours(path: Path) -> bool:
     found: Files = {}
     if path.is_dir():
         found = {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-        # what running or importing from the folder leaves behind is no one's work
+        # compiled files are left by running or importing from the folder
         found = {name: data for name, data in found.items() if "__pycache__" not in name}
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -36,7 +36,7 @@ def ours(path: Path) -> bool:
 
 
 def write_folder(folder: Path, files: Files) -> None:
-    """Files of one permission and one time."""
+    """Write files with equal permissions and times, so that two packages of the same tree are equal."""
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def write_folder(folder: Path, files: Files) -> None:
 
 
 def write_zip(path: Path, name: str, files: Files) -> None:
-    """Entries stored, not compressed: compression differs between zlib versions, and weights hardly shrink."""
+    """Write a zip without compression, which differs between zlib versions and hardly shrinks weights."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file, data in files.items():
             entry = zipfile.ZipInfo(f"{name}/{file}", EPOCH)
@@ -57,7 +57,7 @@ def write_zip(path: Path, name: str, files: Files) -> None:
 
 
 def put(made: Path, target: Path) -> None:
-    """Move a finished folder or file to its place; what stood there goes only then."""
+    """Move a finished folder or file to its place, and restore what was there if that fails."""
     old = made.with_name(made.name + ".old")
     if target.exists():
         target.rename(old)
@@ -82,16 +82,16 @@ def package(bundle: Path, out: Path, overwrite: bool = False, **options: Any) ->
         The folder and the zip.
 
     Raises:
-        ValueError: where something stands that is not replaced, and as `collect`.
+        ValueError: if a target exists that may not be replaced, and as `collect`.
     """
     files = collect(bundle, **options)
     version = json.loads(files["configs/metadata.json"])["version"]
     targets = (out / bundle.name, out / f"{bundle.name}_v{version}.zip")
     for target in targets:
         if target.exists() and not overwrite:
-            raise ValueError(f"{target} exists; --overwrite replaces it where an earlier call wrote it")
+            raise ValueError(f"{target} exists; --overwrite replaces what an earlier call wrote")
         if target.exists() and not ours(target):
-            raise ValueError(f"{target} is not, or no longer, what packing wrote; move it away first")
+            raise ValueError(f"{target} is not, or no longer, what packing wrote; move it elsewhere first")
     out.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".packing_", dir=out))
     try:

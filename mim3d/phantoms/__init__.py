@@ -1,4 +1,4 @@
-"""Seeded phantom volumes, to learn from and to test with: CT of the abdomen, MRI of brain and hippocampus."""
+"""Seeded synthetic volumes (phantoms) for learning and for tests: abdominal CT, MRI of brain and hippocampus."""
 
 from mim3d.phantoms.cases import KINDS, SIZES, Case, make_case
 from mim3d.phantoms.dataset import split_counts, write_phantoms

@@ -1,4 +1,4 @@
-"""CT of the upper abdomen: thirteen organs, posed, bent and filled by contrast phase."""
+"""CT of the upper abdomen: thirteen organs, each posed and deformed, with the brightness of a contrast phase."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .shapes import Ball, Floats, Pose, Tube, corners, draw_pose
 from .trunk import WALL_HALF_AXES, draw_trunk
 from .volume_grid import Grid, make_grid
 
-#: Voxel sizes in mm drawn per size: (in-plane from, to), (slice from, to).
+#: Size -> ranges from which the voxel size is drawn, in mm: in plane, and between slices.
 SPACINGS = {
     "tiny": ((4.6, 5.6), (5.0, 6.5)),
     "small": ((2.9, 3.7), (3.2, 4.4)),
     "full": ((1.1, 1.5), (1.5, 3.0)),
 }
-#: Class of liver tumours, after BTCV's own.
+#: Class of liver tumours; it follows the classes of BTCV.
 TUMOUR_LABEL = len(BTCV_LABELS)
 _BEND = ((110.0, 5.0), (45.0, 1.8))
 _HU_RANGE = (-1024, 3071)
@@ -27,7 +27,14 @@ _HU_RANGE = (-1024, 3071)
 
 @dataclass
 class Abdomen:
-    """What a drawn abdomen keeps: canvas, phase, and the surfaces of the organs by name."""
+    """A drawn case.
+
+    Attributes:
+        canvas: intensities and labels.
+        phase: contrast phase, one of ``PHASES``.
+        poses: organ -> its pose.
+        depths: organ -> its region and the signed distance (mm) to its surface there.
+    """
 
     canvas: Canvas
     phase: str
@@ -42,10 +49,10 @@ def draw_abdomen(size: str, codes: str, rng: np.random.Generator, tumours: bool 
         size: key of ``SPACINGS``.
         codes: axis codes in which the case will be stored.
         rng: source of everything that differs between cases.
-        tumours: also draw one to four tumours in the liver, with class ``TUMOUR_LABEL``.
+        tumours: whether to draw one to four tumours in the liver, with class ``TUMOUR_LABEL``.
 
     Returns:
-        the case: HU as float in ``canvas.values[0]``, BTCV classes in ``canvas.labels``.
+        The case: HU as float in ``canvas.values[0]``, BTCV classes in ``canvas.labels``.
     """
     scale = (rng.uniform(0.9, 1.08), rng.uniform(0.92, 1.08), rng.uniform(0.92, 1.08))
     fat = rng.uniform(7, 26)
@@ -63,20 +70,20 @@ def draw_abdomen(size: str, codes: str, rng: np.random.Generator, tumours: bool 
 
 
 def to_int16(canvas: Canvas) -> np.ndarray:
-    """The canvas's HU, rounded and cut to the range of a 12-bit scanner."""
+    """Return the canvas's HU, rounded and clipped to the range of a 12-bit scanner."""
     return np.clip(np.rint(canvas.values[0]), *_HU_RANGE).astype(np.int16)
 
 
 class _Brightness:
-    """HU of each tissue in this case: its mean in this phase, this case's own offset, and texture."""
+    """HU of each tissue in one case: the mean of the phase, an offset of the case, and texture."""
 
     def __init__(self, canvas: Canvas, phase: int, rng: np.random.Generator) -> None:
         self.mean = {name: t.hu[phase] + t.spread * float(rng.normal()) for name, t in TISSUES.items()}
-        # A tumour of this case can be seen in this case's liver.
+        # Keep tumours at least 18 HU darker than the liver, so that they are visible in every case.
         self.mean["tumour"] = min(self.mean["tumour"], self.mean["liver"] - 18)
         spacing = np.asarray(canvas.grid.spacing)
         shape = canvas.grid.shape
-        # Coarse parenchyma (7 mm) and fine grain (3 mm): together unit variance.
+        # Coarse texture (7 mm) and fine texture (3 mm) add up to unit variance.
         coarse, fine = (grain(shape, (mm / spacing).tolist(), rng) for mm in (3.5, 1.5))
         self.texture = (0.8 * coarse + 0.6 * fine).astype(np.float32)
 
@@ -92,7 +99,7 @@ def _field_of_view(
 ) -> Grid:
     in_plane, slices = SPACINGS[size]
     spacing = rng.uniform(*in_plane)
-    # In-plane pixels are square, as on a scanner; the table cuts the field of view to the body.
+    # Pixels are square in plane, as on a scanner. The field of view is the body with a margin of air.
     half_x = (WALL_HALF_AXES[0] + 1.2 * fat) * scale[0] + rng.uniform(8, 22)
     half_y = (WALL_HALF_AXES[1] + fat) * scale[1] + rng.uniform(8, 22)
     low = (-half_x, -half_y, -rng.uniform(108, 128) * scale[2])
@@ -101,7 +108,7 @@ def _field_of_view(
 
 
 def _bowel_loops(rng: np.random.Generator) -> list[Organ]:
-    """Small-bowel loops in front of the kidneys: unlabelled, and as bright as the stomach."""
+    """Return small-bowel loops in front of the kidneys: unlabelled, and as bright as the stomach."""
     loops = []
     for number in range(int(rng.integers(7, 12))):
         place = rng.uniform((-72, -2, -140), (66, 62, -40))
@@ -155,7 +162,7 @@ def _draw_organ(
 def _draw_gas(
     canvas: Canvas, region: Region, inner: Floats, brightness: _Brightness, rng: np.random.Generator
 ) -> None:
-    """Gas above a level fluid surface: as much as the case has."""
+    """Draw gas above a level fluid surface; how much differs between cases."""
     filled = rng.uniform(0.45, 1.1)
     forward = canvas.body[(1, *region)]
     lumen = forward[inner < 0]
@@ -168,7 +175,7 @@ def _draw_gas(
 
 
 def _depth_in(case: Abdomen, name: str, region: Region) -> Floats:
-    """An earlier organ's signed distance over another region; outside its own box it is far."""
+    """Return an earlier organ's signed distance (mm) in a region; 1000 outside the organ's own box."""
     whole = np.full(case.canvas.grid.shape, 1e3, np.float32)
     source, depth = case.depths[name]
     whole[source] = depth
@@ -176,7 +183,7 @@ def _depth_in(case: Abdomen, name: str, region: Region) -> Floats:
 
 
 def _draw_tumours(case: Abdomen, brightness: _Brightness, rng: np.random.Generator) -> None:
-    """One to four lumpy tumours, darker than the liver, wholly inside it."""
+    """Draw one to four irregular tumours, darker than the liver and completely inside it."""
     canvas = case.canvas
     region, depth = case.depths["liver"]
     deep = np.argwhere(depth < 0.5 * float(depth.min()))
@@ -198,6 +205,6 @@ def _draw_tumours(case: Abdomen, brightness: _Brightness, rng: np.random.Generat
 
 
 def _blur_and_noise(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Scanner noise: correlated over about a voxel in plane, 8 to 18 HU."""
+    """Add scanner noise of 8 to 18 HU, correlated over about one voxel in plane."""
     sd = rng.uniform(8, 18)
     canvas.add(lambda: sd * grain(canvas.grid.shape, (0.7, 0.7, 0.3), rng))

@@ -1,8 +1,8 @@
-"""The abdomen as tables: where each organ lies, its shape, and its brightness in each contrast phase.
+"""Tables of the abdomen: place and shape of each organ, and the brightness of each tissue per contrast phase.
 
-Body coordinates in mm: x to the patient's right, y forward, z up; the origin lies on the midline in the middle
-of the trunk at the height of the first lumbar vertebra. Places and sizes are those of an average adult (textbook
-anatomy), rounded; each case poses, bends and scales them.
+Body coordinates are in mm: x to the patient's right, y forward, z up. The origin lies on the midline, in the
+middle of the trunk, at the height of the first lumbar vertebra. Places and sizes are rounded values of an average
+adult from anatomy textbooks. Each case poses, deforms and scales them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .shapes import Ball, Part, Tube
 #: Contrast phases, in the order of each tissue's HU below.
 PHASES = ("non-contrast", "arterial", "portal")
 
-#: BTCV's classes (the channel order of its labels).
+#: The classes of BTCV.
 BTCV_LABELS = {
     0: "background",
     1: "spleen",
@@ -35,7 +35,13 @@ BTCV_LABELS = {
 
 @dataclass(frozen=True)
 class Tissue:
-    """HU in each of ``PHASES``, standard deviation of its texture, and how much cases differ (sd, HU)."""
+    """Brightness of a tissue.
+
+    Attributes:
+        hu: mean HU in each of ``PHASES``.
+        texture: standard deviation within a case, HU.
+        spread: standard deviation between cases, HU.
+    """
 
     hu: tuple[float, float, float]
     texture: float = 4.0
@@ -75,17 +81,19 @@ class Organ:
     """One row of the table.
 
     Attributes:
-        name: its name; other rows refer to it.
-        label: BTCV class, 0 for what BTCV does not label, None to keep the class of what it lies in.
-        tissue: key of ``TISSUES``; for organs with a shell, of the inside.
-        parts: shapes that are joined.
-        cuts: shapes that are taken away.
+        name: name to which other rows refer.
+        label: BTCV class; 0 if BTCV does not label it; None keeps the class of the surrounding organ.
+        tissue: key of ``TISSUES``; for an organ with a shell, the tissue inside.
+        parts: shapes to join.
+        cuts: shapes to remove.
         blend: rounding of joints and cuts, mm.
         shell: (thickness in mm, tissue) of an outer layer.
-        moves_with: an earlier row whose pose it shares.
-        inside: an earlier row beyond whose surface nothing is painted.
-        shift, turn, grow: how cases differ: mm (sd), degrees, share.
-        gas: the organ may hold gas above its fluid (the patient lies on the back).
+        moves_with: an earlier row with the same pose.
+        inside: an earlier row; nothing is painted outside its surface.
+        shift: how much the place differs between cases: standard deviation, mm.
+        turn: how much the direction differs: up to so many degrees.
+        grow: how much the size differs: up to such a share.
+        gas: whether it may hold gas above its fluid; the patient lies on the back.
     """
 
     name: str
@@ -106,7 +114,7 @@ class Organ:
 WALL = (3.5, "gut wall")
 
 # fmt: off
-#: Painted from the first row to the last; a later organ takes the voxels that it shares with an earlier one.
+#: Organs in the order in which they are painted: a later organ gets the voxels that it shares with an earlier one.
 ORGANS = (
     Organ("heart", 0, "heart", (Ball((-22, 22, 112), (52, 40, 30), (0, 20, 0)),), shift=3),
     Organ("ascending colon", 0, "gut content",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from .canvas import EVERYWHERE, Canvas
@@ -9,11 +11,11 @@ from .fields import grain, smooth_field
 from .shapes import Ball, Floats, Part, Tube, distance, rotation
 from .volume_grid import Grid, make_grid
 
-#: The order of the channels, that of MSD Task01 (T1ce is T1 after contrast).
+#: The channels, in the order of MSD Task01. T1ce is T1 after contrast agent.
 SEQUENCES = ("FLAIR", "T1", "T1ce", "T2")
 LABELS = {0: "background", 1: "edema", 2: "non-enhancing tumour", 3: "enhancing tumour"}
 
-#: Brightness (arbitrary units) of each tissue in FLAIR, T1, T1ce and T2.
+#: Tissue -> brightness in each of ``SEQUENCES``, arbitrary units.
 TISSUES = {
     "fluid": (120, 160, 165, 900),
     "grey": (490, 420, 430, 570),
@@ -46,6 +48,12 @@ _NUCLEI: tuple[Part, ...] = (
 )
 
 
+class _Paint(Protocol):
+    """Paints a tissue where a signed distance (mm) is negative, optionally with a class."""
+
+    def __call__(self, depth: Floats, tissue: str, label: int | None = None) -> None: ...
+
+
 def draw_brain(size: str, codes: str, rng: np.random.Generator) -> Canvas:
     """Draw one case on its own random grid.
 
@@ -55,7 +63,7 @@ def draw_brain(size: str, codes: str, rng: np.random.Generator) -> Canvas:
         rng: source of everything that differs between cases.
 
     Returns:
-        the case: four sequences in ``canvas.values``, exactly 0 outside the brain;
+        The case: four sequences in ``canvas.values``, exactly 0 outside the brain;
         classes in ``canvas.labels``.
     """
     scale = tuple(float(s) for s in rng.uniform(0.94, 1.06, 3))
@@ -74,7 +82,7 @@ def draw_brain(size: str, codes: str, rng: np.random.Generator) -> Canvas:
 
 
 def to_int16(canvas: Canvas) -> np.ndarray:
-    """The four sequences as ``(X, Y, Z, 4)``, never negative."""
+    """Return the four sequences as ``(X, Y, Z, 4)``, not negative."""
     return np.clip(np.rint(np.moveaxis(canvas.values, 0, -1)), 0, 32767).astype(np.int16)
 
 
@@ -85,18 +93,18 @@ def _field_of_view(size: str, codes: str, scale: tuple[float, ...], rng: np.rand
     return make_grid(tuple(-half), tuple(half), (spacing, spacing, rng.uniform(*slices)), codes)
 
 
-def _draw_tissues(canvas: Canvas, wavy: list[Floats], paint) -> Floats:  # type: ignore[no-untyped-def]
-    """Paint the healthy brain and return the signed distance to its outer surface."""
+def _draw_tissues(canvas: Canvas, wavy: list[Floats], paint: _Paint) -> Floats:
+    """Paint the healthy brain and return the signed distance (mm) to its outer surface."""
     body = canvas.body
     cerebrum = distance(_CEREBRUM, body)
-    # The skull base cuts the cerebrum's underside; the temporal lobes hang a little lower at the sides.
+    # The skull base bounds the cerebrum from below. At the sides the temporal lobes reach 10 mm lower.
     floor = -30 - 10 * np.clip((np.abs(body[0]) - 22) / 15, 0, 1) - body[2]
     cerebrum = np.maximum(cerebrum, floor).astype(np.float32)
     cerebellum = distance(_CEREBELLUM, body, blend=6)
     stem = distance(_STEM, body)
     brain = np.minimum(np.minimum(cerebrum, cerebellum), stem)
     paint(brain, "fluid")
-    # Furrows: where the wavy field crosses zero, fluid reaches up to 12 mm below the surface.
+    # Where the random field crosses zero, a furrow of fluid reaches up to 12 mm below the surface.
     furrow = (2.0 - 9.0 * np.abs(wavy[0])).astype(np.float32)
     cortex = np.maximum(cerebrum + 1.5, np.where(cerebrum > -14, furrow, -10)).astype(np.float32)
     paint(cortex, "grey")
@@ -111,8 +119,10 @@ def _draw_tissues(canvas: Canvas, wavy: list[Floats], paint) -> Floats:  # type:
     return brain
 
 
-def _draw_tumour(canvas: Canvas, brain: Floats, wavy: list[Floats], paint, rng) -> None:  # type: ignore[no-untyped-def]
-    """Edema around a core whose enhancing rim encloses necrosis: each region lies inside the one before."""
+def _draw_tumour(
+    canvas: Canvas, brain: Floats, wavy: list[Floats], paint: _Paint, rng: np.random.Generator
+) -> None:
+    """Paint edema, in it a core with an enhancing rim, and necrosis inside the rim."""
     body = canvas.body
     room = np.argwhere((brain < -20) & (np.abs(body[0]) > 16) & (body[2] > -12))
     centre = body[(slice(None), *room[rng.integers(len(room))])].astype(float)
@@ -136,7 +146,7 @@ def _draw_tumour(canvas: Canvas, brain: Floats, wavy: list[Floats], paint, rng) 
 
 
 def _scan(canvas: Canvas, inside: Floats, rng: np.random.Generator) -> None:
-    """Per sequence: gain, smooth coil bias, Rician noise; zero outside the brain (skull-stripped)."""
+    """Apply gain, smooth coil bias and Rician noise to each sequence; set voxels outside the brain to zero."""
     for channel in canvas.values:
         bias = np.exp(0.08 * smooth_field(canvas.grid.axes, 90.0, rng))
         sd = rng.uniform(12, 24)

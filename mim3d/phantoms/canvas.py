@@ -1,4 +1,4 @@
-"""A case while it is drawn: intensities and labels, painted shape by shape with partial volume."""
+"""A canvas of intensities and labels, on which shapes are painted one by one with partial volume."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Canvas:
 
     Args:
         grid: the voxel grid in world mm.
-        channels: how many sequences are drawn at once.
-        bend: pairs (lattice distance in mm, amplitude in mm) of the smooth deformation of the whole body.
-        scale: size of this body against the tables, along x, y and z.
+        channels: number of sequences.
+        bend: parts of the smooth deformation of the whole body: (distance of lattice points, amplitude), both mm.
+        scale: size of this body relative to the tables, along x, y and z.
         rng: source of the deformation.
     """
 
@@ -37,7 +37,7 @@ class Canvas:
         self.grid = grid
         self.values = np.zeros((channels, *grid.shape), np.float32)
         self.labels = np.zeros(grid.shape, np.uint8)
-        # A voxel's width in body mm: partial volume is spread over it.
+        # Width of a voxel in body mm. A surface's partial volume is spread over this width.
         self.width = float(np.mean(grid.spacing)) / float(np.mean(scale))
         self._axes = [axis / s for axis, s in zip(grid.axes, scale, strict=True)]
         self.body = grid.points() / np.asarray(scale, np.float32)[:, None, None, None]
@@ -50,7 +50,7 @@ class Canvas:
             self._reach[k] = float(np.abs(move).max())
 
     def box(self, parts: tuple[Part, ...], pose: Pose, margin: float) -> Region:
-        """The voxels that ``parts`` can touch once posed and bent."""
+        """Return the voxels that ``parts`` can touch after pose and deformation."""
         low, high = posed_box(parts, pose)
         ends = []
         for k, axis in enumerate(self._axes):
@@ -66,22 +66,22 @@ class Canvas:
         blend: float = 0.0,
         cuts: tuple[Part, ...] = (),
     ) -> Floats:
-        """Signed distance (mm) to posed parts over the voxels of ``region``."""
+        """Return the signed distance (mm) to posed parts, for the voxels of ``region``."""
         own = pose.to_table(self.body[(slice(None), *region)])
         return (distance(parts, own, blend, cuts) * pose.grow).astype(np.float32)
 
     def share(self, depth: Floats) -> Floats:
-        """Share of each voxel inside a surface given by its signed distance."""
+        """Return the share of each voxel that lies inside a surface, from the signed distance (mm) to it."""
         return occupancy(depth, self.width)
 
     def paint(self, region: Region, share: Floats, value: NDArray[np.float32], label: int | None) -> None:
-        """Mix ``value`` into the region by ``share``; voxels at least half inside take ``label``.
+        """Mix ``value`` into the region by ``share``, and set ``label`` where the share is at least one half.
 
         Args:
-            region: where.
+            region: the voxels.
             share: ``(x, y, z)`` between 0 and 1.
             value: ``(C,)`` or ``(C, x, y, z)`` intensities.
-            label: class of the painted structure; None keeps what is there.
+            label: class of the painted structure; None keeps the classes.
         """
         target = self.values[(slice(None), *region)]
         value = np.asarray(value, np.float32)
@@ -92,6 +92,6 @@ class Canvas:
             self.labels[region][share >= 0.5] = label
 
     def add(self, make: Callable[[], Floats]) -> None:
-        """Add a field to every channel, drawn anew for each."""
+        """Add a new field to every channel; ``make`` draws one."""
         for channel in self.values:
             channel += make()

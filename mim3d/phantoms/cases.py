@@ -1,4 +1,4 @@
-"""One phantom case by kind, number and seed: arrays as they are stored, with affine and classes."""
+"""One phantom case, drawn from kind, number and seed, as arrays ready to be stored."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from custom_components.number_checks import check_number
 
 from . import abdomen, brain, hippocampus
 from .abdomen_atlas import BTCV_LABELS
@@ -23,7 +25,14 @@ Drawn = tuple[Canvas, NDArray[np.int16], str]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of phantom: its channels and classes, what draws it, and which drawn class becomes which."""
+    """A kind of phantom.
+
+    Attributes:
+        channels: their names, in order.
+        labels: class -> name.
+        draw: draws a case of a size, axis codes and generator: canvas, image, note.
+        classes: drawn class -> class in the label; other drawn classes become background. None keeps all.
+    """
 
     channels: tuple[str, ...]
     labels: dict[int, str]
@@ -41,7 +50,7 @@ class Case:
         label: uint8, ``(X, Y, Z)``.
         affine: voxel to world (RAS+, mm), ``(4, 4)``, the same for both.
         codes: axis codes of the stored arrays.
-        note: what differs in words (contrast phase).
+        note: the contrast phase of a CT case, else empty.
     """
 
     kind: str
@@ -93,15 +102,15 @@ def make_case(kind: str, index: int, seed: int = 0, size: str = "small") -> Case
         size: one of ``SIZES``; about 5, 3 and 1.3 mm for CT.
 
     Returns:
-        the case; every class of the kind has at least three voxels.
+        The case; every class of the kind has at least three voxels.
 
     Raises:
         ValueError: for an unknown kind or size, or a negative number.
     """
     check_choice("kind", kind, tuple(KINDS))
     check_choice("size", size, SIZES)
-    check_count("index", index)
-    check_count("seed", seed)
+    check_number(index, "index", at_least=0, whole=True)
+    check_number(seed, "seed", at_least=0, whole=True)
     row = KINDS[kind]
     codes = case_orientation(seed, index)
     for attempt in range(_ATTEMPTS):
@@ -117,7 +126,7 @@ def make_case(kind: str, index: int, seed: int = 0, size: str = "small") -> Case
             break
     else:
         raise RuntimeError(f"no {kind} case with every class in {_ATTEMPTS} draws (seed {seed}, index {index})")
-    # The scanner's table stands where it stands: the world origin is not the middle of the body.
+    # As on a scanner, the world origin is not the middle of the body.
     origin = np.round(rng.uniform((-15, -40, -700), (15, 40, 200)), 1).tolist()
     stored, affine = canvas.grid.store(image, origin)
     stored_label, _ = canvas.grid.store(label, origin)
@@ -128,9 +137,3 @@ def check_choice(name: str, found: object, allowed: tuple[str, ...]) -> None:
     """Raise ValueError unless ``found`` is one of ``allowed``."""
     if found not in allowed:
         raise ValueError(f"{name} is {found!r}; allowed: {', '.join(allowed)}")
-
-
-def check_count(name: str, found: object) -> None:
-    """Raise ValueError unless ``found`` is a whole number from 0."""
-    if isinstance(found, bool) or not isinstance(found, (int, np.integer)) or found < 0:
-        raise ValueError(f"{name} is {found!r}; allowed: a whole number from 0")

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from custom_components.atomic import PARTIAL, write_atomically
+from custom_components.atomic import PARTIAL, write_atomically, write_text
+from custom_components.number_checks import check_number
 
-from .cases import KINDS, SIZES, Case, check_choice, check_count, make_case
+from .cases import KINDS, SIZES, Case, check_choice, make_case
 from .pictures import save_pictures
 
-#: Sections of a data list and the share of cases that each gets when no number is given.
+#: Section of the data list -> its share of the cases if no number is given.
 SHARES = {"training": 0.25, "validation": 0.1, "test": 0.15, "unlabelled": 0.5}
 _PICTURED = 5
 _OURS = re.compile(rf"^({re.escape(PARTIAL)})?((({'|'.join(KINDS)})_\d+\.nii\.gz)|datalist\.json|phantoms\.png)$")
@@ -27,18 +28,18 @@ def split_counts(cases: int | None, given: dict[str, int | None]) -> dict[str, i
     """How many cases each section gets.
 
     Args:
-        cases: number of all cases; None: the sum of what is given.
-        given: section -> number, or None for "its share of what is left".
+        cases: number of all cases; None: the sum of the given numbers.
+        given: section -> number; None: its share of the remaining cases.
 
     Returns:
-        section -> number, in the order of ``SHARES``.
+        Section -> number, in the order of ``SHARES``.
 
     Raises:
-        ValueError: for what is not a whole number from 0, or numbers that do not add up.
+        ValueError: for a value that is not a whole number from 0, and for numbers that do not add up.
     """
     fixed = {name: number for name, number in given.items() if number is not None}
-    for name, number in [*fixed.items(), ("cases", 0 if cases is None else cases)]:
-        check_count(name, number)
+    for name, number in {**given, "cases": cases}.items():
+        check_number(number, name, at_least=0, whole=True, optional=True)
     total = sum(fixed.values()) if cases is None else cases
     left = total - sum(fixed.values())
     open_sections = [name for name in SHARES if name not in fixed]
@@ -49,7 +50,7 @@ def split_counts(cases: int | None, given: dict[str, int | None]) -> dict[str, i
         raise ValueError(f"cases is {total}, but {asked} add up to {sum(fixed.values())}; allowed: equal sums")
     if cases is None:
         open_sections = []
-    # Largest remainders: whole numbers that add up and stay nearest to the shares.
+    # Method of largest remainders: whole numbers that add up and are nearest to the shares.
     weight = sum(SHARES[name] for name in open_sections) or 1.0
     exact = {name: left * SHARES[name] / weight for name in open_sections}
     counts = {name: int(value) for name, value in exact.items()}
@@ -79,12 +80,12 @@ def write_phantoms(
     Args:
         out: folder to write; absent or empty, or (``overwrite``) one that holds phantoms and nothing else.
         kind: key of ``KINDS``.
-        cases: number of all cases (default: the sum of the sections; 16 if none is given).
-        seed: seed; case ``i`` of a seed is the same in sets of any size.
+        cases: number of all cases; None: the sum of the sections, or 16 if none is given.
+        seed: seed of the set; case ``i`` of a seed is the same in sets of any number of cases.
         size: one of ``SIZES``.
-        training: labelled cases to train on; as the next three, by default its share of ``cases``.
-        validation: labelled cases to choose the model by.
-        test: labelled cases for the end.
+        training: labelled cases to train on. None for this and the next three: its share of ``cases``.
+        validation: labelled cases to choose weights by.
+        test: labelled cases for the final evaluation.
         unlabelled: cases without a label file.
         overwrite: replace an earlier set of phantoms.
         progress: show a progress bar.
@@ -94,7 +95,7 @@ def write_phantoms(
     """
     check_choice("kind", kind, tuple(KINDS))
     check_choice("size", size, SIZES)
-    check_count("seed", seed)
+    check_number(seed, "seed", at_least=0, whole=True)
     given = {"training": training, "validation": validation, "test": test, "unlabelled": unlabelled}
     if cases is None and all(number is None for number in given.values()):
         cases = 16
@@ -120,7 +121,7 @@ def write_phantoms(
         **{name: sections[name] for name in ("unlabelled", "training", "validation", "test")},
     }
     datalist = folder / "datalist.json"
-    write_atomically(datalist, lambda path: path.write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8"))
+    write_text(datalist, json.dumps(listed, indent=1) + "\n")
     return datalist
 
 
@@ -143,7 +144,7 @@ def _save_nifti(path: Path, array: NDArray[np.generic], affine: NDArray[np.float
 
 
 def _make_free(folder: Path, overwrite: bool) -> None:
-    """Create the folder, or clear it of earlier phantoms; raise before anything is touched."""
+    """Create the folder, or remove earlier phantoms from it; raise ValueError before anything changes."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out is {folder}, which is a file; allowed: a folder that is absent or empty")
     found = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.exists() else []

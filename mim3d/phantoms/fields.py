@@ -1,4 +1,4 @@
-"""Random smooth fields, texture and noise on a voxel grid, each drawn from the generator it is given."""
+"""Random smooth fields, texture and partial volume on a voxel grid."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .shapes import Floats
 
 
 def smooth_field(axes: Sequence[NDArray[np.float64]], knot: float, rng: np.random.Generator) -> Floats:
-    """A smooth random field with unit variance at its knots' scale.
+    """Return a smooth random field of unit variance.
 
-    Random values on a lattice ``knot`` mm apart are joined by cubic B-splines, so that the field depends on
-    place in millimetres and not on the voxel size.
+    Cubic B-splines interpolate random values on a lattice. So the field depends on the place in millimetres and
+    not on the voxel size.
 
     Args:
-        axes: the voxel centres (mm, ascending) along each axis.
+        axes: voxel centres along each axis, mm, ascending.
         knot: distance of the lattice points in mm.
         rng: source of the values.
 
     Returns:
-        float32 array, one value per voxel of the grid.
+        float32, one value per voxel.
     """
     weights = [_spline_weights(axis, knot) for axis in axes]
     values = rng.normal(size=[w.shape[1] for w in weights])
     for w in weights:
-        # Contract the first axis and append the voxel axis: after all axes the order is the original one.
+        # Contract the first axis and append its voxel axis. After all three the axes are in their old order.
         values = np.tensordot(values, w.T, axes=(0, 0))
-    # A cubic B-spline of white values has variance (151/315)^3 per three axes.
+    # Interpolated independent values of unit variance have variance 151/315 per axis.
     return (values / (151 / 315) ** 1.5).astype(np.float32)
 
 
@@ -47,12 +47,17 @@ def _spline_weights(axis: NDArray[np.float64], knot: float) -> NDArray[np.float6
 
 
 def grain(shape: Sequence[int], sigma_voxels: Sequence[float] | float, rng: np.random.Generator) -> Floats:
-    """Blurred white noise of unit standard deviation: tissue texture, or correlated scanner noise."""
+    """Return blurred white noise of unit standard deviation, as tissue texture or scanner noise."""
     noise = rng.standard_normal(tuple(shape), dtype=np.float32)
     noise = gaussian_filter(noise, sigma_voxels, mode="wrap", truncate=3.0)
     return (noise / max(float(noise.std()), 1e-6)).astype(np.float32)
 
 
 def occupancy(depth: Floats, width: float) -> Floats:
-    """Share of each voxel that lies inside: 0.5 on the surface, linear over ``width`` mm of distance."""
+    """Return the share of each voxel inside a surface.
+
+    Args:
+        depth: signed distance to the surface in mm, negative inside.
+        width: width of a voxel in mm; over this distance the share falls linearly from 1 to 0, 0.5 on the surface.
+    """
     return np.clip(0.5 - depth / width, 0, 1).astype(np.float32)

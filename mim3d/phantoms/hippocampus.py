@@ -1,4 +1,4 @@
-"""A small T1 MRI crop around one hippocampus, head and body apart (as in MSD Task04)."""
+"""A small T1 MRI crop around one hippocampus, with head and body as two classes, as in MSD Task04."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LABELS = {0: "background", 1: "anterior", 2: "posterior"}
 #: T1 brightness (white matter = 1).
 TISSUES = {"white": 0.92, "grey": 0.56, "hippocampus": 0.57, "fluid": 0.16, "nuclei": 0.82, "stem": 0.95}
 
-#: Voxel size in mm; the crop keeps its place in the head, so ``tiny`` only has fewer voxels.
+#: Size -> voxel size in mm. The crop covers the same part of the head, so ``tiny`` only has fewer voxels.
 SPACINGS = {"tiny": 1.5, "small": 1.0, "full": 1.0}
 _BEND = ((28.0, 1.0), (12.0, 0.4))
 
@@ -38,8 +38,7 @@ def draw_hippocampus(size: str, codes: str, rng: np.random.Generator) -> Canvas:
         rng: source of everything that differs between cases.
 
     Returns:
-        the case: T1 brightness in ``canvas.values[0]`` in this case's own scale; classes in
-        ``canvas.labels``.
+        The case: T1 brightness in ``canvas.values[0]``, on a scale of its own; classes in ``canvas.labels``.
     """
     half = np.array([17.5, 25.0, 17.5]) + rng.integers(0, 5, 3) / 2
     step = SPACINGS[size]
@@ -56,7 +55,7 @@ def draw_hippocampus(size: str, codes: str, rng: np.random.Generator) -> Canvas:
 
 
 def to_int16(canvas: Canvas) -> np.ndarray:
-    """The crop's brightness, never negative."""
+    """Return the crop's brightness, not negative."""
     return np.clip(np.rint(canvas.values[0]), 0, 32767).astype(np.int16)
 
 
@@ -67,7 +66,7 @@ def _paint(canvas: Canvas, depth: Floats, tissue: str, label: int | None = None)
 def _draw_surroundings(canvas: Canvas, rng: np.random.Generator) -> None:
     body = canvas.body
     canvas.values[:] = TISSUES["white"]
-    # Temporal gyri below and to the side: ribbons of grey around furrows of fluid.
+    # Temporal gyri lie below and to the side: ribbons of grey matter around furrows of fluid.
     ribbon = np.abs(smooth_field(canvas.grid.axes, 9.0, rng)) * 9
     zone = np.minimum(body[2] + 7 + 0.35 * body[1], body[0] + 14).astype(np.float32)
     _paint(canvas, np.maximum(ribbon - 4.5, zone).astype(np.float32), "grey")
@@ -84,19 +83,19 @@ def _draw_organ(canvas: Canvas, rng: np.random.Generator) -> None:
     pose = draw_pose(_HIPPOCAMPUS, shift=1.3, turn=8, grow=0.1, rng=rng)
     own = pose.to_table(canvas.body)
     depth = distance(_HIPPOCAMPUS, own, blend=2.5)
-    # The temporal horn's fluid lies above and to the side; a band of white matter below.
+    # The fluid of the temporal horn lies above and to the side, a band of white matter below.
     horn = distance(_HIPPOCAMPUS, own - np.array([-2.2, 0.5, 2.0], np.float32)[:, None, None, None], blend=2.5)
     _paint(canvas, depth - 2.0, "white")
     thick = rng.uniform(-1.5, 0.6)
     _paint(canvas, (horn - thick).astype(np.float32), "fluid")
     _paint(canvas, depth, "hippocampus", 2)
-    # Head and body are told apart by a coronal plane through the uncus, as the raters did.
+    # A coronal plane through the uncus separates head and body, as in the annotation of MSD Task04.
     front = (4.0 + rng.normal(0, 0.8) - own[1]).astype(np.float32)
     canvas.labels[(canvas.share(depth) >= 0.5) & (front < 0)] = 1
 
 
 def _scan(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Texture, bias, noise, and a scale of its own: MSD's cases differ by a factor of 30."""
+    """Apply texture, coil bias, noise and a random scale; the brightness of MSD's cases differs 30-fold."""
     shape = canvas.grid.shape
     image = canvas.values[0] * (1 + 0.05 * grain(shape, 1.0, rng))
     image = image * np.exp(0.08 * smooth_field(canvas.grid.axes, 40.0, rng)) + rng.uniform(0.02, 0.04) * grain(

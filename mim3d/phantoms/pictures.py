@@ -1,4 +1,4 @@
-"""A page of pictures of phantom cases: three planes each, with the classes over them."""
+"""A page of pictures of phantom cases: planes through each case, with its classes as an overlay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .cases import KINDS, Case
 
 _CT_WINDOW = (-160.0, 240.0)
-#: One colour per class, told apart on grey.
+#: One colour per class; all are easy to distinguish on grey.
 _COLOURS = ("#000000", "#4477ff", "#ff9933", "#33cc66", "#ffee33", "#cc66ff", "#aa5533", "#ff77aa", "#ff2222",
             "#2299cc", "#00e5e5", "#b5d100", "#ff00cc", "#8899ff")  # fmt: skip
 
@@ -25,12 +25,12 @@ _COLOURS = ("#000000", "#4477ff", "#ff9933", "#33cc66", "#ffee33", "#cc66ff", "#
 def save_pictures(cases: Sequence[tuple[str, Case, bool]], path: Path) -> None:
     """Write the page as PNG.
 
-    Each row is a case: axial, coronal and sagittal plane with its classes, the axial plane through the smallest
-    class, and the first plane bare (of four sequences: FLAIR under the classes, T1ce bare). The patient's right
-    is at the left of axial and coronal pictures, as radiologists look at them.
+    Each row is a case: an axial, a coronal and a sagittal plane with the classes, the axial plane through the
+    smallest class, and the first plane without classes. Of four sequences, the planes show FLAIR, and the plane
+    without classes T1ce. The patient's right is on the left of axial and coronal pictures, as in radiology.
 
     Args:
-        cases: title, case, and whether its label is written (else it is not drawn).
+        cases: title, case, and whether to draw its classes.
         path: the PNG file.
     """
     labels = KINDS[cases[0][1].kind].labels
@@ -47,7 +47,7 @@ def save_pictures(cases: Sequence[tuple[str, Case, bool]], path: Path) -> None:
 
 def _draw_row(row: Sequence[Any], title: str, case: Case, labelled: bool, classes: int) -> None:
     image, bare, label, spacing = _as_ras(case)
-    # The mean of the classes' middles: every class counts alike, so that the planes pass between them.
+    # The planes go through the mean of the classes' centres, in which large classes do not outweigh small ones.
     x, y, z = _middle(label)
     colours = ListedColormap(list(_COLOURS[:classes]))
     values, counts = np.unique(label[label > 0], return_counts=True)
@@ -86,7 +86,7 @@ def _draw_row(row: Sequence[Any], title: str, case: Case, labelled: bool, classe
 
 
 def _as_ras(case: Case) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64]]:
-    """First channel, the channel to show bare, label (all RAS), and spacing in mm."""
+    """Return first channel, the channel to show without classes, label (all in RAS order), and spacing in mm."""
     turn = nib.orientations.io_orientation(case.affine)
     image = nib.orientations.apply_orientation(case.image, turn)
     label = nib.orientations.apply_orientation(case.label, turn)

@@ -1,7 +1,7 @@
-"""Organs as tables: balls and tubes in millimetres, joined, cut, posed, and measured by signed distance.
+"""Shapes in millimetres: ellipsoids and tubes, joined, cut and posed, as signed distances.
 
-A distance is negative inside a shape and in millimetres. Ball distances are first-order approximations (exact
-on the surface), which is enough to grade the voxels that a surface passes through.
+A signed distance is in millimetres, negative inside the shape. Distances to ellipsoids are first-order
+approximations, exact on the surface. That is enough for the partial volume of voxels at the surface.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ Part = Ball | Tube
 
 @dataclass(frozen=True)
 class Pose:
-    """How one case's organ differs from the table: moved by ``shift`` mm, turned and grown at its pivot."""
+    """How an organ of one case differs from the table.
+
+    Attributes:
+        pivot: point about which it is turned and scaled, mm.
+        shift: translation, mm.
+        turn: rotation matrix.
+        grow: scale factor.
+    """
 
     pivot: NDArray[np.float64]
     shift: NDArray[np.float64]
@@ -44,18 +51,18 @@ class Pose:
     grow: float
 
     def to_table(self, points: Floats) -> Floats:
-        """Body points ``(3, ...)`` in the organ's own table coordinates."""
+        """Map body coordinates ``(3, ...)`` to table coordinates."""
         flat = points.reshape(3, -1) - (self.pivot + self.shift)[:, None].astype(np.float32)
         own = (self.turn.T / self.grow).astype(np.float32) @ flat + self.pivot[:, None].astype(np.float32)
         return own.reshape(points.shape)
 
     def to_body(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Table points ``(3, N)`` in body coordinates."""
+        """Map table coordinates ``(3, N)`` to body coordinates."""
         return self.turn @ (points - self.pivot[:, None]) * self.grow + (self.pivot + self.shift)[:, None]
 
 
 def rotation(angles: Vector) -> NDArray[np.float64]:
-    """Rotation matrix for degrees about x, then y, then z."""
+    """Return the rotation matrix for degrees about x, then y, then z."""
     a, b, c = np.deg2rad(np.asarray(angles, dtype=float))
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
@@ -64,7 +71,15 @@ def rotation(angles: Vector) -> NDArray[np.float64]:
 
 
 def draw_pose(parts: tuple[Part, ...], shift: float, turn: float, grow: float, rng: np.random.Generator) -> Pose:
-    """Draw a pose: ``shift`` mm (sd, cut at 2 sd), ``turn`` degrees and ``grow`` share (both uniform)."""
+    """Draw a random pose.
+
+    Args:
+        parts: the organ; its pivot is the centre of their box.
+        shift: standard deviation of the translation in mm, clipped at twice that.
+        turn: largest angle about each axis in degrees, uniform.
+        grow: largest change of size as a share, uniform.
+        rng: source of the pose.
+    """
     low, high = corners(parts)
     return Pose(
         pivot=(low + high) / 2,
@@ -75,7 +90,7 @@ def draw_pose(parts: tuple[Part, ...], shift: float, turn: float, grow: float, r
 
 
 def corners(parts: tuple[Part, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest corner (mm, table coordinates) of the box around ``parts``."""
+    """Return lowest and highest corner of the box around ``parts``, in table coordinates (mm)."""
     lows, highs = [], []
     for part in parts:
         if isinstance(part, Ball):
@@ -91,7 +106,7 @@ def corners(parts: tuple[Part, ...]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def posed_box(parts: tuple[Part, ...], pose: Pose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The box around the posed parts, in body coordinates (mm)."""
+    """Return lowest and highest corner of the box around posed parts, in body coordinates (mm)."""
     ends = np.stack(corners(parts))
     every = np.array([[ends[i, 0], ends[j, 1], ends[k, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)]).T
     posed = pose.to_body(every)
@@ -99,13 +114,13 @@ def posed_box(parts: tuple[Part, ...], pose: Pose) -> tuple[NDArray[np.float64],
 
 
 def distance(parts: tuple[Part, ...], points: Floats, blend: float = 0.0, cuts: tuple[Part, ...] = ()) -> Floats:
-    """Signed distance (mm) of ``points`` ``(3, ...)`` to the parts' union less the cuts.
+    """Return the signed distance in mm to the union of ``parts`` without ``cuts``.
 
     Args:
-        parts: what is joined.
-        points: table coordinates in mm.
-        blend: width (mm) over which neighbouring parts and cuts are rounded into each other; 0: sharp.
-        cuts: what is taken away.
+        parts: shapes to join.
+        points: table coordinates ``(3, ...)`` in mm.
+        blend: width in mm over which joints and cuts are rounded; 0 leaves them sharp.
+        cuts: shapes to remove.
     """
     out = _one(parts[0], points)
     for part in parts[1:]:
@@ -116,7 +131,7 @@ def distance(parts: tuple[Part, ...], points: Floats, blend: float = 0.0, cuts: 
 
 
 def smooth_min(a: Floats, b: Floats, width: float) -> Floats:
-    """Minimum with a rounded crease of ``width`` (Inigo Quilez, polynomial smooth minimum)."""
+    """Return the minimum, rounded where the two differ by less than ``width`` (polynomial smooth minimum)."""
     if width <= 0:
         return np.minimum(a, b)
     h = np.maximum(width - np.abs(a - b), 0) / width
@@ -134,7 +149,7 @@ def _ball(ball: Ball, points: Floats) -> Floats:
     level = np.sqrt(((own / radii) ** 2).sum(0))
     slope = np.sqrt(((own / radii**2) ** 2).sum(0)) + 1e-6
     near = level * (level - 1) / slope
-    # The approximation tends to 0 at the very centre; there the smallest radius is the depth.
+    # The approximation tends to 0 at the centre, where the true depth is the smallest radius.
     near = np.where(level < 0.2, (level - 1) * radii.min(), near)
     return near.astype(np.float32).reshape(points.shape[1:])
 
@@ -154,7 +169,7 @@ def _tube(tube: Tube, points: Floats) -> Floats:
 
 
 def _track(tube: Tube, steps: int = 4) -> NDArray[np.float64]:
-    """The tube's points with ``steps`` pieces between each two (Catmull-Rom)."""
+    """Return the points of the tube, with ``steps`` pieces between each pair (Catmull-Rom spline)."""
     p = np.asarray(tube.points, dtype=float)
     if len(p) == 2:
         return p

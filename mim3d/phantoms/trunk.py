@@ -20,28 +20,28 @@ Brightness = Callable[[str], Floats]
 
 
 def wall_depth(body: Floats, outward: tuple[float, float] = (0.0, 0.0)) -> Floats:
-    """Signed distance (mm, approximate) to the muscle wall, or to a surface ``outward`` mm (x, y) around it.
+    """Return the approximate signed distance in mm to the muscle wall, or to a surface around it.
 
     Args:
         body: points ``(3, ...)`` in body mm.
-        outward: how far the surface lies outside the wall along x and along y.
+        outward: distance in mm from the wall to the surface, along x and along y.
     """
     a, b = WALL_HALF_AXES[0] + outward[0], WALL_HALF_AXES[1] + outward[1]
     x, y = np.abs(body[0]), np.abs(body[1])
     rho = ((x / a) ** _SQUARENESS + (y / b) ** _SQUARENESS) ** (1 / _SQUARENESS)
     radius = np.hypot(x, y)
-    # At the centre the direction is undefined; the shorter half-axis is the depth there.
+    # At the centre the direction is undefined; the depth there is the shorter half-axis.
     local = np.where(rho > 0.05, radius / np.maximum(rho, 0.05), b)
     return ((rho - 1) * local).astype(np.float32)
 
 
 def draw_trunk(canvas: Canvas, fat: float, brightness: Brightness) -> Floats:
-    """Paint everything that is not an organ, and return the signed distance (mm) to the cavity's surface.
+    """Paint everything but the organs, and return the signed distance in mm to the surface of the cavity.
 
     Args:
-        canvas: the case; its values are set to air first.
-        fat: thickness of the fat under the skin in front and behind, mm (at the flanks a fifth more).
-        brightness: tissue name -> HU per voxel ``(X, Y, Z)``.
+        canvas: the case; its values are first set to air.
+        fat: thickness in mm of the fat under the skin, in front and behind; a fifth more at the sides.
+        brightness: tissue -> HU per voxel ``(X, Y, Z)``.
     """
     body = canvas.body
 
@@ -83,10 +83,10 @@ def _paint_lungs(canvas: Canvas, cavity: Floats, paint: Callable[[Floats, str], 
 
 def _paint_ribs(canvas: Canvas, wall: Floats, paint: Callable[[Floats, str], None]) -> None:
     x, y, z = canvas.body
-    # Ribs slope down towards the front; seen along the wall they come back every pitch.
+    # Ribs slope down towards the front, and along the wall there is one per pitch.
     along = z + 0.42 * y
     turn = (along + _RIB_PITCH / 2) % _RIB_PITCH - _RIB_PITCH / 2
-    # Lower ribs end further to the side: the costal arch leaves the middle of the front free.
+    # Lower ribs end further to the side: the costal arch leaves the middle of the front open.
     open_front = np.where(y > 0, 62 - 0.75 * (z - 20), 0) - np.abs(x)
     depth = np.hypot(wall + WALL_THICKNESS / 2, turn) - 5.2
     depth = np.maximum.reduce([depth, -20 - along, open_front, 30 - np.abs(x)]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The voxel grid of one case: spacing, field of view, and the axis order and flips of the stored arrays."""
+"""The voxel grid of one case: spacing, field of view, and the orientation of the stored arrays."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-#: The stored axis codes that cases take in turn: flips alone, and flips with another order of axes.
+#: Axis codes of the stored arrays, used in turn. Some are flipped, some also have another order of axes.
 ORIENTATIONS = ("LPS", "RAS", "RAI", "PIR", "LAS", "ASL", "LPI", "SRA", "PSR", "RPS")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A right-anterior-superior (RAS+) grid in world mm: x grows to the patient's right, y forward, z up.
+    """A grid in world mm (RAS+): x grows to the patient's right, y forward, z up.
 
     Attributes:
         axes: voxel centres along x, y and z in mm, ascending.
@@ -29,16 +29,16 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Voxels along x, y and z (before storing)."""
+        """Voxels along x, y and z, before storing."""
         x, y, z = (len(axis) for axis in self.axes)
         return x, y, z
 
     def points(self) -> NDArray[np.float32]:
-        """World coordinates of all voxel centres, ``(3, X, Y, Z)`` in mm."""
+        """Return the world coordinates of all voxel centres, ``(3, X, Y, Z)`` in mm."""
         return np.stack(np.meshgrid(*[a.astype(np.float32) for a in self.axes], indexing="ij"))
 
     def affine(self, origin: Sequence[float] = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:
-        """Voxel-to-world matrix of the RAS grid, with the scanner's ``origin`` (mm) added."""
+        """Return the voxel-to-world matrix of the RAS grid, shifted by ``origin`` (mm)."""
         out = np.diag([*self.spacing, 1.0])
         out[:3, 3] = [axis[0] for axis in self.axes] + np.asarray(origin, dtype=float)
         return out
@@ -46,7 +46,7 @@ class Grid:
     def store(
         self, array: NDArray[np.generic], origin: Sequence[float]
     ) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
-        """The RAS ``array`` ``(X, Y, Z[, C])`` flipped and permuted to ``codes``, and its affine."""
+        """Return an RAS array ``(X, Y, Z[, C])`` flipped and permuted to ``codes``, and its affine."""
         to_codes = nib.orientations.ornt_transform(
             nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(self.codes)
         )
@@ -56,12 +56,12 @@ class Grid:
 
 
 def make_grid(low: Sequence[float], high: Sequence[float], spacing: Sequence[float], codes: str) -> Grid:
-    """A grid whose voxel centres cover ``low`` to ``high`` (mm) at ``spacing`` (mm)."""
+    """Return a grid whose voxels cover ``low`` to ``high`` (mm) at ``spacing`` (mm)."""
     axes = [np.arange(lo + step / 2, hi, step) for lo, hi, step in zip(low, high, spacing, strict=True)]
     sx, sy, sz = (float(s) for s in spacing)
     return Grid((axes[0], axes[1], axes[2]), (sx, sy, sz), codes)
 
 
 def case_orientation(seed: int, index: int) -> str:
-    """Axis codes of case ``index``: the list taken in turn, so that neighbours always differ."""
+    """Return the axis codes of case ``index``; consecutive cases have different ones."""
     return ORIENTATIONS[(seed + index) % len(ORIENTATIONS)]

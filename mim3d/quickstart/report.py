@@ -46,7 +46,8 @@ def write_report(steps: Steps, case: dict[str, Any], seconds: dict[str, float]) 
         The path of ``report.html``.
 
     Raises:
-        ValueError: if a segmentation run learned nothing; the report is written all the same.
+        ValueError: if a segmentation run learned nothing at a budget of 1 or more. At a smaller budget that is a
+            warning. The report is written in both cases.
     """
     out = steps.out
     scores = {run: _read(out / run / "summary.json") for run in RUNS}
@@ -55,7 +56,7 @@ def write_report(steps: Steps, case: dict[str, Any], seconds: dict[str, float]) 
     write_json(out / "report.json", numbers)
     pretext = numbers["pretext"]
     page = [
-        f"<!doctype html><meta charset='utf-8'><title>quick start: {steps.task.name}</title>",
+        f"<!doctype html><meta charset='utf-8'><title>quick start: {steps.data.name}</title>",
         f"<style>{STYLE}</style>",
         "<h1>Quick start: pretraining and fine-tuning</h1>",
         f"<p>{html.escape(verdict(scores))}</p>",
@@ -75,10 +76,13 @@ def write_report(steps: Steps, case: dict[str, Any], seconds: dict[str, float]) 
     write_text(report, "\n".join(page))
     if idle := idle_runs(scores):
         names = " and ".join(RUNS[run] for run in idle)
-        raise ValueError(
+        message = (
             f"segmentation {names} learned nothing: its Dice is that of a background-only prediction, or was not "
             f"measured; see {report}"
         )
+        if steps.budget >= 1:
+            raise ValueError(message)
+        print(f"warning: {message}")
     return report
 
 
@@ -141,8 +145,8 @@ def _numbers(steps: Steps, scores: Scores, seconds: dict[str, float]) -> dict[st
     return {
         "method": steps.choice.name,
         "backbone": steps.choice.backbone,
-        "data": steps.task.name,
-        "cases": {section: len(steps.task.items(section)) for section in SECTIONS},
+        "data": steps.data.name,
+        "cases": {section: len(steps.data.items(section)) for section in SECTIONS},
         "datalist_hash": scores["scratch"].get("datalist_hash"),
         "seed": steps.seed,
         "steps": {run: _steps_run(out / run / "resume.pt") for run in ("pretrain", *RUNS)},
@@ -171,7 +175,7 @@ def _facts(steps: Steps, numbers: dict[str, Any]) -> list[list[str]]:
     return [
         ["method", f"{method.title} ({steps.choice.name}), bundle {method.bundle.name}"],
         ["backbone", steps.choice.backbone],
-        ["data", f"{steps.task.name}: {listed}"],
+        ["data", f"{steps.data.name}: {listed}"],
         ["seed", str(steps.seed)],
         ["optimizer steps", ", ".join(f"{run}: {count}" for run, count in numbers["steps"].items())],
         ["seconds", ", ".join(f"{step}: {value:.0f}" for step, value in numbers["seconds"].items())],
@@ -194,7 +198,7 @@ def _segmentation_section(steps: Steps, case: dict[str, Any]) -> str:
     """Return the picture of the segmented volume, or why there is none."""
     if not isinstance(case["image"], str):
         return f"<p>{html.escape(NOT_SEGMENTED)}</p>"
-    folder = steps.task.dataset_dir
+    folder = steps.data.dataset_dir
     prediction = next((steps.out / "segmentation").glob("*_seg.nii.gz"))
     draw_overlay(steps.out, folder / case["image"], folder / case["label"], prediction)
     name = html.escape(str(prediction.relative_to(steps.out)))

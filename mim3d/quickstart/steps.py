@@ -20,12 +20,12 @@ from monai.bundle.config_parser import ConfigParser
 
 from mim3d.catalog import ROOT
 from mim3d.quickstart.choice import Choice
+from mim3d.quickstart.data import DataSet, held_out_section, prepare
 from mim3d.quickstart.report import write_report
-from mim3d.quickstart.tasks import Task, held_out_section, prepare
 
-#: Optimizer steps of pretraining, and of each of the two segmentation runs, at --budget 1.
+#: Optimizer steps of pretraining, and of each of the two segmentation runs, at a budget of 1.
 PRETRAINING_STEPS, SEGMENTATION_STEPS = 160, 240
-VALIDATIONS = 6  # points on a Dice curve
+VALIDATIONS = 6  # points on a Dice curve; fewer at a budget below 1
 #: A file in every folder that the quick start made; --overwrite deletes no other folder.
 MARKER = ".quickstart"
 
@@ -60,43 +60,48 @@ class Steps:
     """The runs of one quick start: which config files and overrides each takes.
 
     Attributes:
-        task: the data and its segmentation bundle.
+        data: the data and its task.
         choice: method and network.
         out: folder of all results.
         seed: of all runs.
+        budget: factor on the optimizer steps of every training.
     """
 
-    task: Task
+    data: DataSet
     choice: Choice
     out: Path
     seed: int
+    budget: float = 1.0
 
     def files(self, bundle: Path, first: str = "train.yaml", *last: str) -> list[str]:
         """Return a bundle's configs: ``first``, the layers smoke, task, own data and network, then ``last``."""
-        task_layers = self.task.pretraining_layers if bundle == self.choice.method.bundle else []
-        files = [str(bundle / "configs" / name) for name in (first, "smoke.yaml", *task_layers)]
-        files += [str(self.task.own_layer)] if self.task.own_layer else []
+        task = self.data.task
+        layers = ["smoke.yaml"] if bundle == task.bundle else task.pretraining_layers(smoke=True)
+        files = [str(bundle / "configs" / name) for name in (first, *layers)]
+        files += [str(self.data.own_layer)] if self.data.own_layer else []
         return files + [str(bundle / "configs" / name) for name in (*self.choice.layers(bundle), *last)]
 
     def overrides(self, bundle: Path) -> dict[str, Any]:
         """Return the overrides that every run of a bundle gets."""
-        return {"bundle_root": bundle, **self.choice.overrides(bundle, self.task.name)}
+        return {"bundle_root": bundle, **self.choice.overrides(bundle, self.data.name)}
 
     def train(self, step: str, bundle: Path, run: str, steps: int, section: str, **more: Any) -> float:
-        """Train on a section of the data list for at least ``steps`` optimizer steps; return the seconds.
+        """Train on a section of the data list for at least ``budget * steps`` optimizer steps; return the seconds.
 
         Args:
             step: name of the step, for the messages.
             bundle: the bundle's folder.
             run: name of the run, and of its folder in ``out``.
-            steps: optimizer steps.
+            steps: optimizer steps at a budget of 1.
             section: section of the data list that the bundle trains on.
             **more: further overrides.
         """
         files = self.files(bundle)
         batch = ConfigParser(ConfigParser.load_config_files(files)).get_parsed_content("batch_size")
-        epochs = epochs_for(steps, len(self.task.items(section)), batch)
-        schedule = {"epochs": epochs, "val_interval": max(1, epochs // VALIDATIONS)}
+        validations = max(1, min(VALIDATIONS, int(VALIDATIONS * self.budget)))
+        steps = max(1, int(steps * self.budget))
+        epochs = epochs_for(steps, len(self.data.items(section)), batch, validations)
+        schedule = {"epochs": epochs, "val_interval": max(1, epochs // validations)}
         return run_bundle(step, files, **self._run_overrides(bundle, run), **schedule, **more)
 
     def evaluate(self, step: str, bundle: Path, run: str, **more: Any) -> None:
@@ -106,27 +111,24 @@ class Steps:
 
     def segment(self, image: str) -> None:
         """Segment one volume that no run was trained on, with the fine-tuned weights."""
-        bundle = self.task.segment
+        bundle = self.data.task.bundle
         run_bundle(
             "inference on a new volume",
             self.files(bundle, "inference.yaml"),
             **self.overrides(bundle),
-            dataset_dir=self.task.dataset_dir / image,
+            dataset_dir=self.data.dataset_dir / image,
             weights=self.out / "finetuned" / "model.pt",
             output_dir=self.out / "segmentation",
         )
 
     def _run_overrides(self, bundle: Path, run: str) -> dict[str, Any]:
         folders = {"ckpt_dir": self.out / run, "output_dir": self.out / run}
-        return {"dataset_dir": self.task.dataset_dir, "seed": self.seed, **self.overrides(bundle), **folders}
+        return {"dataset_dir": self.data.dataset_dir, "seed": self.seed, **self.overrides(bundle), **folders}
 
 
-def epochs_for(steps: int, volumes: int, batch: int) -> int:
-    """Return the epochs that give at least ``steps`` optimizer steps, and at least six points on the Dice curve.
-
-    Fewer than six steps give as many epochs as steps.
-    """
-    return max(min(VALIDATIONS, steps), -(-steps // max(1, volumes // batch)))
+def epochs_for(steps: int, volumes: int, batch: int, validations: int) -> int:
+    """Return the epochs that give at least ``steps`` optimizer steps, and at least one epoch per validation."""
+    return max(validations, -(-steps // max(1, volumes // batch)))
 
 
 def start_folder(out: Path, overwrite: bool, dataset_dir: Path | None) -> None:
@@ -168,27 +170,26 @@ def run_all(arguments: argparse.Namespace, choice: Choice) -> None:
     out = arguments.out.resolve()
     start_folder(out, arguments.overwrite, arguments.dataset_dir)
     start = time.perf_counter()
-    task = prepare(arguments, out)
-    held_out = held_out_section(task)
+    data = prepare(arguments, out)
+    held_out = held_out_section(data)
     seconds = {"data": time.perf_counter() - start}
-    steps = Steps(task, choice, out, arguments.seed)
-    seconds |= _train_and_evaluate(steps, arguments.budget, held_out)
-    case = task.items(held_out)[0]
+    steps = Steps(data, choice, out, arguments.seed, arguments.budget)
+    seconds |= _train_and_evaluate(steps, held_out)
+    case = data.items(held_out)[0]
     if isinstance(case["image"], str):  # inference.yaml reads one file per volume
         steps.segment(case["image"])
     seconds["all"] = time.perf_counter() - start
     print(f"\nreport: {write_report(steps, case, seconds)}")
 
 
-def _train_and_evaluate(steps: Steps, budget: float, held_out: str) -> dict[str, float]:
+def _train_and_evaluate(steps: Steps, held_out: str) -> dict[str, float]:
     """Pretrain, then train the two segmentation runs; return the seconds of each training."""
-    pretraining, segmentation = (max(1, int(n * budget)) for n in (PRETRAINING_STEPS, SEGMENTATION_STEPS))
-    method, segment = steps.choice.method, steps.task.segment
+    method, segment = steps.choice.method, steps.data.task.bundle
     # Validation volumes are never trained on, so pretraining may be validated on their images too.
     step = f"pretraining ({method.title}, {steps.choice.backbone})"
-    seconds = {"pretraining": steps.train(step, method.bundle, "pretrain", pretraining, "unlabelled")}
+    seconds = {"pretraining": steps.train(step, method.bundle, "pretrain", PRETRAINING_STEPS, "unlabelled")}
     steps.evaluate("pretext scores", method.bundle, "pretrain")
     for run, weights in (("scratch", {}), ("finetuned", {"pretrained": steps.out / "pretrain" / "model.pt"})):
-        seconds[run] = steps.train(f"segmentation, {run}", segment, run, segmentation, "training", **weights)
+        seconds[run] = steps.train(f"segmentation, {run}", segment, run, SEGMENTATION_STEPS, "training", **weights)
         steps.evaluate(f"evaluation, {run}", segment, run, evaluate_section=held_out)
     return seconds

@@ -8,6 +8,7 @@ from mim3d.verify import (
     checks_metadata,
     checks_network,
     checks_readme,
+    checks_training,
     checks_workflows,
 )
 from mim3d.verify.registry import CHECKS, GROUPS, HEAVY, run_checks, select
@@ -17,6 +18,7 @@ MODULES = (
     checks_readme,
     checks_metadata,
     checks_configs,
+    checks_training,
     checks_workflows,
     checks_label,
     checks_network,

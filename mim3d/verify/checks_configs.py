@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mim3d.verify.config_ids import at, entries, strings, targets
+from mim3d.verify.config_ids import at, entries, strings
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
 
@@ -34,10 +34,6 @@ REFERENCES = {
     "validate#dataset": ("transform",),
     "validate#dataloader": ("dataset",),
 }
-
-#: What BestCheckpoint may save as model.pt: the network itself, or the network inside the validated pretext
-#: network, which may be its exponential moving average.
-SAVED_NETWORKS = ("@network_def", "$@ema.module.network")
 
 
 def missing(config: dict[str, Any], ids: tuple[str, ...]) -> list[str]:
@@ -94,51 +90,6 @@ def handlers_are_dictionaries(packed: Packed) -> str:
     return ""
 
 
-@check("val_interval", "configs")
-def val_interval(packed: Packed) -> str:
-    """One ValidationHandler validates every ``val_interval`` epochs."""
-    found = [h for h in at(packed.config("train"), "train#handlers") or [] if "ValidationHandler" in targets([h])]
-    want(len(found) == 1, f"{len(found)} ValidationHandler", "one in train#handlers")
-    want(found[0].get("interval") == "@val_interval", found[0].get("interval"), "interval: '@val_interval'")
-    want(found[0].get("validator") == "@validate#evaluator", found[0].get("validator"), "'@validate#evaluator'")
-    return ""
-
-
-@check("metric and key names", "configs")
-def metric_names(packed: Packed) -> str:
-    """Savers and reports name metrics that exist."""
-    config = packed.config("train")
-    metrics = packed.parsed("validate#key_metric", "train")
-    known = {*metrics}
-    chosen = packed.parsed("key_metric", "train") if "key_metric" in config else None
-    want(chosen is None or chosen in known, f"key_metric {chosen}", f"one of {', '.join(sorted(known))}")
-    for names in [("inference",), *packed.trains]:
-        for path, value in entries(packed.config(*names)):
-            if not isinstance(value, dict) or "_target_" not in value:
-                continue
-            asked = [value.get("key_metric_name"), *(value.get("metrics") or [])]
-            odd = [name for name in asked if isinstance(name, str) and name[:1] not in "@$*" and name not in known]
-            want(not odd, f"{path}: {', '.join(odd)}", f"one of {', '.join(sorted(known))}")
-    return f"key_metric {chosen}"
-
-
-@check("model.pt is saved flat", "configs")
-def model_is_saved_flat(packed: Packed) -> str:
-    """A saver of the best weights writes one network into models/model.pt; several would nest the state dict."""
-    config = packed.config("train")
-    averaged = (at(config, "ema#network"), at(config, "make_pretext#network")) == ("@pretext", "@network_def")
-    networks = SAVED_NETWORKS if averaged else SAVED_NETWORKS[:1]
-    flat = []
-    for path, value in entries(config):
-        kind = targets([value])[0] if isinstance(value, dict) else ""
-        if kind == "CheckpointSaver":
-            flat += [path] if len(value.get("save_dict", {})) == 1 else []
-        elif kind == "BestCheckpoint":
-            flat += [path] if value.get("files", {}).get("model.pt") in networks else []
-    want(flat, "no such saver", "BestCheckpoint or CheckpointSaver that writes network_def alone into model.pt")
-    return flat[0]
-
-
 @check("own classes by _target_", "configs")
 def own_classes_by_target(packed: Packed) -> str:
     """custom_components appears in ``_target_`` only.
@@ -165,6 +116,15 @@ def inference_names_monai_only(packed: Packed) -> str:
             "MONAI and torch classes only",
         )
     return f"but for {own}: MONAI Label takes it only where custom_components is installed" if own else ""
+
+
+@check("configs stand alone", "configs")
+def stand_alone(packed: Packed) -> str:
+    """The train and inference configs take nothing from another file: MONAI Label and the zoo read one file."""
+    for name in ("train", "inference"):
+        found = [text for _, text in strings(packed.config(name)) if re.search(r"%\S+\.(yaml|json)", text)]
+        want(not found, f"{name}: {', '.join(found)}", "references within the file")
+    return ""
 
 
 @check("no # in strings", "configs")

@@ -1,15 +1,16 @@
 """MONAI Label's rules (monaibundle app, 0.8.5), tried without MONAI Label.
 
 The app reads one config, sets ``device`` to a string, and sets lists of cases in place of a data set's folder.
+``mim3d label`` tries the same in a real server.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.bundle.config_parser import ConfigParser
@@ -19,58 +20,13 @@ from monai.transforms.post.dictionary import Invertd
 from monai.transforms.utility.dictionary import CastToTyped
 
 from mim3d.verify.checks_workflows import without_own_code, workflow
-from mim3d.verify.config_ids import at
+from mim3d.verify.config_ids import at, targets
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
+from mim3d.verify.sample_case import BOX, Brightness, load_nifti, small_case
 
 #: Words in a bundle's name by which the app takes it for another kind than segmentation.
 OTHER_KINDS = ("deepedit", "deepgrow", "detection", "classification")
-
-#: Voxels of the bright box in `small_case`.
-BOX = (slice(8, 20), slice(8, 18), slice(6, 12))
-
-
-class Brightness(torch.nn.Module):
-    """A replacement for the network: its second channel is the largest, and above 0, where the image is bright."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(B, C, D, H, W) intensities -> (B, channels, D, H, W)."""
-        answer = image.new_full((len(image), self.channels, *image.shape[2:]), -100.0)
-        answer[:, 0] = 0.0
-        answer[:, 1] = image.mean(1) - 0.5  # intensities are in [0, 1], or z-scores that are high in the box
-        return answer
-
-
-def small_case(packed: Packed, number: int = 0) -> dict[str, str]:
-    """Write a bright box and its mask as small, anisotropic NIfTI files with swapped axes.
-
-    Args:
-        packed: the bundle, whose channels the image gets.
-        number: seed and number of the case.
-
-    Returns:
-        The files of ``image`` and ``label``.
-    """
-    affine = np.array([[0, 3.0, 0, 11], [-2.0, 0, 0, 5], [0, 0, 4.0, -40], [0, 0, 0, 1]])
-    shape, rng = (30, 26, 18), np.random.RandomState(number)
-    channels = packed.parsed("channels", "inference")
-    image = rng.uniform(-320, -280, (*shape, len(channels))).astype(np.float32)
-    image[BOX] += 500
-    label = np.zeros(shape, np.uint8)
-    label[BOX] = 1
-    files = {"image": packed.scratch / f"case{number}.nii.gz", "label": packed.scratch / f"label{number}.nii.gz"}
-    nib.save(nib.Nifti1Image(image if len(channels) > 1 else image[..., 0], affine), files["image"])
-    nib.save(nib.Nifti1Image(label, affine), files["label"])
-    return {key: str(path) for key, path in files.items()}
-
-
-def load_nifti(path: str | Path) -> Any:
-    """Return a NIfTI image; untyped, because nibabel's annotations lack what images have."""
-    return nib.load(path)
 
 
 def app_parser(packed: Packed) -> ConfigParser:
@@ -89,17 +45,26 @@ def transforms(parser: ConfigParser, key: str) -> list[Any]:
     return list(made.transforms)
 
 
+def infer(parser: ConfigParser, image: str, network: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return the mask that the app would write: preprocessing, inferer and postprocessing, without saving.
+
+    As in the app, the sample holds ``image_path``, from which the app takes the mask's file type.
+    """
+    sample = Compose(transforms(parser, "preprocessing"))({"image": image, "image_path": image})
+    want(sample.get("image_path") == image, sample.get("image_path"), "image_path as it was given")
+    with torch.no_grad():
+        sample["pred"] = parser.get_parsed_content("inferer")(sample["image"][None], network)[0]
+    after = [t for t in transforms(parser, "postprocessing") if not isinstance(t, SaveImaged)]
+    return Compose(after)(sample)["pred"]
+
+
 @check("label: names", "label", segmentation_only=True)
 def label_names(packed: Packed) -> str:
     """The app takes the bundle for a segmentation, and its lower-case label names differ."""
-    want(
-        not any(kind in packed.name for kind in OTHER_KINDS),
-        packed.name,
-        f"no {', '.join(OTHER_KINDS)} in the name",
-    )
-    names = [
-        name.lower() for name in packed.metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()
-    ]
+    words = ", ".join(OTHER_KINDS)
+    want(not any(kind in packed.name for kind in OTHER_KINDS), packed.name, f"no {words} in the name")
+    channels = packed.metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    names = [name.lower() for name in channels.values()]
     want(len(set(names)) == len(names), names, "names that differ in lower case")
     return f"{len(names) - 1} labels"
 
@@ -120,55 +85,55 @@ def label_transforms(packed: Packed) -> str:
 
 @check("label: mask on the input's grid", "label", segmentation_only=True)
 def label_mask(packed: Packed) -> str:
-    """The app's chain of transforms and inferer gives a uint8 mask on the input's grid, in the right place.
-
-    As in the app the sample holds image_path. A simple rule replaces the network.
-    """
-    case = small_case(packed)
-    parser = app_parser(packed)
-    before, after = transforms(parser, "preprocessing"), transforms(parser, "postprocessing")
-    outputs = packed.metadata["network_data_format"]["outputs"]["pred"]
-    after = [t for t in after if not isinstance(t, SaveImaged)]
-    network = Brightness(outputs["num_channels"])
-    sample = Compose(before)({"image": case["image"], "image_path": case["image"]})
-    want(sample.get("image_path") == case["image"], sample.get("image_path"), "image_path as it was given")
-    with torch.no_grad():
-        sample["pred"] = parser.get_parsed_content("inferer")(sample["image"][None], network)[0]
-    pred = Compose(after)(sample)["pred"]
+    """A request gives a uint8 mask on the input's grid, in the right place, that can hold every named value."""
+    case, parser = small_case(packed), app_parser(packed)
     given = load_nifti(case["image"])
+    outputs = packed.metadata["network_data_format"]["outputs"]["pred"]
+    pred = infer(parser, case["image"], Brightness(outputs["num_channels"]))
     want(tuple(pred.shape) == (1, *given.shape[:3]), tuple(pred.shape), f"one channel on {given.shape[:3]}")
     want(np.allclose(pred.affine, given.affine, atol=1e-3), "another affine", "the input's")
     want(pred.dtype == torch.uint8, pred.dtype, "torch.uint8")
-    values = set(torch.unique(pred.as_tensor()).tolist())
-    allowed = set(range(len(outputs["channel_def"])))
-    want(values <= allowed, sorted(values), f"values that channel_def names: 0 to {max(allowed)}")
     found: np.ndarray = np.asarray(pred[0]) > 0
     box = np.zeros_like(found)
     box[BOX] = True
     dice = 2 * (found & box).sum() / (found.sum() + box.sum())
     want(dice > 0.7, f"Dice {dice:.2f} with the box", "the mask where the image is bright")
-    return f"values {sorted(values)}, Dice {dice:.2f} with a bright box"
+    rng = torch.Generator().manual_seed(0)
+    noise = infer(
+        parser,
+        case["image"],
+        lambda image: torch.randn(len(image), outputs["num_channels"], *image.shape[2:], generator=rng),
+    )
+    values, named = torch.unique(noise.as_tensor()).tolist(), list(range(len(outputs["channel_def"])))
+    want(values == named, f"values {values} in a mask of noise", f"the values that channel_def names: {named}")
+    return f"Dice {dice:.2f} with a bright box"
 
 
 @check("label: training", "label", segmentation_only=True)
 def label_training(packed: Packed) -> str:
     """The app's overrides work in train.json: lists of cases, epochs, device, a CheckpointLoader put first."""
-    case, other = small_case(packed), small_case(packed, 1)
     handlers = at(packed.config("train"), "train#handlers")
+    want("CheckpointLoader" not in targets(handlers), "a CheckpointLoader", "none: the app adds its own")
     loader = {"_target_": "CheckpointLoader", "load_path": str(packed.scratch / "model.pt"), "strict": False}
-    override = {
-        "device": "cpu",
-        "train#dataset#data": [case],
-        "validate#dataset#data": [other],
-        "train#trainer#max_epochs": 3,
-        "train#handlers": [{**loader, "load_dict": {"model": "$@network"}}, *handlers],
-        "ckpt_dir": str(packed.scratch / "models"),
-    }
-    made = workflow(packed, "train", "train", **override)
+    made = workflow(
+        packed,
+        "train",
+        "train",
+        **{
+            "device": "cpu",
+            "train#dataset#data": [small_case(packed)],
+            "validate#dataset#data": [small_case(packed, 1)],
+            "train#trainer#max_epochs": 3,
+            "train#handlers": [{**loader, "load_dict": {"model": "$@network"}}, *handlers],
+            "ckpt_dir": str(packed.scratch / "models"),
+        },
+    )
     made.initialize()
-    trainer = made.trainer
-    made.parser.get_parsed_content("run#0")  # the checks before the run
-    want(trainer.state.max_epochs == 3, trainer.state.max_epochs, "train#trainer#max_epochs as given")
+    made.parser.get_parsed_content("run#0")  # the preflight
+    epochs = made.trainer.state.max_epochs
+    want(epochs == 3, epochs, "train#trainer#max_epochs as given")
+    loads = made.parser.get_parsed_content("train#handlers#0").load_dict["model"]
+    want(loads is made.parser.get_parsed_content("network"), "another network", "the network that is trained")
     counts = len(made.train_dataset), len(made.val_dataset)
     want(counts == (1, 1), counts, "train#dataset#data and validate#dataset#data as given")
     want(Path(made.dataset_dir) == Path("."), made.dataset_dir, "an empty dataset_dir")
@@ -183,3 +148,17 @@ def label_padding(packed: Packed) -> str:
     crops = [n for n, name in enumerate(names) if name.startswith("Rand") and "Crop" in name]
     want(pads and crops and min(pads) < min(crops), names, "padding before the random crop")
     return ""
+
+
+@check("label: written masks are labels", "label", segmentation_only=True)
+def label_values(packed: Packed) -> str:
+    """Training takes a mask that the bundle wrote as it is: in the app, labels have the values of masks."""
+    for names in (("train",), ("train", "smoke")):
+        parser = ConfigParser(packed.config(*names))
+        values = torch.arange(len(parser.get_parsed_content("label_names")))[None]
+        mapped = parser.get_parsed_content("label_mapping")({"label": values})["label"]
+        found = torch.as_tensor(mapped).long()
+        want(torch.equal(found, values), f"{values.tolist()} -> {found.tolist()}", "the same values")
+        allowed = parser.get_parsed_content("label_values")
+        want(allowed is None or list(allowed) == values[0].tolist(), f"label_values {allowed}", "the same values")
+    return f"{values.numel()} values"

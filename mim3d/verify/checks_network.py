@@ -13,10 +13,10 @@ import torch
 from monai.bundle.scripts import load, verify_net_in_out
 
 from mim3d.package.layers import reads_pretext
-from mim3d.verify.checks_label import load_nifti, small_case
 from mim3d.verify.checks_workflows import workflow
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
+from mim3d.verify.sample_case import load_nifti, small_case
 
 
 def with_weights(packed: Packed) -> Path:

@@ -148,7 +148,7 @@ def ends_without_data(packed: Packed) -> str:
     before = sys.argv
     for kind, name in (("train", "train"), ("inference", "inference")):
         made = workflow(packed, kind, name)
-        sys.argv = ["monai.bundle", "run"]  # the checks before a run read the command line
+        sys.argv = ["monai.bundle", "run"]  # the preflight reads the command line
         try:
             made.initialize()
             made.run()

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from monai.bundle import ConfigParser
 
-ROOT = Path(__file__).resolve().parents[2]
-BUNDLES = ROOT / "bundles"
+from mim3d.catalog import BUNDLES, NETWORKS, TASKS
+from mim3d.catalog import METHODS as CATALOG
+
 NAMES = sorted(path.name for path in BUNDLES.glob("pretrain_*"))
-METHODS = {
-    "pretrain_hybridmim": "HybridMIM",
-    "pretrain_mae": "MAE",
-    "pretrain_simmim": "SimMIM",
-    "pretrain_simclr": "SimCLR",
+METHODS = {method.bundle.name: method.title for method in CATALOG.values()}
+#: Class of the network that each layer brings, and the layer that would bring the network of each train.yaml.
+CLASSES = {f"{name}.yaml": network.title for name, network in NETWORKS.items()}
+DEFAULT = {method.bundle.name: f"{method.default}.yaml" for method in CATALOG.values()}
+#: Layers that give a pretraining bundle the view of each segmentation bundle; without and with smoke.yaml.
+VIEWS = {
+    task.bundle.name: (task.pretraining_layers(), task.pretraining_layers(smoke=True)) for task in TASKS.values()
 }
-#: The network of each layer that brings one, and the train.yaml that has it without a layer.
-NETWORKS = {
-    "basic_unet.yaml": "BasicUNet",
-    "segresnet.yaml": "SegResNet",
-    "swin_unetr.yaml": "SwinUNETR",
-    "unetr.yaml": "UNETR",
-    "unetr_patch8.yaml": "UNETRPatch8",
-}
-DEFAULT = dict.fromkeys(METHODS, "unetr.yaml") | {"pretrain_hybridmim": "basic_unet.yaml"}
 #: What methods that leave the decoder alone train of each network, as state-dict prefixes.
 ENCODER = {
     "BasicUNet": ("conv_0.", "down_"),
@@ -38,15 +31,7 @@ ENCODER = {
     "UNETRPatch8": ("vit.",),
 }
 
-#: What makes each network small, and each method's own part.
-_VIT = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
-SMALL: dict[str, dict[str, Any]] = {
-    "BasicUNet": {"features": [4, 4, 8, 8, 16, 4]},
-    "SegResNet": {"init_filters": 8},
-    "SwinUNETR": {"feature_size": 12, "depths": [2, 1, 1, 1], "window_size": 4},
-    "UNETR": _VIT,
-    "UNETRPatch8": _VIT,
-}
+#: What makes each method's own part tiny.
 OWN: dict[str, dict[str, Any]] = {
     "pretrain_hybridmim": {
         "patch_size": [8, 8, 8],
@@ -80,7 +65,7 @@ def layers_of(bundle: str) -> list[str]:
 LAYERS = [(bundle, layer) for bundle in NAMES for layer in layers_of(bundle)]
 ALONE = [(bundle, None) for bundle in NAMES]
 #: Every network of every method: the layer that brings it, None where train.yaml has it.
-ROWS = [*ALONE, *((bundle, layer) for bundle, layer in LAYERS if layer in NETWORKS)]
+ROWS = [*ALONE, *((bundle, layer) for bundle, layer in LAYERS if layer in CLASSES)]
 
 
 def text(bundle: str, file: str) -> str:
@@ -106,7 +91,7 @@ def parse(bundle: str, *layers: str | None, first: str = "train.yaml", **changes
 
 
 def network_of(bundle: str, layer: str | None) -> str:
-    return NETWORKS.get(layer or "", NETWORKS[DEFAULT[bundle]])
+    return CLASSES[layer if layer in CLASSES else DEFAULT[bundle]]
 
 
 def seg_layer(bundle: str, layer: str | None) -> str | None:
@@ -128,7 +113,9 @@ def trained_of(bundle: str, layer: str | None, decoder: str = "full") -> tuple[s
 
 
 def small(network: str) -> dict[str, Any]:
-    return {f"architecture#{key}": value for key, value in SMALL[network].items()}
+    """Config keys that make the network of a class tiny."""
+    tiny_arguments = next(known.tiny for known in NETWORKS.values() if known.title == network)
+    return {f"architecture#{key}": value for key, value in tiny_arguments.items()}
 
 
 def tiny(bundle: str, layer: str | None = None, **changes: Any) -> ConfigParser:

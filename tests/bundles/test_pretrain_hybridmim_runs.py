@@ -123,7 +123,7 @@ def test_two_epochs_and_two_resumed_equal_four(
         run(halves, **TWO_EPOCHS, num_workers=workers)
     else:
         shutil.copytree(trained, halves)
-    run(halves, "resume.yaml", **FOUR_EPOCHS, num_workers=workers)
+    run(halves, resume=True, **FOUR_EPOCHS, num_workers=workers)
     run(whole, **FOUR_EPOCHS, num_workers=workers)
     first, second = load(halves / "resume.pt"), load(whole / "resume.pt")
     assert first["trainer"]["epoch"] == 4
@@ -151,14 +151,14 @@ def test_inference_writes_volumes_that_overlay_and_hides_what_it_says(
     image, out = data / listed, tmp_path / "out"
     run(out, first="inference.yaml", dataset_dir=image, weights=trained / "model.pt")
     case = image.name.removesuffix(".nii.gz")
-    names = ("original", "masked", "reconstruction", "hidden")
+    names = ("original", "masked", "reconstruction", "masked_voxels")
     files = {name: nib.load(out / case / f"{case}_{name}.nii.gz") for name in names}
     assert (out / case / f"{case}_panel.png").read_bytes()[:4] == b"\x89PNG"
     assert len({file.shape for file in files.values()}) == 1
     assert all(np.allclose(file.affine, files["original"].affine) for file in files.values())
     assert np.allclose(files["original"].header.get_zooms()[:3], 8.0)
     voxels = {name: np.asarray(file.dataobj) for name, file in files.items()}
-    hidden = voxels["hidden"] > 0
+    hidden = voxels["masked_voxels"] > 0
     assert 0.2 < hidden.mean() < 0.6
     assert (voxels["masked"][hidden] == 0).all()
     assert (voxels["masked"][~hidden] == voxels["original"][~hidden]).all()

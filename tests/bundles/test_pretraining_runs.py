@@ -142,7 +142,7 @@ def test_two_epochs_and_two_resumed_equal_four(
 ) -> None:
     halves, whole = tmp_path / "halves", tmp_path / "whole"
     shutil.copytree(trained(method), halves)
-    here(method, halves, "resume.yaml", **FOUR_EPOCHS, num_workers=WORKERS[method])
+    here(method, halves, resume=True, **FOUR_EPOCHS, num_workers=WORKERS[method])
     here(method, whole, **FOUR_EPOCHS, num_workers=WORKERS[method])
     first, second = load(halves / "resume.pt"), load(whole / "resume.pt")
     assert first["trainer"]["epoch"] == 4
@@ -187,7 +187,7 @@ def test_inference_writes_volumes_that_overlay_and_hides_what_it_says(
     done = launch(f"pretrain_{method}", ["inference.yaml"], **VIEW, **SMALL, **SHARED[method], **keys)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     case = image.name.removesuffix(".nii.gz")
-    names = ("original", "masked", "reconstruction", "hidden")
+    names = ("original", "masked", "reconstruction", "masked_voxels")
     files = {name: nib.load(out / case / f"{case}_{name}.nii.gz") for name in names}
     assert (out / case / f"{case}_panel.png").read_bytes()[:4] == b"\x89PNG"
     assert len({file.shape for file in files.values()}) == 1
@@ -195,7 +195,7 @@ def test_inference_writes_volumes_that_overlay_and_hides_what_it_says(
     assert np.allclose(files["original"].header.get_zooms()[:3], 8.0)
     voxels = {name: np.asarray(file.dataobj) for name, file in files.items()}
     assert all(np.isfinite(values).all() for values in voxels.values())
-    hidden = voxels["hidden"] > 0
+    hidden = voxels["masked_voxels"] > 0
     assert (voxels["masked"][hidden] == 0).all()
     assert (voxels["masked"][~hidden] == voxels["original"][~hidden]).all()
     assert (voxels["original"][hidden] != 0).any()
@@ -272,7 +272,7 @@ def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
     )
     run_bundle(
         "seg_btcv",
-        ["train.yaml", "smoke.yaml", "unetr.yaml", "finetune.yaml", str(keep)],
+        ["train.yaml", "smoke.yaml", "unetr.yaml", str(keep)],
         **{**VIEW, **SMALL, "epochs": 1, "val_interval": 1, "num_samples": 1, "pretrained": str(weights)},
         seed=7,  # under the pretraining's own, what neither has trained would be equal by chance
         **{"dataset_dir": str(data), "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")},
@@ -308,7 +308,7 @@ WRONG: dict[str, Wrong] = {
 WRONG_TOO: dict[str, Wrong] = {
     "unit smaller than the token": ("mae", {"patch_size": [8, 8, 8]}, "UNETR's token of 16 voxels"),
     "unit across tokens": ("simmim", {"patch_size": [32, 32, 8]}, "(32, 32, 8) is not a multiple of"),
-    "nothing hidden": ("simmim", {"mask_ratio": 0}, "mask_ratio is 0: nothing would be hidden"),
+    "nothing masked": ("simmim", {"mask_ratio": 0}, "mask_ratio is 0: nothing would be masked"),
     "a rate that is text": ("mae", {"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: numbers above 0"),
     "no crops": ("simclr", {"num_samples": 0}, "num_samples is 0; allowed: whole numbers from 1"),
     "no volumes": ("mae", {"batch_size": 0}, "batch_size is 0; allowed: whole numbers from 1"),
@@ -346,7 +346,7 @@ def test_bad_input_ends_with_one_line_before_anything_is_written(
 
 
 @pytest.mark.parametrize("case", WRONG_TOO)
-def test_the_guard_names_bad_input_before_anything_is_written(case: str, here: Run, tmp_path: Path) -> None:
+def test_the_preflight_names_bad_input_before_anything_is_written(case: str, here: Run, tmp_path: Path) -> None:
     method, keys, told = WRONG_TOO[case]
     with pytest.raises(SystemExit) as error:
         here(method, tmp_path / "out", epochs=1, **keys)
@@ -357,6 +357,6 @@ def test_the_guard_names_bad_input_before_anything_is_written(case: str, here: R
 
 
 def test_a_contrast_is_not_validated_on_one_volume(data: Path, here: Run, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: 1 validation case\(s\); a contrast needs 2 volumes"):
+    with pytest.raises(SystemExit, match=r"error: 1 validation case\(s\); contrast needs 2 volumes"):
         here("simclr", tmp_path / "out", dataset_dir=str(data / "imagesUn"), holdout=1, epochs=1)
     assert not (tmp_path / "out").exists()

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from custom_components.masking import valid_patches
 from custom_components.transfer import TransferReport, load_pretrained, read_card, resize_positions, write_card
 from tests.bundles.pretraining import (
+    CLASSES,
     ENCODER,
     NAMES,
-    NETWORKS,
     ROWS,
     TINY,
     parse,
@@ -69,7 +69,7 @@ def train(parser: ConfigParser) -> dict[str, Tensor]:
     for key in ("train#handlers", "validate#handlers"):
         parser[key] = [each for each in parser[key] if not re.search("TensorBoard|Pictures", str(each))]
     trainer, pretext = (parser.get_parsed_content(key) for key in ("train#trainer", "pretext"))
-    parser.get_parsed_content("average").attach(trainer)
+    parser.get_parsed_content("ema").attach(trainer)
     before = tensors(pretext)
     trainer.run()
     return before
@@ -137,7 +137,7 @@ def test_option_trains_what_its_method_trains_and_nothing_else(
     changed = {key for key in after if not torch.equal(after[key], before[key])}
     assert changed == {key for key in after if is_trained(key, prefixes, changes.get("positions", "learned"))}
     validated = parser.get_parsed_content("validate#evaluator").state.metrics
-    assert set(validated) == {f"val_{part}" for part in parser.get_parsed_content("measured")}
+    assert set(validated) == {f"val_{part}" for part in parser.get_parsed_content("validation_metrics")}
     assert 0 < validated["val_loss"] < 100
     saved = load(tmp_path / "model.pt")
     assert all(torch.equal(saved[key], value) for key, value in pretext.network.state_dict().items())
@@ -174,7 +174,7 @@ def test_an_average_of_the_weights_is_what_is_validated_and_saved(
     set_determinism(seed=0)
     parser = tiny(bundle, **places(volumes, tmp_path), ema_decay=0.9, epochs=3, val_interval=3, learning_rate=0.01)
     train(parser)
-    last, average = parser.get_parsed_content("pretext"), parser.get_parsed_content("average").module
+    last, average = parser.get_parsed_content("pretext"), parser.get_parsed_content("ema").module
     assert parser.get_parsed_content("validate#evaluator").network is average
     for file, own, averaged in (("model.pt", last.network, average.network), ("pretext.pt", last, average)):
         saved, own = load(tmp_path / file), own.state_dict()
@@ -225,7 +225,7 @@ def weights(volumes: Path, tmp_path_factory: pytest.TempPathFactory) -> Weights:
 def transfer(path: Path, layer: str | None, **changes: Any) -> tuple[TransferReport, dict[str, Tensor], nn.Module]:
     """Load a file into seg_btcv's network: the report, the network's tensors from before, and the network."""
     shared = {key: TINY[key] for key in ("spacing", "roi_size")}
-    name = NETWORKS.get(layer or "", "BasicUNet")
+    name = CLASSES.get(layer or "", "BasicUNet")
     parser = parse("seg_btcv", layer, **{**shared, **small(name), **changes})
     network = parser.get_parsed_content("network_def")
     before = tensors(network)
@@ -289,5 +289,5 @@ def test_another_roi_resizes_the_positions_alone(
 def test_tokens_of_another_size_are_refused(
     bundle: str, layer: str | None, wrong: str, roi: list[int], weights: Weights
 ) -> None:
-    with pytest.raises(ValueError, match=f"do not fit {NETWORKS[wrong]}: .*patch_embeddings.weight: "):
+    with pytest.raises(ValueError, match=f"do not fit {CLASSES[wrong]}: .*patch_embeddings.weight: "):
         transfer(weights(bundle, layer), wrong, roi_size=roi)

@@ -144,11 +144,11 @@ def decided(logits: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("first", ["train.yaml", "inference.yaml"])
 def test_the_innermost_region_wins_where_they_overlap(first: str, build_bundle: Run) -> None:
-    decide = build_bundle("seg_brats", [first]).parser.get_parsed_content("decide")
+    to_labels = build_bundle("seg_brats", [first]).parser.get_parsed_content("to_labels")
     every = torch.tensor(list(itertools.product((-2.0, 0.5), repeat=3))).T.reshape(3, 2, 2, 2)
     noise = torch.randn(3, 5, 4, 3, generator=torch.Generator().manual_seed(0))
     for logits in (every, noise, torch.zeros(3, 2, 2, 2)):
-        found = decide({"pred": logits})["pred"]
+        found = to_labels({"pred": logits})["pred"]
         assert found.shape == (1, *logits.shape[1:])
         np.testing.assert_array_equal(found[0].numpy(), decided(logits))
 
@@ -157,7 +157,7 @@ def test_regions_are_scored_on_the_map_that_is_written(parser: ConfigParser) -> 
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(3, 6, 5, 4, generator=generator)
     label = torch.randint(0, 4, (1, 6, 5, 4), generator=generator)
-    written = parser.get_parsed_content("decide")({"pred": logits})["pred"]
+    written = parser.get_parsed_content("to_labels")({"pred": logits})["pred"]
     regions, names = (parser.get_parsed_content(key) for key in ("regions", "label_names"))
     assert list(regions) == list(REGIONS)
     rows = score_case(written, label, (1.0, 1.0, 1.0), names, regions=regions)

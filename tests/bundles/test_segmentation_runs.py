@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from custom_components.transfer import read_card
-from mim3d.phantoms import write_phantoms
+from mim3d import catalog
+from mim3d.phantoms import KINDS, write_phantoms
 
 pytestmark = pytest.mark.slow
 Load = Callable[[Path], dict[str, Any]]
@@ -29,38 +29,11 @@ Run = Callable[..., ConfigWorkflow]
 Folder = Callable[[str], Path]
 
 
-@dataclass(frozen=True)
-class Task:
-    """What a bundle is tried on, and which values of its label files each scored name means."""
-
-    phantoms: str
-    pretraining: list[str]
-    scored: dict[str, tuple[int, ...]]
-    mm: float = 8.0
-    names: list[str] = field(default_factory=list)
-
-
-ORGANS = (
-    *("spleen", "right kidney", "left kidney", "gallbladder", "esophagus", "liver", "stomach", "aorta"),
-    *("inferior vena cava", "portal and splenic veins", "pancreas", "right adrenal gland", "left adrenal gland"),
-)
-TASKS = {
-    "seg_btcv": Task("abdomen_ct", ["smoke.yaml"], {name: (k,) for k, name in enumerate(ORGANS, 1)}),
-    "seg_brats": Task(  # MSD Task01: 1 edema, 2 non-enhancing, 3 enhancing tumour
-        "brain_mri",
-        ["task_brats.yaml", "smoke.yaml"],
-        {"tumour core": (2, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)},
-        names=["necrotic and non-enhancing tumour core", "edema", "enhancing tumour"],
-    ),
-    "seg_msd_liver": Task("liver_ct", ["task_msd_liver.yaml", "smoke.yaml"], {"liver": (1,), "tumour": (2,)}),
-    "seg_msd_spleen": Task("spleen_ct", ["task_msd_spleen.yaml", "smoke.yaml"], {"spleen": (1,)}),
-    "seg_msd_hippocampus": Task(
-        "hippocampus_mri",
-        ["smoke.yaml", "task_msd_hippocampus.yaml"],
-        {"anterior": (1,), "posterior": (2,)},
-        mm=3.0,
-    ),
-}
+TASKS = {task.bundle.name: task for task in catalog.TASKS.values()}
+#: What evaluation scores where it is not each class, as values of the label files (MSD Task01: 1 is edema).
+REGIONS = {"seg_brats": {"tumour core": (2, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)}}
+#: Names of a mask's values, where they are not the scored names.
+NAMES = {"seg_brats": ["necrotic and non-enhancing tumour core", "edema", "enhancing tumour"]}
 every_bundle = pytest.mark.parametrize("name", TASKS)
 FEATURES = {"architecture#features": [4, 4, 8, 8, 16, 4]}
 ONE_EPOCH = {"epochs": 1, "val_interval": 1}
@@ -75,8 +48,19 @@ SMALL = {
 MASK_VALUES = {"seg_brats": {1: 2, 2: 1, 3: 3}}
 
 
+def scored(name: str) -> dict[str, tuple[int, ...]]:
+    """Each name that evaluation scores, and its values in the phantoms' label files."""
+    labels = KINDS[TASKS[name].phantoms].labels
+    return REGIONS.get(name) or {label: (value,) for value, label in labels.items() if value}
+
+
+def spacing(name: str) -> list[float]:
+    """A coarse view, in mm, which is quick."""
+    return [3.0 if TASKS[name].small else 8.0] * 3
+
+
 def view(name: str) -> dict[str, Any]:
-    return {"spacing": [TASKS[name].mm] * 3, "roi_size": [32, 32, 32]}
+    return {"spacing": spacing(name), "roi_size": [32, 32, 32]}
 
 
 def places(data: Path, out: Path) -> dict[str, str]:
@@ -144,7 +128,7 @@ def pretrained(data: Folder, run_bundle: Run, tmp_path_factory: pytest.TempPathF
         out = tmp_path_factory.mktemp(f"{name}_pretrained")
         masks = {"patch_size": [8, 8, 8], "region_size": [16, 16, 16], "window_size": [16, 32, 32]}
         override = {**view(name), **FEATURES, **ONE_EPOCH, **masks, "contrast_features": 8, "num_samples": 1}
-        files = ["train.yaml", *TASKS[name].pretraining]
+        files = ["train.yaml", *TASKS[name].pretraining_layers(smoke=True)]
         run_bundle("pretrain_hybridmim", files, **override, **places(data(name), out))
         return out / "models" / "model.pt"
 
@@ -165,8 +149,8 @@ def test_training_leaves_weights_a_card_and_a_resume_point(
     assert card is not None
     assert card["method"] == "scratch"
     assert card["view"] == parser.get_parsed_content("view")
-    assert card["view"]["spacing"] == [TASKS[name].mm] * 3
-    assert card["label_names"] == ["background", *(TASKS[name].names or TASKS[name].scored)]
+    assert card["view"]["spacing"] == spacing(name)
+    assert card["label_names"] == ["background", *(NAMES.get(name) or scored(name))]
     assert len(card["datalist_hash"]) == 64
     assert load(models / "resume.pt")["trainer"]["epoch"] == 2
 
@@ -183,7 +167,7 @@ def test_masks_are_bytes_on_the_inputs_grid_with_values_that_have_names(
         assert written.shape == source.shape[:3]
         np.testing.assert_allclose(written.affine, source.affine, atol=1e-4)
         assert written.get_data_dtype() == np.uint8
-        assert voxels(mask).max() <= len(TASKS[name].names or TASKS[name].scored)
+        assert voxels(mask).max() <= len(NAMES.get(name) or scored(name))
 
 
 @every_bundle
@@ -205,9 +189,9 @@ def test_evaluation_scores_each_name_as_counted_from_mask_and_label_file(
     mask = voxels(segmented(name) / f"{case}_seg.nii.gz")
     with open(tmp_path / "cases.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["case"], row["class"]) for row in rows] == [(case, region) for region in TASKS[name].scored]
+    assert [(row["case"], row["class"]) for row in rows] == [(case, region) for region in scored(name)]
     renamed = MASK_VALUES.get(name, {})
-    for row, values in zip(rows, TASKS[name].scored.values(), strict=True):
+    for row, values in zip(rows, scored(name).values(), strict=True):
         there = np.isin(label, values)
         painted = np.isin(mask, [renamed.get(value, value) for value in values])
         assert there.any()
@@ -217,8 +201,8 @@ def test_evaluation_scores_each_name_as_counted_from_mask_and_label_file(
         assert float(row["dice"]) == pytest.approx(dice), row
     assert any(int(row["predicted_voxels"]) for row in rows)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    assert set(summary["classes"]) == set(TASKS[name].scored)
-    assert summary["weights"]["card"]["view"]["spacing"] == [TASKS[name].mm] * 3
+    assert set(summary["classes"]) == set(scored(name))
+    assert summary["weights"]["card"]["view"]["spacing"] == spacing(name)
 
 
 @every_bundle
@@ -233,7 +217,7 @@ def test_fine_tuning_starts_from_all_that_its_own_task_layer_pretrained(
     )
     run_bundle(
         name,
-        ["train.yaml", "smoke.yaml", "finetune.yaml", str(keep)],
+        ["train.yaml", "smoke.yaml", str(keep)],
         **{**view(name), **FEATURES, **ONE_EPOCH, **places(data(name), tmp_path)},
         pretrained=str(weights),
     )
@@ -308,12 +292,12 @@ def test_a_network_layer_trains_and_segments(
 def test_two_epochs_and_two_resumed_equal_four(
     name: str, data: Folder, run_bundle: Run, tmp_path: Path, load: Load, same: Same
 ) -> None:
-    for folder, parts in (("halves", [(2, []), (4, ["resume.yaml"])]), ("whole", [(4, [])])):
-        for epochs, layers in parts:
+    for folder, parts in (("halves", [(2, False), (4, True)]), ("whole", [(4, False)])):
+        for epochs, resume in parts:
             override = {**view(name), **FEATURES, **places(data(name), tmp_path / folder)}
             # The schedule of four epochs in both: two alone would decay sooner.
-            override |= {"epochs": epochs, "val_interval": 1, "total_steps": 4, "num_samples": 1}
-            run_bundle(name, ["train.yaml", "smoke.yaml", *layers], **override)
+            override |= {"epochs": epochs, "resume": resume, "val_interval": 1, "total_steps": 4, "num_samples": 1}
+            run_bundle(name, ["train.yaml", "smoke.yaml"], **override)
     halves, whole = (load(tmp_path / folder / "models" / "resume.pt") for folder in ("halves", "whole"))
     assert halves["trainer"]["epoch"] == 4
     assert [key for key in whole if not same(halves[key], whole[key])] == []

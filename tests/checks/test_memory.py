@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.checks.memory import check_disk, check_memory, estimate_cache_bytes
-from custom_components.checks.volumes import check_images
+from custom_components.checks.memory import CacheMemory, DiskSpace
 
 
 @pytest.fixture
@@ -20,47 +21,57 @@ def items(tmp_path: Path) -> list[dict]:
     return [{"image": str(path)}, {"image": str(path), "label": str(path)}]
 
 
-def test_cache_is_voxels_after_resampling_times_bytes_channels_rate_and_ranks(items: list[dict]) -> None:
-    assert estimate_cache_bytes(items, None, 1, 1.0) == 6000 * 4 * (1 + 2)
-    assert estimate_cache_bytes(items, (1.0, 2.0, 2.0), 1, 0.5, ranks=2) == 4 * 6000 * 4 * 3
-    assert estimate_cache_bytes(items[:1], None, 4, 1.0) == 6000 * 4 * 4
-    assert estimate_cache_bytes(items, None, 1, 0.0) == 0
+@pytest.mark.parametrize(
+    ("cases", "spacing", "channels", "rate", "expected"),
+    [
+        (2, None, 1, 1.0, 6000 * 4 * (1 + 2)),
+        (2, (1.0, 2.0, 2.0), 1, 0.5, 4 * 6000 * 4 * 3 // 2),
+        (1, None, 4, 1.0, 6000 * 4 * 4),
+        (2, None, 1, 0.0, 0),
+    ],
+)
+def test_cache_is_voxels_after_resampling_times_bytes_channels_and_rate(
+    items: list[dict], cases: int, spacing: Any, channels: int, rate: float, expected: int
+) -> None:
+    assert CacheMemory(items[:cases], ["x"] * channels, spacing, rate).needed_bytes() == expected
 
 
 def test_one_file_per_channel_counts_as_its_channels(items: list[dict]) -> None:
     path = items[0]["image"]
     several = [{"image": [path] * 4, "label": path}]
-    assert estimate_cache_bytes(several, None, 4, 1.0) == 6000 * 4 * (4 + 1)
-    headers = check_images(several, 4, progress=False)
-    assert estimate_cache_bytes(several, None, 4, 1.0, headers=headers) == 6000 * 4 * (4 + 1)
+    assert CacheMemory(several, ["x"] * 4, None, 1.0).needed_bytes() == 6000 * 4 * (4 + 1)
 
 
-def test_bad_rate_and_spacing_are_refused(items: list[dict]) -> None:
-    with pytest.raises(ValueError, match="cache_rate is 1.5; allowed: 0 to 1"):
-        estimate_cache_bytes(items, None, 1, 1.5)
+def test_a_bad_spacing_is_refused(items: list[dict]) -> None:
     with pytest.raises(ValueError, match="spacing is .* three lengths above 0, in mm"):
-        estimate_cache_bytes(items, (1.0, 0.0, 1.0), 1, 0.5)
+        CacheMemory(items, ["CT"], (1.0, 0.0, 1.0), 0.0)()
 
 
-def test_a_cache_that_does_not_fit_says_what_to_change() -> None:
-    with pytest.raises(ValueError, match="8.0 GB of memory, 2.0 GB are free; lower cache_rate .*0.25"):
-        check_memory(8 * 10**9, 2 * 10**9)
-    check_memory(10, 11)
-    check_memory(0)
+def test_a_cache_that_does_not_fit_says_what_to_change(items: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("custom_components.checks.memory.free_memory", lambda: 36_000)
+    check = CacheMemory(items[:1], ["CT"], None, 0.5, validation_items=items[1:])
+    assert check() == "cache 36 kB of 36 kB free"
+    check.cache_rate = 1.0
+    with pytest.raises(ValueError, match="would take 72 kB of memory, 36 kB are free; lower cache_rate to 0.5"):
+        check()
 
 
-def test_an_output_folder_that_cannot_take_it_is_named(tmp_path: Path) -> None:
-    check_disk(tmp_path / "not" / "yet", 1)
+def test_a_folder_that_cannot_take_the_weights_is_named(
+    network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DiskSpace(network(), str(tmp_path / "not" / "yet"))()
     assert not (tmp_path / "not").exists()
-    with pytest.raises(ValueError, match="needs .* are free; choose another disk"):
-        check_disk(tmp_path, 10**18)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="file is a file"):
-        check_disk(tmp_path / "file" / "out", 1)
+        DiskSpace(network(), str(tmp_path / "file" / "out"))()
+    size = sum(p.numel() for p in network().parameters()) * 4
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3 * size))
+    with pytest.raises(ValueError, match="ckpt_dir .* needs .* are free; choose another disk"):
+        DiskSpace(network(), str(tmp_path / "models"))()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_output_folder_is_named(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_named(network, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match="is not writable"):
-        check_disk(tmp_path / "out", 1)
+        DiskSpace(network(), str(tmp_path / "out"))()

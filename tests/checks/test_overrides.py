@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.checks.overrides import check_overrides, parse_command, unknown_overrides
+from custom_components.checks.overrides import Overrides, parse_command, unknown_overrides
 
 MAIN = "/x/site-packages/monai/bundle/__main__.py"
 TRAIN = """
@@ -98,7 +98,7 @@ def test_args_file_is_read_too(config: Path, tmp_path: Path) -> None:
 def test_the_message_names_key_nearest_and_file_in_one_line(config: Path) -> None:
     argv = [MAIN, "run", "--config_file", str(config), "--epoch", "3", "--xyzzy", "1"]
     with pytest.raises(ValueError, match=r"'epoch' \(nearest: 'epochs'\); 'xyzzy'.*train.yaml") as caught:
-        check_overrides(argv)
+        Overrides(argv)()
     assert "\n" not in str(caught.value)
 
 
@@ -116,14 +116,14 @@ def test_the_message_names_key_nearest_and_file_in_one_line(config: Path) -> Non
 )
 def test_other_processes_are_left_alone(argv: list[str]) -> None:
     assert unknown_overrides(argv) == []
-    check_overrides(argv)
+    Overrides(argv)()
 
 
 def test_the_running_process_is_looked_at_by_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_overrides()  # pytest
+    Overrides()()  # pytest
     monkeypatch.setattr("sys.argv", [MAIN, "run", "--config_file", str(config), "--epoch", "3"])
     with pytest.raises(ValueError, match="unknown override 'epoch'"):
-        check_overrides()
+        Overrides()()
 
 
 def test_positional_arguments_have_the_names_of_run() -> None:

@@ -1,4 +1,4 @@
-"""The rehearsal: the largest validation case goes through validation once, and leaves no trace but a line."""
+"""Sanity validation: the largest validation case is validated once, and leaves no trace but a line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from monai.networks.nets import BasicUNet
 from monai.transforms import AsDiscreted, Compose, Lambda, LoadImaged, RandShiftIntensityd, Spacingd, SpatialPadd
 from torch import nn
 
-from custom_components.checks import sanity_validate
-from custom_components.checks import sanity_validation as rehearsal
+from custom_components.checks import sanity_validate, sanity_validation
 from custom_components.checks.sanity_validation import largest_case
 from custom_components.handlers import ReseedEachEpoch
 from mim3d.phantoms import write_phantoms
@@ -84,7 +83,7 @@ def network(in_channels: int = 1, seed: int = 0) -> BasicUNet:
 
 
 class Forbidden:
-    """A handler that no event of the rehearsal may reach."""
+    """A handler that no event of the sanity validation may reach."""
 
     def attach(self, engine: Any) -> None:
         for event in engine._allowed_events:
@@ -111,7 +110,7 @@ def evaluator_of(
 
 
 def ended(evaluator: SupervisedEvaluator, postprocessing: Any = DECIDE) -> str:
-    """The one line that the rehearsal ends with."""
+    """The one line that the sanity validation ends with."""
     with pytest.raises(SystemExit) as end:
         sanity_validate(evaluator, postprocessing, SPACING)
     line = str(end.value)
@@ -120,7 +119,7 @@ def ended(evaluator: SupervisedEvaluator, postprocessing: Any = DECIDE) -> str:
     return line
 
 
-def test_the_case_largest_after_resampling_is_tried_and_told(
+def test_the_case_largest_after_resampling_is_tried_and_printed(
     items: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert largest_case(items, None) == (0, 48 * 40 * 36)
@@ -134,10 +133,10 @@ def test_the_case_largest_after_resampling_is_tried_and_told(
     assert min(shape[3:]) >= 38
     assert not training
     assert not grad
-    told = capsys.readouterr().out.strip().splitlines()
-    assert len(told) == 1
+    line = capsys.readouterr().out.strip().splitlines()
+    assert len(line) == 1
     size = " x ".join(map(str, shape[2:]))
-    assert told[0].startswith(f"rehearsed validation on its largest case, {items[2]['image']}: {size} voxels, ")
+    assert line[0].startswith(f"sanity validation of the largest case, {items[2]['image']}: {size} voxels, ")
     assert not [record for record in caplog.records if "ngine" in record.getMessage()]
 
 
@@ -192,7 +191,7 @@ def test_evaluator_network_and_generators_are_as_before(items: list[dict[str, An
     assert not net._forward_hooks
 
 
-def train(items: list[dict[str, Any]], rehearse: bool) -> tuple[dict[str, torch.Tensor], float]:
+def train(items: list[dict[str, Any]], enabled: bool) -> tuple[dict[str, torch.Tensor], float]:
     """Two epochs with dropout, a random transform and shuffling; the weights and the metric."""
     shift = RandShiftIntensityd("image", 0.5, prob=0.9)
     loader = DataLoader(Dataset(items[1:2] * 3, preprocessing(shift)), batch_size=1, shuffle=True)
@@ -208,13 +207,13 @@ def train(items: list[dict[str, Any]], rehearse: bool) -> tuple[dict[str, torch.
         decollate=False,
         train_handlers=[ReseedEachEpoch(0, loader), ValidationHandler(1, evaluator)],
     )
-    sanity_validate(evaluator, DECIDE, SPACING, enabled=rehearse)
+    sanity_validate(evaluator, DECIDE, SPACING, enabled=enabled)
     trainer.run()
     return net.state_dict(), float(evaluator.state.metrics["val_mean_dice"])
 
 
-def test_a_run_gives_the_same_with_and_without_a_rehearsal(items: list[dict[str, Any]]) -> None:
-    (one, first), (two, second) = (train(items, rehearse) for rehearse in (True, False))
+def test_a_run_gives_the_same_with_and_without_a_sanity_validation(items: list[dict[str, Any]]) -> None:
+    (one, first), (two, second) = (train(items, enabled) for enabled in (True, False))
     assert first == second
     assert all(torch.equal(one[key], two[key]) for key in one)
 
@@ -288,14 +287,14 @@ def test_memory_that_ends_while_loading_or_in_postprocessing_is_found_under_mona
 def test_a_prediction_larger_than_the_free_memory_is_not_begun(
     items: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "free_memory", lambda: 500_000)
+    monkeypatch.setattr(sanity_validation, "free_memory", lambda: 500_000)
     calls: list[int] = []
     net = network()
     net.register_forward_hook(lambda *_: calls.append(1))
     line = ended(evaluator_of(Dataset(items, preprocessing()), net=net))
     assert len(calls) == 1
     assert "stitched on cpu, 500 kB free): choose a coarser spacing" in line
-    monkeypatch.setattr(rehearsal, "free_memory", lambda: 2_000_000)
+    monkeypatch.setattr(sanity_validation, "free_memory", lambda: 2_000_000)
     sanity_validate(evaluator_of(Dataset(items, preprocessing()), net=net), DECIDE, SPACING)
     assert len(calls) == 3  # and two of two windows
 
@@ -314,7 +313,7 @@ def test_without_cases_or_switched_off_nothing_runs(items: list[dict[str, Any]])
     assert inferer.seen == []
 
 
-def test_a_config_builds_the_training_dataset_before_the_rehearsal(items: list[dict[str, Any]]) -> None:
+def test_a_config_builds_the_training_dataset_before_the_sanity_validation(items: list[dict[str, Any]]) -> None:
     order: list[str] = []
 
     class Validation(Recorder):
@@ -334,16 +333,13 @@ def test_a_config_builds_the_training_dataset_before_the_rehearsal(items: list[d
         "progress": False,
     }
     evaluator = evaluator_of(Dataset(items, preprocessing()), Validation())
-    rehearsal_entry = {"evaluator": evaluator, "postprocessing": DECIDE, "spacing": SPACING}
-    rehearsal_entry |= {
-        "_target_": "custom_components.checks.sanity_validate",
-        "train_dataset": "@train#dataset",
-    }
-    ConfigParser({"rehearsal": rehearsal_entry, "train": {"dataset": cached}}).get_parsed_content("rehearsal")
+    entry = {"evaluator": evaluator, "postprocessing": DECIDE, "spacing": SPACING}
+    entry |= {"_target_": "custom_components.checks.sanity_validate", "_requires_": "@train#dataset"}
+    ConfigParser({"sanity": entry, "train": {"dataset": cached}}).get_parsed_content("sanity")
     assert order == ["training case"] * len(items) + ["validation"]
 
 
-def test_the_shipped_evaluation_is_rehearsed_on_the_files_own_grid(
+def test_the_shipped_evaluation_is_tried_on_the_files_own_grid(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, seen = tmp_path / "data", []
@@ -364,15 +360,15 @@ def test_the_shipped_evaluation_is_rehearsed_on_the_files_own_grid(
 
     capsys.readouterr()
     sanity_validate(evaluator, note, [8.0] * 3)
-    told = capsys.readouterr().out.strip().splitlines()
+    line = capsys.readouterr().out.strip().splitlines()
     items = evaluator.data_loader.dataset.data
     case = items[largest_case(items, [8.0] * 3)[0]]
     shape = (1, *nib.load(case["image"]).shape)
     assert seen == [(shape, shape)]
-    assert len(told) == 1
-    assert told[0].startswith(f"rehearsed validation on its largest case, {case['image']}: ")
-    parser.get_parsed_content("rehearsal")
-    assert capsys.readouterr().out.split(" voxels, ")[0] == told[0].split(" voxels, ")[0]
+    assert len(line) == 1
+    assert line[0].startswith(f"sanity validation of the largest case, {case['image']}: ")
+    parser.get_parsed_content("sanity_validation")
+    assert capsys.readouterr().out.split(" voxels, ")[0] == line[0].split(" voxels, ")[0]
     assert not (tmp_path / "eval").exists()
     assert not (tmp_path / "none").exists()
 

@@ -9,7 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.checks.volumes import check_images, check_labels, distinct_values
+from custom_components.checks import volumes
+from custom_components.checks.volumes import check_images, check_labels, distinct_values, image_header
 
 SHAPE = (12, 10, 8)
 
@@ -38,14 +39,27 @@ def refuse(items: list[dict], message: str, channels: int = 1) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
-def test_good_images_pass_and_their_headers_come_back(tmp_path: Path, suffix: str) -> None:
+def test_good_images_pass_whether_channels_are_files_or_an_axis(tmp_path: Path, suffix: str) -> None:
     one = save(tmp_path / f"one.{suffix}", noise())
     four = save(tmp_path / f"four.{suffix}", noise((*SHAPE, 4)))
-    (header,) = check_images([{"image": one}], 1, progress=False)
-    assert header.spatial_shape == SHAPE
-    assert header.spacing == (2.0, 2.0, 3.0)
-    assert check_images([{"image": four}], 4, progress=False)[0].channels == 4
-    assert check_images([{"image": [one] * 3}], 3, progress=False)[0].channels == 3
+    check_images([{"image": one}], 1, progress=False)
+    check_images([{"image": four}], 4, progress=False)
+    check_images([{"image": [one] * 3}], 3, progress=False)
+    assert image_header(one).spatial_shape == SHAPE
+    assert image_header(one).spacing == (2.0, 2.0, 3.0)
+
+
+def test_a_header_is_read_once_and_again_when_the_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, calls = save(tmp_path / "one.nii", noise()), []
+    read = volumes.read_header
+    monkeypatch.setattr(volumes, "read_header", lambda name: calls.append(name) or read(name))
+    for _ in range(3):
+        check_images([{"image": path}], 1, progress=False)
+    assert calls == [path]
+    save(Path(path), noise((5, 4, 3)))
+    assert image_header(path).spatial_shape == (5, 4, 3)
 
 
 def test_several_gzip_members_and_extensions_are_no_damage(tmp_path: Path) -> None:
@@ -110,13 +124,15 @@ def test_channels_in_several_files_share_one_grid(tmp_path: Path) -> None:
 def test_good_labels_pass(tmp_path: Path) -> None:
     image = save(tmp_path / "i.nii.gz", noise((*SHAPE, 4)))
     for name, dtype in (("u.nii.gz", np.uint8), ("f.nii.gz", np.float32)):
-        check_labels([{"image": image, "label": save(tmp_path / name, labels().astype(dtype))}], 4, progress=False)
+        check_labels(
+            [{"image": image, "label": save(tmp_path / name, labels().astype(dtype))}], range(4), progress=False
+        )
 
 
 def test_label_shape_other_than_the_images_is_refused(tmp_path: Path) -> None:
     item = {"image": save(tmp_path / "i.nii", noise()), "label": save(tmp_path / "l.nii", labels()[:, :, 1:])}
     with pytest.raises(ValueError, match=r"l.nii has shape \(12, 10, 7\),.*i.nii has \(12, 10, 8\)"):
-        check_labels([item], 4, progress=False)
+        check_labels([item], range(4), progress=False)
 
 
 def test_label_lying_elsewhere_is_refused_and_rounding_is_not(tmp_path: Path) -> None:
@@ -125,9 +141,11 @@ def test_label_lying_elsewhere_is_refused_and_rounding_is_not(tmp_path: Path) ->
     near, flipped = affine.copy(), affine.copy()
     near[0, 3] += 1e-4
     flipped[0, 0] *= -1
-    check_labels([{"image": image, "label": save(tmp_path / "n.nii", labels(), near)}], 4, progress=False)
+    check_labels([{"image": image, "label": save(tmp_path / "n.nii", labels(), near)}], range(4), progress=False)
     with pytest.raises(ValueError, match=r"f.nii lies elsewhere in space than .*i.nii.* 48 mm apart"):
-        check_labels([{"image": image, "label": save(tmp_path / "f.nii", labels(), flipped)}], 4, progress=False)
+        check_labels(
+            [{"image": image, "label": save(tmp_path / "f.nii", labels(), flipped)}], range(4), progress=False
+        )
 
 
 @pytest.mark.parametrize(
@@ -143,8 +161,7 @@ def test_label_lying_elsewhere_is_refused_and_rounding_is_not(tmp_path: Path) ->
 def test_foreign_label_values_are_listed(tmp_path: Path, values: np.ndarray, shown: str) -> None:
     item = {"image": save(tmp_path / "i.nii", noise()), "label": save(tmp_path / "l.nii", values)}
     with pytest.raises(ValueError, match=f"l.nii holds the {shown}"):
-        check_labels([item], 4, progress=False)
-    check_labels([item], 4, read_values=False, progress=False)
+        check_labels([item], range(4), progress=False)
 
 
 BRATS = (labels() + (labels() == 3)).astype(np.int16)  # 0, 1, 2, 4
@@ -154,25 +171,28 @@ BRATS = (labels() + (labels() == 3)).astype(np.int16)  # 0, 1, 2, 4
 def test_label_values_may_be_others_than_the_classes(tmp_path: Path, dtype: type) -> None:
     label = save(tmp_path / "l.nii.gz", BRATS.astype(dtype))
     item = {"image": [save(tmp_path / "i.nii.gz", noise())] * 4, "label": label}
-    check_labels([item], 3, progress=False, label_values=[0, 4, 1, 2])
+    check_labels([item], [0, 1, 2, 4], progress=False)
     assert distinct_values(label) == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("allowed", "source", "words"),
     [
         (
-            {"label_values": [0, 1, 2, 3], "label_source": "msd_task01"},
+            [0, 1, 2, 3],
+            "msd_task01",
             r"values 4 \(in all 0, 1, 2, 4\); allowed with label_source 'msd_task01': 0, 1, 2, 3$",
         ),
-        ({"label_values": [0, 2, 4]}, r"values 1 \(in all 0, 1, 2, 4\); allowed: 0, 2, 4$"),
-        ({"label_values": [0, 1, 2, 3]}, "values 4; allowed: whole numbers 0 to 3$"),
+        ([0, 2, 4], None, r"values 1 \(in all 0, 1, 2, 4\); allowed: 0, 2, 4$"),
+        ([0, 1, 2, 3], None, "values 4; allowed: whole numbers 0 to 3$"),
     ],
 )
-def test_foreign_values_are_told_with_those_found_and_allowed(tmp_path: Path, arguments: dict, words: str) -> None:
+def test_foreign_values_are_listed_with_those_found_and_allowed(
+    tmp_path: Path, allowed: list[int], source: str | None, words: str
+) -> None:
     item = {"image": save(tmp_path / "i.nii", noise()), "label": save(tmp_path / "l.nii", BRATS)}
     with pytest.raises(ValueError, match=f"l.nii holds the {words}"):
-        check_labels([item], 3, progress=False, **arguments)
+        check_labels([item], allowed, source, progress=False)
 
 
 def test_large_and_negative_label_values_are_found(tmp_path: Path) -> None:
@@ -185,14 +205,14 @@ def test_large_and_negative_label_values_are_found(tmp_path: Path) -> None:
 def test_label_missing_truncated_or_with_channels_is_named(tmp_path: Path) -> None:
     image = save(tmp_path / "i.nii.gz", noise())
     with pytest.raises(ValueError, match="has no 'label'"):
-        check_labels([{"image": image}], 4, progress=False)
+        check_labels([{"image": image}], range(4), progress=False)
     label = save(tmp_path / "l.nii.gz", labels())
     halve(label)
     with pytest.raises(ValueError, match="l.nii.gz is truncated or corrupt"):
-        check_labels([{"image": image, "label": label}], 4, progress=False)
+        check_labels([{"image": image, "label": label}], range(4), progress=False)
     hot = save(tmp_path / "h.nii.gz", np.zeros((*SHAPE, 4), np.uint8))
     with pytest.raises(ValueError, match="h.nii.gz has 4 channels; a label map has 1"):
-        check_labels([{"image": image, "label": hot}], 4, progress=False)
+        check_labels([{"image": image, "label": hot}], range(4), progress=False)
 
 
 def test_damage_inside_a_label_is_found_when_values_are_read(tmp_path: Path) -> None:
@@ -203,7 +223,7 @@ def test_damage_inside_a_label_is_found_when_values_are_read(tmp_path: Path) -> 
     data[len(data) // 2 : len(data) // 2 + 64] = b"\xff" * 64
     label.write_bytes(bytes(data))
     with pytest.raises(ValueError, match="l.nii.gz is truncated or corrupt"):
-        check_labels([{"image": image, "label": str(label)}], 4, progress=False)
+        check_labels([{"image": image, "label": str(label)}], range(4), progress=False)
 
 
 def test_the_first_bad_item_is_the_one_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.data import check_no_leak, listed_channels, load_datalist
+from custom_components.data import DataList, check_no_leak
 from custom_components.data.brats import brats_cases, patient_of
 from custom_components.data.channels import BRATS_CHANNELS
 from custom_components.data.layouts import case_id, scan
@@ -104,7 +104,7 @@ def test_a_case_without_a_sequence_is_named_with_it(tmp_path: Path, release: str
 def test_a_lone_incomplete_case_is_refused_too(tmp_path: Path) -> None:
     write_case(tmp_path, "BraTS2021_00007", "_", ("flair", "t1", "t2", "seg"))
     with pytest.raises(ValueError, match="case BraTS2021_00007 has no T1ce"):
-        load_datalist(tmp_path, "unlabelled")
+        DataList(tmp_path).items("unlabelled")
 
 
 def test_two_files_of_one_sequence_are_refused(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_hospitals_folder_with_one_complete_case_is_single_volumes(tmp_path: P
     assert layout.labelled == []
     assert len(layout.unlabelled) == 5  # the label map is no image
     assert layout.meta["channels"] == []
-    assert len(load_datalist(tmp_path, "unlabelled")) == 5
+    assert len(DataList(tmp_path).items("unlabelled")) == 5
 
 
 def test_a_hospitals_case_with_two_files_of_one_sequence_is_single_volumes(tmp_path: Path) -> None:
@@ -170,24 +170,24 @@ def test_a_list_is_written_relative_split_by_case_and_read_again(tmp_path: Path,
     assert all(not Path(file).is_absolute() for item in listed for file in (*item["image"], item["label"]))
     assert sorted(case_id(item["image"]) for item in listed) == cases[:10]
     check_no_leak({name: content[name] for name in sizes})
-    items = load_datalist(tmp_path, ["training", "validation"], require_label=True)
+    items = DataList(tmp_path, require_label=True).items(["training", "validation"])
     assert all(Path(file).is_file() for item in items for file in (*item["image"], item["label"]))
-    assert listed_channels(tmp_path) == ["FLAIR", "T1", "T1ce", "T2"]
+    assert DataList(tmp_path).channels == ["FLAIR", "T1", "T1ce", "T2"]
 
 
 def test_a_split_names_cases_by_their_folder(tmp_path: Path) -> None:
     write_release(tmp_path, "2020")
     (tmp_path / "split.json").write_text(json.dumps({"validation": ["BraTS20_Training_001"]}))
-    (item,) = load_datalist(tmp_path, "validation", split="split.json", require_label=True)
+    (item,) = DataList(tmp_path, split="split.json", require_label=True).items("validation")
     assert item["label"].endswith("BraTS20_Training_001_seg.nii")
-    assert len(load_datalist(tmp_path, "unlabelled", split="split.json")) == 2
+    assert len(DataList(tmp_path, split="split.json").items("unlabelled")) == 2
 
 
 def test_without_a_list_every_case_is_unlabelled_with_its_channels(tmp_path: Path) -> None:
     write_release(tmp_path, "2021", labelled=2, unlabelled=1)
-    items = load_datalist(tmp_path, "unlabelled", require_label=False, holdout=1)
+    items = DataList(tmp_path, require_label=False, holdout=1).items("unlabelled")
     assert [len(item["image"]) for item in items] == [4, 4]
-    assert listed_channels(tmp_path) == ["FLAIR", "T1", "T1ce", "T2"]
+    assert DataList(tmp_path).channels == ["FLAIR", "T1", "T1ce", "T2"]
 
 
 def test_scans_of_one_patient_stay_together_since_2023(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.data import check_channel_names, listed_channels
+from custom_components.data import DataList, check_channel_names
 from custom_components.data.channels import sequence_of
 
 WANTED = ["FLAIR", "T1", "T1ce", "T2"]
@@ -60,13 +60,13 @@ def test_unknown_names_are_compared_without_case() -> None:
 
 def test_names_come_from_the_list_that_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(b"x")
-    assert listed_channels("") == []
-    assert listed_channels(tmp_path) == []
+    assert DataList("").channels == []
+    assert DataList(tmp_path).channels == []
     task = {"modality": {"1": "T1w", "0": "FLAIR"}, "training": [{"image": "a.nii", "label": "a.nii"}]}
     (tmp_path / "dataset.json").write_text(json.dumps(task))
-    assert listed_channels(tmp_path) == ["FLAIR", "T1w"]
+    assert DataList(tmp_path).channels == ["FLAIR", "T1w"]
     (tmp_path / "datalist.json").write_text(json.dumps({"channels": ["T1"]}))
-    assert listed_channels(tmp_path) == ["T1"]
-    assert listed_channels(tmp_path, "dataset.json") == ["FLAIR", "T1w"]
+    assert DataList(tmp_path).channels == ["T1"]
+    assert DataList(tmp_path, "dataset.json").channels == ["FLAIR", "T1w"]
     with pytest.raises(ValueError, match="no.json does not exist"):
-        listed_channels(tmp_path, "no.json")
+        assert DataList(tmp_path, "no.json").channels

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
-from custom_components.data import check_no_leak, datalist_hash, load_datalist
+from custom_components.data import DataList, check_no_leak, datalist_hash
+from custom_components.data import lists as lists_module
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -46,6 +49,10 @@ def listed(tmp_path: Path) -> Path:
     }
     write_json(tmp_path / "datalist.json", content)
     return tmp_path
+
+
+def load_datalist(folder: Path | str, section: str | list[str], **options: Any) -> list[dict]:
+    return DataList(folder, **options).items(section)
 
 
 def names(items: list[dict]) -> list[str]:
@@ -162,10 +169,42 @@ def test_holdout_leaves_a_listed_validation_alone(listed: Path) -> None:
     assert len(load_datalist(listed, "unlabelled", holdout=0.5)) == 3
 
 
-def test_empty_dataset_dir_is_empty_only_where_allowed() -> None:
-    assert load_datalist("", "training", allow_missing=True) == []
-    with pytest.raises(ValueError, match="dataset_dir is empty"):
-        load_datalist("", "training")
+def test_an_empty_dataset_dir_is_an_empty_list() -> None:
+    data = DataList("")
+    assert (data.items("training"), list(data.section(["validation"])), data.channels) == ([], [], [])
+
+
+def test_a_list_is_read_once_for_sections_channels_and_labels(
+    listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Path] = []
+    read = lists_module.read_list
+    monkeypatch.setattr(lists_module, "read_list", lambda *given: calls.append(given[0]) or read(*given))
+    data = DataList(listed, require_label=False, holdout=0.1)
+    assert calls == []  # nothing is read before it is needed
+    assert len(data.items("unlabelled")) == 3
+    assert len(data.section("validation")) == 1
+    assert (data.channels, data.labels) == (["CT"], {0: "background"})
+    assert data.source == str(listed / "datalist.json")
+    assert calls == [listed]
+
+
+def test_in_a_config_an_error_is_one_line_and_other_ranks_are_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "data": {"_target_": "custom_components.data.DataList", "dataset_dir": str(tmp_path / "no")},
+        "items": "$@data.section('training')",
+    }
+    items = ConfigParser(config).get_parsed_content("items")  # nothing is read yet
+    with pytest.raises(SystemExit, match="^error: dataset_dir .*no does not exist"):
+        len(items)
+    with pytest.raises(SystemExit, match="^error: dataset_dir .*no does not exist"):
+        ConfigParser({**config, "number": "$len(@items)"}).get_parsed_content("number")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as caught:
+        items[0]
+    assert caught.value.code == 1
 
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:

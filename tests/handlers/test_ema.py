@@ -14,7 +14,7 @@ from torch import nn
 from custom_components.engine import PretrainTrainer
 from custom_components.handlers import EMA, BestCheckpoint, ReseedEachEpoch, ResumeCheckpoint
 from custom_components.losses import CombinedLoss
-from custom_components.masking import RandPatchMaskd
+from custom_components.masking import MaskSampler, RandPatchMaskd
 from custom_components.pretext import HybridMIM
 
 WEIGHTS = {"reconstruction": 1.0, "count": 0.1}
@@ -55,7 +55,8 @@ class Run:
         self.average = EMA(self.pretext, decay)
         keep = ("image", "valid", "volume_id")
         data = [{key: sample[key] for key in keep} for sample in samples]
-        loader = DataLoader(Dataset(data, RandPatchMaskd("image", 0.4, region_ratio=0.6, **SIZES)), batch_size=1)
+        masks = RandPatchMaskd("image", MaskSampler("two_level", 0.4, region_ratio=0.6, **SIZES))
+        loader = DataLoader(Dataset(data, masks), batch_size=1)
         self.optimizer = torch.optim.AdamW([p for p in self.pretext.parameters() if p.requires_grad], 0.01)
         self.states = []
         self.optimizer.register_step_post_hook(lambda *_: self.states.append(parameters(self.pretext)))

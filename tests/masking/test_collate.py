@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 from monai.transforms import RandSpatialCropSamplesd
 
-from custom_components.masking import MODES, MaskingCollate, RandPatchMaskd
+from custom_components.masking import MODES, MaskingCollate, MaskSampler, RandPatchMaskd
 
 GRID, PATCH = (4, 2, 6), (2, 4, 2)
 PATCHES = 48
@@ -28,7 +28,7 @@ def sample(volume_id=0, channels=1, **more):
 
 
 def collate(mode="uniform", mask_ratio=(0.3, 0.7), **more):
-    return MaskingCollate(RandPatchMaskd(mask_ratio=mask_ratio, mode=mode, **{**PARAMETERS, **more}))
+    return MaskingCollate(RandPatchMaskd(sampler=MaskSampler(mode, mask_ratio, **{**PARAMETERS, **more})))
 
 
 def counts(batch):
@@ -128,7 +128,8 @@ def test_spawned_workers_draw_what_forked_ones_do():
 
 
 def test_randomness_is_torchs_alone_and_the_transforms_own_stays():
-    masks = RandPatchMaskd(mask_ratio=[0.3, 0.7], mode="uniform", patch_size=PATCH).set_random_state(5)
+    sampler = MaskSampler("uniform", [0.3, 0.7], PATCH)
+    masks = RandPatchMaskd(sampler=sampler).set_random_state(5)
     draw = MaskingCollate(masks)
     results = []
     for seed in (0, 1):
@@ -136,7 +137,7 @@ def test_randomness_is_torchs_alone_and_the_transforms_own_stays():
         torch.manual_seed(9)
         results.append(draw([sample(0), sample(1)])["mask"])
     assert torch.equal(*results)
-    other = RandPatchMaskd(mask_ratio=[0.3, 0.7], mode="uniform", patch_size=PATCH).set_random_state(5)
+    other = RandPatchMaskd(sampler=sampler).set_random_state(5)
     assert torch.equal(masks(sample())["mask"], other(sample())["mask"])
 
 
@@ -149,7 +150,7 @@ def test_collates_pickle():
 
 
 def test_what_is_no_mask_transform_and_no_dictionary_is_named():
-    with pytest.raises(ValueError, match="masks must be a RandPatchMaskd, found dict"):
+    with pytest.raises(ValueError, match="masks is a dict; allowed: a RandPatchMaskd"):
         MaskingCollate({"mask_ratio": 0.5})
-    with pytest.raises(ValueError, match="samples must be dictionaries, found Tensor"):
+    with pytest.raises(ValueError, match="a sample is a Tensor; allowed: a dictionary"):
         collate()([torch.zeros(1, 8, 8, 12)])

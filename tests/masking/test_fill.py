@@ -37,21 +37,21 @@ def test_an_empty_mask_changes_nothing(fill):
 
 def test_zero_fill_is_zero():
     image, mask, _ = make(4)
-    hidden = mask_to_voxels(mask, PATCH).expand_as(image)
-    assert (fill_masked(image, mask, PATCH, "zero")[hidden] == 0).all()
+    masked = mask_to_voxels(mask, PATCH).expand_as(image)
+    assert (fill_masked(image, mask, PATCH, "zero")[masked] == 0).all()
 
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_mean_fill_is_the_mean_of_visible_valid_voxels(channels):
     image, mask, _ = make(channels, grid=(2, 3, 4))
     valid = torch.rand(2, 1, *image.shape[2:], generator=torch.Generator().manual_seed(1)) < 0.7
-    hidden = mask_to_voxels(mask, PATCH)
+    masked = mask_to_voxels(mask, PATCH)
     filled = fill_masked(image, mask, PATCH, "mean", valid=valid)
     for b in range(2):
-        use = (~hidden & valid)[b, 0]
+        use = (~masked & valid)[b, 0]
         for c in range(channels):
             torch.testing.assert_close(
-                filled[b, c][hidden[b, 0]], image[b, c][use].mean().expand(int(hidden[b].sum()))
+                filled[b, c][masked[b, 0]], image[b, c][use].mean().expand(int(masked[b].sum()))
             )
 
 
@@ -97,7 +97,7 @@ def test_half_precision_keeps_its_dtype_and_a_finite_mean():
 
 def test_unknown_fill_lists_what_is_allowed():
     image, mask, _ = make()
-    with pytest.raises(ValueError, match="zero, mean, noise, learned; found 'grey'"):
+    with pytest.raises(ValueError, match="fill is 'grey'; allowed: zero, mean, noise, learned"):
         fill_masked(image, mask, PATCH, "grey")
 
 

@@ -70,7 +70,7 @@ def test_a_constant_patch_becomes_zero():
 
 
 def test_wrong_sizes_are_named():
-    with pytest.raises(ValueError, match=r"\(4, 4, 6\) voxels is not a multiple of patch_size \(4, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"\(4, 4, 6\) is not a multiple of patch_size \(4, 4, 4\)"):
         patchify(torch.zeros(1, 1, 4, 4, 6), 4)
     with pytest.raises(ValueError, match=r"\(1, 3, 8\) do not fill a grid of \(2, 1, 2\) patches of \(2, 2, 2\)"):
         unpatchify(torch.zeros(1, 3, 8), (2, 1, 2), 2)

@@ -69,5 +69,5 @@ def test_shapes_that_differ_are_both_named():
 
 
 def test_a_grid_that_is_no_multiple_of_the_region_raises():
-    with pytest.raises(ValueError, match=r"\(2, 3, 2\) patches is not a multiple of a region of \(2, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"grid of patches \(2, 3, 2\) is not a multiple of the region"):
         group_regions(torch.zeros(1, 1, 2, 3, 2), 2)

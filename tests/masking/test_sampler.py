@@ -1,32 +1,59 @@
+import hashlib
 import pickle
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custom_components.masking import (
     MODES,
+    FixedPatchMaskd,
     MaskSampler,
-    Patches,
     draw_blocks,
     draw_foreground,
     draw_two_level,
     draw_uniform,
 )
+from custom_components.masking import sampler as sampler_module
 
 GRID = (4, 2, 6)
 SIZES = {"patch_size": (2, 4, 2), "region_size": (4, 4, 4), "region_ratio": 0.75}
 MORE = {"block_size": (4, 4, 6), "foreground_above": 0.1, "foreground_weight": 4.0}
+#: Masks of four volumes as they were drawn in July 2026: validation scores compare only under the same masks.
+GOLDEN = {
+    "two_level": "6ce54d719108cf7a",
+    "uniform": "adc2ac9920325acd",
+    "block": "ce368ecbc6a59995",
+    "foreground": "80d63d3d80806f1d",
+}
 
 
-def make(mode="two_level", mask_ratio=0.5, **more):
-    return MaskSampler(mode, mask_ratio, **{**SIZES, **MORE, **more})
+def make(mask_mode="two_level", mask_ratio=0.5, **more):
+    return MaskSampler(mask_mode, mask_ratio, **{**SIZES, **MORE, **more})
 
 
 def patches(seed=0):
     random = np.random.RandomState(seed)
-    return Patches(random.random_sample(GRID) < 0.8, random.random_sample(GRID))
+    return random.random_sample(GRID) < 0.8, random.random_sample(GRID)
+
+
+def draw(masks, rng, ratio=0.5):
+    valid, share = patches()
+    return masks.draw(valid, ratio, rng, share)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_validation_masks_are_those_of_earlier_versions(mode):
+    masks = FixedPatchMaskd("image", make(mode, foreground_above=0.5), seed=3)
+    drawn = []
+    for volume in range(4):
+        image = torch.rand(2, 8, 8, 12, generator=torch.Generator().manual_seed(volume))
+        valid = torch.ones(1, 8, 8, 12)
+        valid[..., 9:] = volume % 2
+        drawn.append(masks({"image": image, "valid": valid, "volume_id": volume})["mask"].flatten())
+    assert hashlib.sha256(torch.cat(drawn).numpy().tobytes()).hexdigest()[:16] == GOLDEN[mode]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -41,8 +68,8 @@ def test_each_mode_is_its_own_draw_from_the_same_random_stream(mode):
     }[mode]
     masks = make(mode)
     for _ in range(3):
-        ratio = masks.draw_ratio(rngs[0])  # of a number: takes nothing from the stream
-        assert np.array_equal(masks.draw(Patches(valid, share), ratio, rngs[0]), expected())
+        ratio = masks.draw_ratio(rngs[0])  # one ratio: draws nothing
+        assert np.array_equal(masks.draw(valid, ratio, rngs[0], share), expected())
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -54,7 +81,7 @@ def test_only_foreground_asks_for_the_image(mode):
 def test_modes_pickle_for_spawned_workers(mode):
     masks = make(mode, [0.4, 0.6])
     again = pickle.loads(pickle.dumps(masks))
-    one, two = (m.draw(patches(), 0.5, np.random.RandomState(1)) for m in (masks, again))
+    one, two = (draw(m, np.random.RandomState(1)) for m in (masks, again))
     assert np.array_equal(one, two)
 
 
@@ -87,46 +114,83 @@ def test_parameters_of_other_modes_are_not_looked_at(mode):
         "block": {"region_size": None, "region_ratio": None, "foreground_weight": 0},
         "foreground": {"region_size": 5, "region_ratio": None, "block_size": 5},
     }[mode]
-    assert make(mode, **others).draw(patches(), 0.5, np.random.RandomState(0)).any()
+    assert draw(make(mode, **others), np.random.RandomState(0)).any()
 
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"mode": "blocks"}, "mode must be one of two_level, uniform, block, foreground; found 'blocks'"),
-        ({"mask_ratio": 1.2}, r"mask_ratio must be a number in \[0, 1\], found 1.2"),
-        ({"mask_ratio": [0.5]}, r"mask_ratio must be .* or a pair \[low, high\] of them, found \[0.5\]"),
-        ({"mask_ratio": [0.9, 0.6]}, r"mask_ratio \[low, high\] must have low <= high, found \[0.9, 0.6\]"),
-        ({"mask_ratio": [0.6, 9]}, r"mask_ratio \[low, high\]: high must be a number in \[0, 1\], found 9"),
-        ({"mask_ratio": [0, 0.6]}, r"mask_ratio \[0, 0.6\] must start above 0 in mode 'two_level'"),
-        (
-            {"region_ratio": None},
-            r"mode 'two_level' needs region_size and region_ratio, found \(4, 4, 4\) and None",
+        ({"mask_mode": "blocks"}, "mask_mode is 'blocks'; allowed: two_level, uniform, block, foreground"),
+        *(
+            ({"mask_ratio": ratio}, "mask_ratio is .*; allowed: a number in .* or a pair .low, high. of them")
+            for ratio in (1.2, -0.1, "0.4", True, float("nan"), [], [0.5], [0.9, 0.6], [0.6, 9], [0.5, True])
         ),
-        ({"patch_size": 0}, "patch_size must be one or three positive whole numbers, found 0"),
-        ({"mode": "block", "block_size": None}, "mode 'block' needs block_size, found None"),
+        ({"mask_ratio": [0, 0.6]}, r"mask_ratio is \[0, 0.6\]; mask_mode 'two_level' needs a low end above 0"),
+        ({"region_ratio": None}, "region_ratio is missing; mask_mode 'two_level' needs it"),
+        ({"region_ratio": 2}, "region_ratio is 2; allowed: a number at least 0 and at most 1"),
+        ({"region_size": None}, "region_size is missing; mask_mode 'two_level' needs it"),
+        ({"region_size": (4, 6, 4)}, r"region_size \(4, 6, 4\) is not a multiple of patch_size \(2, 4, 2\)"),
+        ({"patch_size": 0}, "patch_size is 0; allowed: one or three whole numbers from 1"),
+        ({"mask_mode": "block", "block_size": None}, "block_size is missing; mask_mode 'block' needs it"),
         (
-            {"mode": "block", "block_size": (4, 6, 4)},
+            {"mask_mode": "block", "block_size": (4, 6, 4)},
             r"block_size \(4, 6, 4\) is not a multiple of patch_size \(2, 4, 2\)",
         ),
         (
-            {"mode": "foreground", "foreground_weight": None},
-            "mode 'foreground' needs foreground_weight, found None",
+            {"mask_mode": "foreground", "foreground_weight": None},
+            "foreground_weight is missing; mask_mode 'foreground' needs it",
         ),
-        (
-            {"mode": "foreground", "foreground_weight": 0},
-            "foreground_weight must be a number above 0, found 0",
-        ),
-        ({"mode": "foreground", "foreground_above": None}, "foreground_above must be a number, .*; found None"),
-        (
-            {"mode": "foreground", "foreground_above": float("nan")},
-            "foreground_above must be a number, .*; found nan",
-        ),
+        ({"mask_mode": "foreground", "foreground_weight": 0}, "foreground_weight is 0; allowed: a number above 0"),
+        ({"mask_mode": "foreground", "foreground_above": "air"}, "foreground_above is 'air'; allowed: a number"),
     ],
 )
 def test_wrong_parameters_raise_and_name_what_was_found(kwargs, message):
     with pytest.raises(ValueError, match=message):
         make(**kwargs)
+
+
+def test_the_defaults_are_a_working_sampler():
+    assert MaskSampler().draw(np.ones((6, 6, 6), bool), 0.75, np.random.RandomState(0)).sum() == 162
+
+
+def test_a_grid_is_checked_once_and_not_for_each_sample(monkeypatch):
+    calls = []
+    monkeypatch.setattr(sampler_module, "check_two_level", lambda *arguments, **_: calls.append(arguments))
+    masks = make()
+    for _ in range(5):
+        draw(masks, np.random.RandomState(0))
+    assert len(calls) == 2  # the lowest and the highest ratio
+    masks.check_grid((2, 1, 2))
+    assert len(calls) == 4
+
+
+CROP = {"roi_size": (64, 32, 32), "patch_size": (16, 8, 16), "region_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({}, None),
+        ({"mask_ratio": [0.3, 0.5]}, None),
+        ({"mask_mode": "uniform", "region_size": 64}, None),
+        ({"mask_mode": "block", "block_size": (48, 16, 32)}, None),
+        ({"roi_size": 40}, r"roi_size \(40, 40, 40\) is not a multiple of patch_size \(16, 8, 16\)"),
+        ({"region_size": 64}, r"roi_size \(64, 32, 32\) is not a multiple of region_size \(64, 64, 64\)"),
+        (
+            {"mask_mode": "block", "block_size": (64, 64, 32)},
+            r"block_size \(64, 64, 32\) is larger than roi_size \(64, 32, 32\)",
+        ),
+        ({"mask_ratio": [0.3, 0.9]}, "mask_ratio 0.9 and region_ratio 0.5 do not go together"),
+    ],
+)
+def test_crops_must_fit_the_sizes_and_the_ratios(kwargs, message):
+    values = {**CROP, **kwargs}
+    masks, roi = make(region_ratio=0.5, **{k: v for k, v in values.items() if k != "roi_size"}), values["roi_size"]
+    if message is None:
+        masks.check_crop(roi)
+    else:
+        with pytest.raises(ValueError, match=message):
+            masks.check_crop(roi)
 
 
 @pytest.mark.parametrize("pair", [[0.5, 0.9], [0.05, 0.5]])
@@ -136,5 +200,5 @@ def test_every_ratio_of_a_pair_must_go_with_the_region_ratio(pair):
     with pytest.raises(ValueError, match=f"mask_ratio {infeasible} and region_ratio 0.75 do not go together"):
         masks.check_grid(GRID)
     with pytest.raises(ValueError, match=f"mask_ratio {infeasible} and region_ratio 0.75"):
-        masks.draw(patches(), 0.5, np.random.RandomState(0))  # whatever ratio was drawn
+        draw(masks, np.random.RandomState(0))  # whatever ratio was drawn
     make("uniform", pair).check_grid(GRID)

@@ -56,6 +56,7 @@ def test_every_argument_is_explained(name: str) -> None:
         (["phantoms"], "the following arguments are required: --out"),
         (["phantoms", "--out", "OUT", "--cases", "-1"], "--cases: the value is -1.0; allowed: a whole number at"),
         (["phantoms", "--out", "OUT", "--cases", "many"], "--cases: the value is 'many'; allowed: a whole number"),
+        (["phantoms", "--out", "OUT", "--kind", "knee"], "invalid choice: 'knee' (choose from 'abdomen_ct',"),
         (["phantoms", "--out", "OUT", "--size", "huge"], "invalid choice: 'huge' (choose from"),
         (
             ["datalist", "OUT", "--validation", "1.5"],
@@ -100,7 +101,7 @@ def test_a_wrong_command_line_is_one_line_and_writes_nothing(
         (["stack", "--images", "a.nii", "b.nii", "--out", "OUT.nii"], "a.nii does not exist"),
         (["package", "seg_nothing", "--out", "OUT"], "'seg_nothing' is no bundle"),
         (["verify", "--only", "nothing"], "unknown check 'nothing'"),
-        (["label", "seg_nothing"], "'seg_nothing' is not a segmentation bundle; allowed: seg_brats"),
+        (["label", "seg_nothing"], "'seg_nothing' is not a segmentation bundle; allowed: seg_btcv"),
     ],
 )
 def test_what_a_command_refuses_is_one_line(

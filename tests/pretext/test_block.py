@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from custom_components.losses import CombinedLoss
-from custom_components.masking import AddValidMaskd, RandPatchMaskd
+from custom_components.masking import AddValidMaskd, MaskSampler, RandPatchMaskd
 from custom_components.pretext import HybridMIM
 
 SHAPE, PATCH, REGION = (96, 64, 32), (16, 32, 8), 32  # grid 6 x 2 x 4, regions 3 x 2 x 1 of 2 x 1 x 4 patches
@@ -25,7 +25,7 @@ def mask_of(block):
     """The mask that the transform draws where this block is all there is to mask."""
     bright = torch.where(block_voxels(block)[0], 1.0, -1.0)
     sample = AddValidMaskd("image", background_below=0)({"image": bright})
-    return RandPatchMaskd("image", mask_ratio=1.0, patch_size=PATCH, mode="uniform")(sample)["mask"][None]
+    return RandPatchMaskd("image", MaskSampler("uniform", 1.0, PATCH))(sample)["mask"][None]
 
 
 @pytest.fixture

@@ -118,28 +118,28 @@ def test_the_cards_crop_says_how_to_resize(make_network, save, tmp_path, size, w
     assert "1 resized" in report.summary()
 
 
-def test_one_number_for_the_crop_is_a_cube(make_network, save):
-    path, _ = save((32, 32, 32), 32)
-    _, report = check_pretrained(make_network("UNETR", size=(64, 32, 32)), path)
-    assert report.resized == [f"{KEY}: (2, 2, 2) -> (4, 2, 2)"]
-
-
-@pytest.mark.parametrize(("size", "want"), [(32, 48), (48, 32), (16, 32)])
-def test_cubes_are_told_from_their_numbers_of_cells(make_network, save, size, want):
-    path, state = save((size,) * 3)
-    target = make_network("UNETR", 1, 3, seed=2, size=(want,) * 3)
+@pytest.mark.parametrize(
+    ("size", "crop", "want", "resized"),
+    [
+        ((32, 32, 32), 32, (64, 32, 32), "(2, 2, 2) -> (4, 2, 2)"),  # one number states a cube
+        ((32, 32, 32), None, (48, 48, 48), "(2, 2, 2) -> (3, 3, 3)"),  # cubes are recognised without a card
+        ((48, 48, 48), None, (32, 32, 32), "(3, 3, 3) -> (2, 2, 2)"),
+        (
+            (64, 32, 16),
+            None,
+            (48, 48, 48),
+            "(2, 2, 2) -> (3, 3, 3)",
+        ),  # any cubic number counts as a cube
+        ((64, 32, 32), (64, 32, 32), (32, 32, 64), "(4, 2, 2) -> (2, 2, 4)"),  # another grid of as many cells
+    ],
+)
+def test_embeddings_are_resized_between_the_grids_of_both_crops(make_network, save, size, crop, want, resized):
+    path, state = save(size, crop)
+    target = make_network("UNETR", 1, 3, seed=2, size=want)
     report = load_pretrained(target, path)
-    have, grid = (size // 16,) * 3, (want // 16,) * 3
-    assert report.resized == [f"{KEY}: {have} -> {grid}"]
+    assert report.resized == [f"{KEY}: {resized}"]
+    have, grid = (tuple(map(int, grid.strip("()").split(","))) for grid in resized.split(" -> "))
     torch.testing.assert_close(target.state_dict()[KEY], slow_resize(state[KEY], have, grid))
-
-
-def test_another_grid_of_as_many_cells_is_resized_where_the_card_tells_it(make_network, save):
-    path, state = save((64, 32, 32), (64, 32, 32))
-    target = make_network("UNETR", 1, 3, seed=2, size=(32, 32, 64))
-    report = load_pretrained(target, path)
-    assert report.resized == [f"{KEY}: (4, 2, 2) -> (2, 2, 4)"]
-    torch.testing.assert_close(target.state_dict()[KEY], slow_resize(state[KEY], (4, 2, 2), (2, 2, 4)))
 
 
 @pytest.mark.parametrize("crop", [(64, 32, 32), None])
@@ -179,14 +179,8 @@ def test_without_a_card_grids_that_are_no_cubes_are_refused(make_network, save, 
         path,
         f"position_embeddings: {tuple(state[KEY].shape)} -> {tuple(target.state_dict()[KEY].shape)}",
         f"{REFUSED}this network's roi_size and img_size {want}",
-        "or a card beside them whose view states the roi_size they learned on",
+        "or weights whose card states the roi_size of their pretraining",
     )
-
-
-def test_a_cubes_number_of_cells_without_a_card_is_taken_for_a_cube_and_the_report_says_so(make_network, save):
-    path, _ = save((64, 32, 16))  # eight cells; with a card this would be known
-    _, report = check_pretrained(make_network("UNETR", size=(48, 48, 48)), path)
-    assert report.resized == [f"{KEY}: (2, 2, 2) -> (3, 3, 3)"]
 
 
 @pytest.mark.parametrize("crop", [(32, 32, 32), (64, 32, 40), (0, 32, 32), (64, 64, 64)])
@@ -203,7 +197,7 @@ def test_a_card_that_states_no_crop_counts_as_none(make_network, save, view):
     path, _ = save((32, 32, 32), view=view)
     _, report = check_pretrained(make_network("UNETR", size=(48, 48, 48)), path)
     assert report.resized == [f"{KEY}: (2, 2, 2) -> (3, 3, 3)"]
-    check_refused(make_network("UNETR", size=(64, 32, 32)), path, "or a card beside them whose view states")
+    check_refused(make_network("UNETR", size=(64, 32, 32)), path, "or weights whose card states")
 
 
 def test_embeddings_of_another_hidden_size_are_refused(make_network, save):
@@ -227,7 +221,7 @@ def test_embeddings_of_another_token_size_are_refused(make_network, save, crop):
         "position_embeddings: (1, 64, 24) -> (1, 27, 24)",
     )
     message = check_refused(target, path, *lines)
-    assert "or a card" not in message, "a card would not help"
+    assert "whose card" not in message, "a card would not help"
     state, report = check_pretrained(target, path, min_share=0.5)
     assert report.resized == []
     assert torch.equal(state[KEY], target.state_dict()[KEY])

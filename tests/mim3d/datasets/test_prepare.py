@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.data import load_datalist
+from custom_components.data import DataList
 from mim3d.datasets.prepare import prepare_datalist
 
 
@@ -144,7 +144,7 @@ def test_decathlon_tasks_as_distributed_become_lists(tmp_path: Path, task: str) 
         item["label"] == item["image"].replace("imagesTr", "labelsTr") for name in parts for item in written[name]
     )
     assert images(path, "unlabelled") == parts["training"]
-    assert len(load_datalist(tmp_path, ["training", "validation", "test"], require_label=True)) == 12
+    assert len(DataList(tmp_path, require_label=True).items(["training", "validation", "test"])) == 12
     wide = prepare_datalist(tmp_path, test=2, include_test_images=True, out=tmp_path / "wide.json")
     assert {f"imagesTs/{n}" for n in names[12:]} < set(images(wide, "unlabelled"))
 
@@ -155,14 +155,14 @@ def test_a_plain_folder_becomes_an_unlabelled_list(tmp_path: Path) -> None:
     assert images(path, "unlabelled") == ["p1/scan.nii.gz", "p2/scan.nii.gz"]
     assert content(path)["training"] == content(path)["validation"] == []
     assert content(path)["labels"] == {"0": "background", "1": "x"}
-    assert len(load_datalist(tmp_path, "unlabelled")) == 2
+    assert len(DataList(tmp_path).items("unlabelled")) == 2
 
 
 def test_an_existing_list_is_kept_unless_asked(labelled: Path) -> None:
     path = prepare_datalist(labelled)
     before = path.read_text()
     assert prepare_datalist(labelled) == path  # the same list again is no conflict
-    with pytest.raises(ValueError, match="datalist.json exists.*overwrite=True"):
+    with pytest.raises(ValueError, match="datalist.json exists.*--overwrite"):
         prepare_datalist(labelled, seed=5)
     assert path.read_text() == before
     prepare_datalist(labelled, seed=5, overwrite=True)

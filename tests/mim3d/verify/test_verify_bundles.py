@@ -1,4 +1,4 @@
-"""Every bundle holds what ci/verify_bundles.py checks, and every check can fail."""
+"""Every bundle passes the checks of mim3d verify, and every check can fail."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-BUNDLES = sorted(path.parent.name for path in (ROOT / "bundles").glob("*/configs"))
+from mim3d.catalog import BUNDLES, ROOT
+from mim3d.package.contents import all_bundles
+from mim3d.package.pack import package
+from mim3d.verify.checks import CHECKS, HEAVY, select
+from mim3d.verify.verify_bundles import work
+
+NAMES = [bundle.name for bundle in all_bundles()]
 #: The bundle that is broken in one way at a time.
 SAMPLE = "seg_btcv"
 TRAIN, INFERENCE, META = "configs/train.json", "configs/inference.json", "configs/metadata.json"
@@ -24,20 +29,20 @@ ISOLATED = (
 README = "docs/README.md"
 
 
-def names_of(ci, *groups):
-    return [name for name in ci.checks.selected(groups, []) if name not in (*ISOLATED, "layers build")]
+def names_of(*groups: str) -> list[str]:
+    return [name for name in select(groups, []) if name not in (*ISOLATED, "layers build")]
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
-def test_a_packed_bundle_says_what_the_zoo_and_monai_label_ask(ci, packages, run, bundle):
-    results = run(packages(bundle), names_of(ci, "files", "metadata", "configs"))
+@pytest.mark.parametrize("bundle", NAMES)
+def test_a_packed_bundle_says_what_the_zoo_and_monai_label_ask(packages, run, bundle):
+    results = run(packages(bundle), names_of("files", "metadata", "configs"))
     assert len(results) > 20
     assert [(result.name, result.note) for result in results if not result.ok] == []
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
-def test_a_packed_bundle_builds_for_monai_and_for_monai_label(ci, packages, run, bundle):
-    results = run(packages(bundle), names_of(ci, "workflows", "label"))
+@pytest.mark.parametrize("bundle", NAMES)
+def test_a_packed_bundle_builds_for_monai_and_for_monai_label(packages, run, bundle):
+    results = run(packages(bundle), names_of("workflows", "label"))
     assert len(results) > 5
     assert [(result.name, result.note) for result in results if not result.ok] == []
 
@@ -116,11 +121,11 @@ BROKEN = [
     ),
     (
         "no machine's paths",
-        put_text("configs/resume.yaml", None, "x: /mnt/disk/list.json"),
-        "resume.yaml:1",
+        put_text("configs/mine.yaml", None, "x: /mnt/disk/list.json"),
+        "mine.yaml:1",
     ),
-    ("no machine's paths", put_text("configs/resume.yaml", None, "x: C:\\data\\list.json"), "resume.yaml:1"),
-    ("no machine's paths", put_text("configs/resume.yaml", None, f"x: {ROOT}/list.json"), "resume.yaml:1"),
+    ("no machine's paths", put_text("configs/mine.yaml", None, "x: C:\\data\\list.json"), "mine.yaml:1"),
+    ("no machine's paths", put_text("configs/mine.yaml", None, f"x: {ROOT}/list.json"), "mine.yaml:1"),
     ("logging.conf", put_text("configs/logging.conf", "StreamHandler", "rich.RichHandler"), "rich.RichHandler"),
     ("README sections", put_text("docs/README.md", "## Data\n", "## Volumes\n"), "no Data"),
     ("README is filled in", put_text(README, "## Data\n", "## Data\n@RESULT@"), "@RESULT@ in docs/README.md"),
@@ -157,12 +162,14 @@ BROKEN = [
     ),
     ("handlers are dictionaries", put(TRAIN, "train/handlers/0", "@best_checkpoint"), "train#handlers"),
     ("val_interval", put(TRAIN, "train/handlers/2/interval", 5), "found 5"),
+    ("val_interval", put(TRAIN, "val_interval", 50), "50 for 1 epochs"),
     ("metric and key names", put(TRAIN, "key_metric", "val_dice"), "key_metric val_dice"),
     (
         "metric and key names",
         put(TRAIN, "validate/handlers/0", {"_target_": "MetricsSaver", "metrics": ["val_acc"]}),
         "val_acc",
     ),
+    ("model.pt is saved flat", put(TRAIN, "ckpt_dir", "elsewhere"), "ckpt_dir elsewhere"),
     (
         "model.pt is saved flat",
         put(TRAIN, "best_checkpoint/files", {"model.pt": "@resume_checkpoint"}),
@@ -170,9 +177,10 @@ BROKEN = [
     ),
     ("own classes by _target_", put(TRAIN, "imports/0", "$import custom_components"), "imports#0"),
     ("inference names MONAI and torch only", put(INFERENCE, "x", "custom_components.data"), "inference.json"),
-    ("no # in strings", put_text("configs/resume.yaml", None, "datalist: list#2.json"), "list#2.json"),
+    ("configs stand alone", put(TRAIN, "loss", "%configs/other.yaml::loss"), "%configs/other.yaml"),
+    ("no # in strings", put_text("configs/mine.yaml", None, "datalist: list#2.json"), "list#2.json"),
     ("device may be a string", put(TRAIN, "amp", "$@device.type == 'cuda'"), "amp"),
-    ("layers change keys that exist", put_text("configs/resume.yaml", None, "resume: '@resumed'"), "@resumed"),
+    ("layers change keys that exist", put_text("configs/mine.yaml", None, "resume: '@resumed'"), "@resumed"),
     ("monai.bundle download", lambda root: None, "no zip beside"),  # the copy is the folder alone
     ("inference properties", put(INFERENCE, "inferer/_target_", "custom_components.Inferer"), "'inferer'"),
     ("train properties", put(TRAIN, "train/inferer", ...), "inferer"),
@@ -188,6 +196,8 @@ BROKEN = [
     ),
     ("label: mask on the input's grid", without(INFERENCE, "preprocessing/transforms", "DeleteItemsd"), "update"),
     ("label: training", put(TRAIN, "val_interval", 50), "val_interval"),
+    ("label: training", put(TRAIN, "train/handlers/0", {"_target_": "CheckpointLoader"}), "a CheckpointLoader"),
+    ("label: written masks are labels", put(TRAIN, "label_values", [0, 1]), "label_values [0, 1]"),
     ("label: training", put(TRAIN, "network", ...), "network"),
     ("label: small studies are padded", without(TRAIN, "deterministic_transforms", "SpatialPadd"), "padding"),
 ]
@@ -223,8 +233,8 @@ def test_commands_of_a_bundle_packed_beside_are_checked_too(packages, run, tmp_p
 @pytest.mark.parametrize(
     ("file", "key", "value"),
     [
-        (TRAIN, "best_checkpoint/files/model.pt", "$@average.module"),
-        (TRAIN, "average/network", "@train_network"),
+        (TRAIN, "best_checkpoint/files/model.pt", "$@ema.module"),
+        (TRAIN, "ema/network", "@train_network"),
         (TRAIN, "make_pretext/network", "$@architecture()"),
     ],
 )
@@ -237,11 +247,11 @@ def test_what_pretraining_saves_is_the_network_alone(packages, run, tmp_path, fi
     assert "no such saver" in after.note
 
 
-def test_a_network_of_ours_is_a_layers_and_said(ci, run, tmp_path):
+def test_a_network_of_ours_is_allowed_if_a_layer_brings_it(run, tmp_path):
     """unetr_patch8.yaml names our class on purpose; inference.yaml itself never does."""
     names = ["inference names MONAI and torch only", "inference properties"]
     layers = ["smoke.yaml", "unetr_patch8.yaml"]
-    root, _ = ci.package.package(ROOT / "bundles" / SAMPLE, tmp_path / "packed", layers=layers)
+    root, _ = package(BUNDLES / SAMPLE, tmp_path / "packed", layers=layers)
     named, built = run(root, names)
     assert named.ok
     assert built.ok
@@ -255,19 +265,13 @@ def test_a_network_of_ours_is_a_layers_and_said(ci, run, tmp_path):
 @pytest.mark.parametrize("name", ["seg_btcv_v2", "Seg", "seg"])
 def test_a_name_that_corrupts_listings_fails(packages, run, tmp_path, name):
     root = Path(shutil.copytree(packages(SAMPLE), tmp_path / name))
-    (result,) = run(root, ["bundle name"], [*BUNDLES, name])
+    (result,) = run(root, ["bundle name"], [*NAMES, name])
     assert not result.ok
 
 
-def test_every_check_is_seen_failing(ci):
-    heavy = [name for name, (group, _) in ci.checks.CHECKS.items() if group in ci.checks.HEAVY]
-    assert {*(name for name, _, _ in BROKEN), "bundle name", *ISOLATED, *heavy} == set(ci.checks.CHECKS)
-
-
-def test_an_unknown_check_or_bundle_is_named_in_one_line(ci):
-    for words, told in ((["--only", "no such"], "unknown check 'no such'"), (["seg_x"], "'seg_x' is no bundle")):
-        with pytest.raises(SystemExit, match=f"^error: {told}"):
-            ci.verify.main(words)
+def test_every_check_is_seen_failing():
+    heavy = [name for name, (group, _) in CHECKS.items() if group in HEAVY]
+    assert {*(name for name, _, _ in BROKEN), "bundle name", *ISOLATED, *heavy} == set(CHECKS)
 
 
 # --- as the command does it: in processes of their own ------------------------------------------------------
@@ -275,33 +279,33 @@ def test_an_unknown_check_or_bundle_is_named_in_one_line(ci):
 
 @pytest.mark.slow
 def test_all_bundles_pass_but_for_exports_as_packed(command, tmp_path):
-    done = command("--skip-exports", "--report", str(tmp_path / "report.json"))
+    done = command("verify", "--skip-exports", "--report", str(tmp_path / "report.json"))
     report = json.loads((tmp_path / "report.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(report["bundles"]) == BUNDLES
+    assert sorted(report["bundles"]) == NAMES
     assert report["failed"] == []
 
 
 @pytest.mark.slow
-def test_a_package_without_its_own_code_fails_in_a_process_of_its_own(ci, packages, tmp_path):
+def test_a_package_without_its_own_code_fails_in_a_process_of_its_own(packages, tmp_path):
     """The repository's installed custom_components is not seen."""
     root = Path(shutil.copytree(packages(SAMPLE), tmp_path / SAMPLE))
     shutil.rmtree(root / "custom_components")
     edit(root, "configs/multi_gpu_train.yaml", lambda config: config.update(rank_items="@nothing"))
     (tmp_path / "scratch").mkdir()
-    job = {"root": str(root), "others": BUNDLES, "scratch": str(tmp_path / "scratch"), "schema": None}
+    job = {"root": str(root), "others": NAMES, "scratch": str(tmp_path / "scratch"), "schema": None}
     job |= {"forbidden": [], "checks": list(ISOLATED), "log": str(tmp_path / "log.txt")}
-    results = list(ci.verify.work(job, tmp_path))
-    assert [result["ok"] for result in results] == [False] * len(ISOLATED)
+    results = list(work(job, tmp_path))
+    assert [result.ok for result in results] == [False] * len(ISOLATED)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("breakage", "told"),
     [
-        (put("configs/inference.yaml", "run", ["$print('no guard')"]), "found 0, "),
+        (put("configs/inference.yaml", "run", ["$print('no preflight')"]), "found 0, "),
         (put_text("configs/train.yaml", "custom_components.", "own_components."), "own_components"),
-        (put_text("custom_components/__main__.py", "datalist", "data_list"), "its help"),
+        (put_text("custom_components/transfer/match.py", None, "import mim3d\n"), "imports without mim3d"),
     ],
 )
 def test_a_readme_whose_commands_do_not_run_fails(packages, run, tmp_path, breakage, told):

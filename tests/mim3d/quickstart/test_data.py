@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-
-@pytest.fixture
-def quickstart_data(quick_start):
-    return quick_start.quickstart_data
+from mim3d.quickstart.data import DataSet, channel_count, held_out_section, own_data
 
 
 def listed(folder: Path, **content: Any) -> Path:
@@ -26,22 +24,30 @@ def listed(folder: Path, **content: Any) -> Path:
 
 @pytest.mark.parametrize(("shape", "channels"), [((6, 6, 6), 1), ((6, 6, 6, 4), 4)])
 def test_channels_that_a_list_does_not_name_are_those_of_its_image(
-    quickstart_data, tmp_path, write_nifti, shape, channels
-):
+    tmp_path: Path, write_nifti: Callable[..., Path], shape: tuple[int, ...], channels: int
+) -> None:
     folder = listed(tmp_path / "data", channels=[], training=[{"image": "a.nii.gz", "label": "b.nii.gz"}])
     write_nifti(folder / "a.nii.gz", shape)
-    task = quickstart_data.own_task(folder, tmp_path, [1.0, 1.0, 1.0])
-    layer = json.loads(task.own_layer.read_text())
+    own_data(folder, tmp_path, [1.0, 1.0, 1.0])
+    layer = json.loads((tmp_path / "own.json").read_text())
     assert layer["channels"] == [f"channel {i}" for i in range(channels)]
     assert layer["label_names"] == ["background", "a"]
     assert layer["intensity"]["_target_"] == "NormalizeIntensityd"
 
 
-def test_an_image_of_several_files_has_their_channels(quickstart_data, tmp_path, write_nifti):
+def test_labels_with_a_gap_are_refused(tmp_path: Path) -> None:
+    folder = listed(tmp_path, labels={"0": "background", "2": "a"}, training=1)
+    with pytest.raises(
+        ValueError, match=r"names the labels .*; allowed: 0 \(background\), 1, \.\.\. without a gap"
+    ):
+        own_data(folder, tmp_path, [1.0, 1.0, 1.0])
+
+
+def test_an_image_of_several_files_has_their_channels(tmp_path: Path, write_nifti: Callable[..., Path]) -> None:
     folder = listed(tmp_path, training=[{"image": ["t1.nii.gz", "t2.nii.gz"], "label": "b.nii.gz"}])
     for name in ("t1", "t2"):
         write_nifti(folder / f"{name}.nii.gz", (6, 6, 6))
-    assert quickstart_data.channel_count(quickstart_data.Task("own", folder)) == 2
+    assert channel_count(DataSet("own", folder)) == 2
 
 
 @pytest.mark.parametrize(
@@ -53,14 +59,14 @@ def test_an_image_of_several_files_has_their_channels(quickstart_data, tmp_path,
         ({"training": 1, "validation": [{"image": "v.nii"}]}, "1 validation cases without a label, first v.nii"),
     ],
 )
-def test_a_list_that_is_short_is_refused_in_one_line(quickstart_data, tmp_path, sections, message):
-    with pytest.raises(SystemExit, match=f"^error: the data list has {message}"):
-        quickstart_data.held_out_section(quickstart_data.Task("own", listed(tmp_path, **sections)))
+def test_a_short_list_is_refused(tmp_path: Path, sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^the data list has {message}"):
+        held_out_section(DataSet("own", listed(tmp_path, **sections)))
 
 
 @pytest.mark.parametrize(
     ("test", "section"), [(2, "test"), (0, "validation"), ([{"image": "t.nii"}], "validation")]
 )
-def test_runs_are_compared_where_there_are_labels(quickstart_data, tmp_path, test, section):
+def test_runs_are_compared_on_labelled_cases(tmp_path: Path, test: Any, section: str) -> None:
     folder = listed(tmp_path, training=2, validation=1, test=test)
-    assert quickstart_data.held_out_section(quickstart_data.Task("own", folder)) == section
+    assert held_out_section(DataSet("own", folder)) == section

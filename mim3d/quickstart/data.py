@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from custom_components.atomic import write_json
 from custom_components.data.nifti import read_header
 from custom_components.data.sections import DATALIST_NAME, read_sections
-from mim3d.catalog import BUNDLES
+from mim3d.catalog import DEFAULT_VIEW, TASKS, Task
 from mim3d.datasets.prepare import prepare_datalist
 from mim3d.phantoms import write_phantoms
 
@@ -20,21 +20,19 @@ PHANTOMS = {"training": 6, "validation": 3, "test": 6, "unlabelled": 18}
 
 
 @dataclass
-class Task:
-    """A folder with a data list, the bundle that segments it, and the layers that fit both.
+class DataSet:
+    """A folder with a data list, and the task whose segmentation bundle and view fit it.
 
     Attributes:
         name: ``phantoms``, ``hippocampus`` or ``own``.
         dataset_dir: the folder.
-        segment: folder of the segmentation bundle.
-        pretraining_layers: layers that give a pretraining bundle that bundle's view of the image.
+        task: the task.
         own_layer: a config layer written for the user's own data.
     """
 
     name: str
     dataset_dir: Path
-    segment: Path = BUNDLES / "seg_btcv"
-    pretraining_layers: list[str] = field(default_factory=list)
+    task: Task = TASKS[DEFAULT_VIEW]
     own_layer: Path | None = None
 
     def items(self, section: str) -> list[dict[str, Any]]:
@@ -42,7 +40,7 @@ class Task:
         return read_sections(self.dataset_dir)[0].get(section, [])
 
 
-def prepare(arguments: argparse.Namespace, out: Path) -> Task:
+def prepare(arguments: argparse.Namespace, out: Path) -> DataSet:
     """Write, find or download the data, and write a data list unless there is one.
 
     Args:
@@ -56,24 +54,19 @@ def prepare(arguments: argparse.Namespace, out: Path) -> Task:
     if arguments.data == "phantoms" and arguments.dataset_dir is None:
         sections: dict[str, Any] = PHANTOMS if arguments.cases is None else {"cases": arguments.cases}
         write_phantoms(out / "data", seed=arguments.seed, size=arguments.size, **sections)
-        return Task("phantoms", out / "data")
+        return DataSet("phantoms", out / "data")
     if arguments.data == "hippocampus":
         folder = linked(arguments.dataset_dir or download_hippocampus(out / "download"), out / "data")
         _list(folder, arguments.seed, training=12, validation=8, test=40)
-        return hippocampus_task(folder)
+        return DataSet("hippocampus", folder, TASKS["msd_hippocampus"])
     folder = linked(arguments.dataset_dir, out / "data")
     _list(folder, arguments.seed, validation=0.2, test=0.2)
-    return own_task(folder, out, arguments.spacing)
+    return own_data(folder, out, arguments.spacing)
 
 
 def _list(folder: Path, seed: int, **sizes: Any) -> None:
     if not (folder / DATALIST_NAME).exists():
         prepare_datalist(folder, seed=seed, **sizes)
-
-
-def hippocampus_task(folder: Path) -> Task:
-    """Return the task of a folder of the decathlon's Task04."""
-    return Task("hippocampus", folder, BUNDLES / "seg_msd_hippocampus", ["task_msd_hippocampus.yaml"])
 
 
 def download_hippocampus(folder: Path) -> Path:
@@ -99,8 +92,8 @@ def linked(source: Path, folder: Path) -> Path:
     return folder
 
 
-def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
-    """Write a config layer for the user's own data, and return its task.
+def own_data(folder: Path, out: Path, spacing: list[float]) -> DataSet:
+    """Write a config layer for the user's own data, and return the data set with it.
 
     Classes and channels are those of the data list. A first channel named CT gets the bundle's HU window, any
     other a z-score.
@@ -117,8 +110,8 @@ def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
     labels = {int(value): name for value, name in (content.get("labels") or {}).items()}
     if sorted(labels) != list(range(len(labels))) or len(labels) < 2:
         raise ValueError(f"the data list names the labels {labels}; allowed: 0 (background), 1, ... without a gap")
-    task = Task("own", folder, own_layer=out / "own.json")
-    channels = list(content.get("channels") or [f"channel {i}" for i in range(channel_count(task))])
+    data = DataSet("own", folder, own_layer=out / "own.json")
+    channels = list(content.get("channels") or [f"channel {i}" for i in range(channel_count(data))])
     layer: dict[str, Any] = {
         "channels": channels,
         "spacing": spacing,
@@ -130,28 +123,28 @@ def own_task(folder: Path, out: Path, spacing: list[float]) -> Task:
         keys = ("channels", "orientation", "spacing", "roi_size")
         layer["view"] = {**{key: f"@{key}" for key in keys}, "intensity": "z-score of all voxels per channel"}
     write_json(out / "own.json", layer)
-    return task
+    return data
 
 
-def channel_count(task: Task) -> int:
+def channel_count(data: DataSet) -> int:
     """Return how many channels the first listed image has: one per 3D file, the last axis of a 4D file.
 
     Raises:
         ValueError: for a file that cannot be read as a 3D or 4D volume.
     """
-    listed = [item["image"] for section in ("training", "unlabelled") for item in task.items(section)]
+    listed = [item["image"] for section in ("training", "unlabelled") for item in data.items(section)]
     image: str | list[str] = listed[0] if listed else []
     names = [image] if isinstance(image, str) else image
-    return sum(read_header(str(task.dataset_dir / name)).channels for name in names) or 1
+    return sum(read_header(str(data.dataset_dir / name)).channels for name in names) or 1
 
 
-def held_out_section(task: Task) -> str:
+def held_out_section(data: DataSet) -> str:
     """Return the section to compare the segmentation runs on: ``test`` if it has labels, else ``validation``.
 
     Raises:
         ValueError: if a section that a later step needs has no case, or a case without a label.
     """
-    sections = {name: task.items(name) for name in ("unlabelled", "training", "validation", "test")}
+    sections = {name: data.items(name) for name in ("unlabelled", "training", "validation", "test")}
     found = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
     # The compared weights are chosen on the validation cases, so test cases do not replace them.
     missing = [name for name in ("unlabelled", "training", "validation") if not sections[name]]

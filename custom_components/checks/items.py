@@ -1,0 +1,122 @@
+"""Checks of the cases: their images and channels, and whether they fill batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from custom_components.checks.volumes import check_images
+from custom_components.data import DataList, check_channel_names, datalist_hash
+from custom_components.data.layouts import Item, first_image
+from custom_components.distributed import rank, world_size
+from custom_components.losses import active_terms
+
+
+class ListedChannels:
+    """The data list must name the same channels as the config, in the same order.
+
+    Nothing is compared when the list does not name its channels.
+
+    Args:
+        data_list: the list.
+        channels: names of the image's channels, in order.
+    """
+
+    def __init__(self, data_list: DataList, channels: Sequence[str]) -> None:
+        self.data_list, self.channels = data_list, channels
+
+    def __call__(self) -> None:
+        """Raise ValueError naming both lists of channels."""
+        check_channel_names(self.data_list.channels, self.channels, str(self.data_list.source))
+
+
+class Cases:
+    """There must be cases, none of them in both lists, and all images whole, with the expected channels.
+
+    Args:
+        items: the cases, for training or evaluation.
+        channels: names of the image's channels.
+        validation_items: the cases for validation; None: none.
+        dataset_dir: the data folder, for messages and for the hash of the list.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        channels: Sequence[str],
+        validation_items: Sequence[Item] | None = None,
+        dataset_dir: str = "",
+    ) -> None:
+        self.items, self.validation_items = items, validation_items
+        self.channels, self.dataset_dir = channels, dataset_dir
+
+    def __call__(self) -> str:
+        """Return the numbers of cases and the list's hash; raise ValueError naming the file or the folder."""
+        items, validation = list(self.items), list(self.validation_items or [])
+        if not items:
+            raise ValueError(
+                f"no images: dataset_dir is {self.dataset_dir!r}; allowed: a folder of .nii or .nii.gz files"
+            )
+        both = sorted({first_image(item) for item in items} & {first_image(item) for item in validation})
+        if both:
+            raise ValueError(f"{both[0]} is in both training and validation ({len(both)} such cases)")
+        everything = [*items, *validation]
+        check_images(everything, len(self.channels), progress=rank() == 0)
+        validated = f", {len(validation)} for validation" if validation else ""
+        return (
+            f"{len(items)} images{validated}, {len(self.channels)} channel(s),"
+            f" data list {datalist_hash(everything, self.dataset_dir)[:12]}"
+        )
+
+
+class Batches:
+    """Every rank's part of the training list must fill a batch, and the contrast term needs negatives.
+
+    The last, incomplete batch of an epoch is dropped. A negative is a crop of another volume.
+
+    Args:
+        items: training cases; ranks share them in parts of equal length.
+        batch_size: volumes in the batch of one rank.
+        loss_weights: weight of each loss term.
+    """
+
+    def __init__(self, items: Sequence[Item], batch_size: int, loss_weights: Mapping[str, float]) -> None:
+        self.items, self.batch_size, self.loss_weights = items, batch_size, loss_weights
+
+    def __call__(self) -> None:
+        """Raise ValueError saying which number is too small."""
+        cases, ranks = len(self.items), world_size()
+        if "contrast" in active_terms(self.loss_weights):
+            volumes = self.batch_size * ranks
+            if volumes < 2:
+                raise ValueError(
+                    f"the contrast loss needs 2 volumes in a batch, found batch_size {self.batch_size} on {ranks}"
+                    " rank(s); raise batch_size or set loss_weights::contrast to 0"
+                )
+            if cases < volumes:
+                raise ValueError(
+                    f"{cases} training case(s) fill no batch of {volumes} volumes (batch_size x ranks)"
+                )
+        if cases < ranks:
+            raise ValueError(f"{cases} training case(s) cannot be shared among {ranks} ranks; start fewer")
+        if -(-cases // ranks) < self.batch_size:
+            raise ValueError(
+                f"{cases} training case(s) on {ranks} rank(s) fill no batch of batch_size {self.batch_size}"
+            )
+
+
+class ContrastValidation:
+    """A validation that measures contrast needs two volumes.
+
+    Args:
+        validation_items: the validation cases.
+        validation_metrics: what a validation measures.
+    """
+
+    def __init__(self, validation_items: Sequence[Item], validation_metrics: Sequence[str]) -> None:
+        self.validation_items, self.validation_metrics = validation_items, validation_metrics
+
+    def __call__(self) -> None:
+        """Raise ValueError saying how many there are."""
+        if "contrast" in self.validation_metrics and len(self.validation_items) < 2:
+            found = len(self.validation_items)
+            raise ValueError(f"{found} validation case(s); contrast needs 2 volumes: raise holdout, or list more")

@@ -1,0 +1,66 @@
+"""Checks of weights files: those that training starts from, and those that evaluation and inference use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from custom_components.data import check_channel_names
+from custom_components.transfer import check_pretrained, read_card
+from custom_components.transfer.checks import check_weights_complete, compare_card
+
+
+class PretrainedWeights:
+    """Weights to start from must fit the network, and must have seen the channels in the same order.
+
+    Args:
+        network: the MONAI network.
+        pretrained: the weights file; None: training from scratch, and nothing is checked.
+        channels: names of the image's channels, in order.
+    """
+
+    def __init__(self, network: nn.Module, pretrained: str | None, channels: Sequence[str]) -> None:
+        self.network, self.pretrained, self.channels = network, pretrained, channels
+
+    def __call__(self) -> str | None:
+        """Return the share of the encoder that fits; raise ValueError naming the file."""
+        if self.pretrained is None:
+            return None
+        _, report = check_pretrained(self.network, self.pretrained)
+        learned = (read_card(self.pretrained) or {}).get("view", {}).get("channels", [])
+        if len(learned) == len(self.channels):
+            check_channel_names(learned, self.channels, f"the card of {self.pretrained}")
+        return f"{self.pretrained}, {report.encoder_share:.0%} of the encoder fits"
+
+
+class CompleteWeights:
+    """Weights to evaluate or infer with must hold the whole network, and be of the same task.
+
+    Args:
+        network: the network, or what builds it, so that its own error is one line.
+        weights: the weights file.
+        pretext: whether it is a pretext network with its heads.
+        view: the config's view of the image; a difference is printed, other channels are an error. None: not
+            compared.
+        label_names: of the label map's values; others are an error. None: not compared.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module | Callable[[], nn.Module],
+        weights: str,
+        pretext: bool = False,
+        view: Mapping[str, Any] | None = None,
+        label_names: Sequence[str] | None = None,
+    ) -> None:
+        self.network, self.weights, self.pretext = network, weights, pretext
+        self.view, self.label_names = view, label_names
+
+    def __call__(self) -> str:
+        """Return the file and what its view differs in; raise ValueError naming the file."""
+        network = self.network if isinstance(self.network, nn.Module) else self.network()
+        check_weights_complete(network, self.weights, pretext=self.pretext)
+        differences = compare_card(self.weights, self.view, self.label_names)
+        return "\n".join([self.weights, *(f"warning: {self.weights}: {line}" for line in differences)])

@@ -1,0 +1,123 @@
+"""The READMEs of the bundles: one text for each kind of bundle, filled in per bundle.
+
+``bundles/<name>/readme.md`` holds, in blocks, the text that only one bundle has. It extends a text in
+``bundles/_shared/readme``. Values of the recipe come from ``train.yaml``. Each source gives two READMEs. In the
+repository, commands run from its root. In a packed bundle, they run from inside its folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mim3d.catalog import METHODS, NETWORKS, SEGMENTED, TASKS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SOURCE = "readme.md"
+WHERE = "Run the commands from the root of the repository, after `pip install -e .`."
+WHERE_PACKED = (
+    "Run the commands from this folder, after you installed the packages that `configs/metadata.json` lists. "
+    "Unpack other bundles beside this one."
+)
+LABEL = "`docs/monai_label.md` of the repository explains how to serve this bundle."
+LABEL_PACKED = (
+    "In an environment of its own: `monailabel apps --download --name monaibundle --output APPS`, copy this "
+    "folder into `APPS/monaibundle/model`, then `monailabel start_server --app APPS/monaibundle --studies STUDIES "
+    "--conf models {name} --conf zoo_source ngc --conf sam2 false --host 127.0.0.1`."
+)
+
+
+def number(value: float) -> str:
+    """Write a number as READMEs do: ``3e-4``, ``0.05``."""
+    return f"{value:g}" if value >= 0.01 else re.sub(r"(\.0+)?e-0*", "e-", f"{value:.1e}")
+
+
+def percent(share: float) -> str:
+    """Write a share in percent: 0.005 gives ``0.5 %``."""
+    return f"{100 * share:g} %"
+
+
+def view_text(config: Mapping[str, Any]) -> str:
+    """Describe the view of the image: orientation, spacing in mm, intensity."""
+    spacing = " × ".join(f"{side:.1f}" for side in config["spacing"])
+    intensity = config["view"]["intensity"]
+    if "window" in config:
+        low, high = (f"{value:g}".replace("-", "−") for value in config["window"])
+        intensity = f"HU {low} to {high} scaled to [0, 1]"
+    return f"{config['orientation']} orientation, {spacing} mm, {intensity}"
+
+
+class Commands:
+    """Writes the paths and commands of one README.
+
+    Args:
+        name: the bundle.
+        packed: whether the README is that of the packed bundle.
+    """
+
+    def __init__(self, name: str, packed: bool) -> None:
+        self.name = name
+        self.packed = packed
+
+    def path(self, bundle: str) -> str:
+        """Return what stands before the path of a bundle's file: empty, or with a slash at its end."""
+        if not self.packed:
+            return f"bundles/{bundle}/"
+        return "" if bundle == self.name else f"../{bundle}/"
+
+    def run(self, bundle: str, configs: Sequence[str], arguments: str, ranks: int = 1) -> str:
+        """Return the command that runs config files of a bundle.
+
+        Args:
+            bundle: the bundle to run.
+            configs: names of its config files, in their order.
+            arguments: what follows ``--bundle_root``.
+            ranks: number of processes; ``torchrun`` starts more than one.
+        """
+        start = "python" if ranks == 1 else f"torchrun --standalone --nproc_per_node={ranks}"
+        files = [f"{self.path(bundle)}configs/{name}" for name in configs]
+        listed = files[0] if len(files) == 1 else '"[' + ",".join(f"'{file}'" for file in files) + ']"'
+        root = self.path(bundle).rstrip("/") or "."
+        return f"{start} -m monai.bundle run --config_file {listed} \\\n  --bundle_root {root} {arguments}"
+
+
+def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = False) -> str:
+    """Render the README of a bundle.
+
+    Args:
+        engine: the environment of the templates.
+        bundle: folder of the bundle.
+        train: content of its ``configs/train.yaml``.
+        packed: whether to render the README of the packed bundle.
+
+    Raises:
+        ValueError: if the source has a mistake.
+    """
+    import yaml
+    from jinja2 import TemplateError
+
+    config = yaml.safe_load(train)
+    engine.filters |= {"number": number, "percent": percent}
+    commands = Commands(bundle.name, packed)
+    values = {
+        "name": bundle.name,
+        "task": next((task for task in TASKS.values() if task.bundle.name == bundle.name), None),
+        "method": next((method for method in METHODS.values() if method.bundle.name == bundle.name), None),
+        "networks": NETWORKS,
+        "segmented": SEGMENTED,
+        "packed": packed,
+        "config": config,
+        "view_text": view_text(config),
+        "where": WHERE_PACKED if packed else WHERE,
+        "label": LABEL_PACKED.format(name=bundle.name) if packed else LABEL,
+        "path": commands.path,
+        "run": commands.run,
+    }
+    try:
+        return engine.get_template(f"{bundle.name}/{SOURCE}").render(values)
+    except TemplateError as error:
+        raise ValueError(f"bundles/{bundle.name}/{SOURCE} cannot be rendered: {error}") from None
