@@ -17,6 +17,7 @@ from monai.networks.blocks.pos_embed_utils import build_sincos_position_embeddin
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
+from custom_components.data import lists
 from custom_components.masking import valid_patches
 from custom_components.transfer import TransferReport, load_pretrained, read_card, resize_positions, write_card
 from tests.bundles.pretraining import (
@@ -54,6 +55,19 @@ def volumes(tmp_path_factory: pytest.TempPathFactory, write_nifti: Callable[...,
     for number in range(4):
         write_nifti(folder / f"case_{number}.nii.gz", (40, 36, 24), seed=number)
     return folder
+
+
+def test_the_data_list_is_read_once_for_checks_datasets_and_card(
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Path] = []
+    read = lists.read_list
+    monkeypatch.setattr(lists, "read_list", lambda *given: calls.append(given[0]) or read(*given))
+    parser = tiny("pretrain_simclr", **places(volumes, tmp_path))
+    parser.get_parsed_content("preflight")()
+    for key in ("train#dataloader", "validate#dataset", "card"):
+        parser.get_parsed_content(key)
+    assert calls == [volumes]
 
 
 def places(volumes: Path, out: Path) -> dict[str, str]:

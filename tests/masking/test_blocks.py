@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_components.masking import draw_blocks, draw_uniform
+from custom_components.masking import draw_uniform
+from custom_components.masking.blocks import draw_blocks
 
 RATIOS = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1))
 GRIDS = st.tuples(*[st.integers(1, 5)] * 3)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 from monai.transforms import RandSpatialCropSamplesd
 
-from custom_components.masking import MODES, MaskingCollate, MaskSampler, RandPatchMaskd
+from custom_components.masking import MaskingCollate, MaskSampler, RandPatchMaskd
+from custom_components.masking.sampler import MODES
 
 GRID, PATCH = (4, 2, 6), (2, 4, 2)
 PATCHES = 48

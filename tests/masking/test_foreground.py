@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 
-from custom_components.masking import draw_foreground, foreground_share
+from custom_components.masking.foreground import draw_foreground, foreground_share
 
 RATIOS = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1))
 TRIPLES = st.tuples(*[st.integers(1, 3)] * 3)

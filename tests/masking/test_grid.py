@@ -7,13 +7,11 @@ from custom_components.masking import (
     divide,
     flatten_grid,
     mask_to_voxels,
-    masked_count,
     patch_grid,
-    patch_sums,
     patches_per_region,
-    region_grid,
     valid_patches,
 )
+from custom_components.masking.grid import masked_count, patch_sums, region_grid
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_components.masking import group_regions, region_targets, ungroup_regions
+from custom_components.masking import region_targets
+from custom_components.masking.regions import group_regions, ungroup_regions
 
 TRIPLES = st.tuples(*[st.integers(1, 3)] * 3)
 

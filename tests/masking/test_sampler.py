@@ -7,16 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_components.masking import (
-    MODES,
-    FixedPatchMaskd,
-    MaskSampler,
-    draw_blocks,
-    draw_foreground,
-    draw_two_level,
-    draw_uniform,
-)
+from custom_components.masking import FixedPatchMaskd, MaskSampler, draw_two_level, draw_uniform
 from custom_components.masking import sampler as sampler_module
+from custom_components.masking.blocks import draw_blocks
+from custom_components.masking.foreground import draw_foreground
+from custom_components.masking.sampler import MODES
 
 GRID = (4, 2, 6)
 SIZES = {"patch_size": (2, 4, 2), "region_size": (4, 4, 4), "region_ratio": 0.75}

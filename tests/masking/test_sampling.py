@@ -3,7 +3,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from custom_components.masking import check_two_level, draw_two_level, draw_uniform, masked_count
+from custom_components.masking import draw_two_level, draw_uniform
+from custom_components.masking.grid import masked_count
+from custom_components.masking.sampling import check_two_level
 
 RATIOS = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1))
 TRIPLES = st.tuples(*[st.integers(1, 3)] * 3)

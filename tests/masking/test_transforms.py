@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset, MetaTensor
 
-from custom_components.masking import (
-    MODES,
-    FixedPatchMaskd,
-    MaskSampler,
-    RandPatchMaskd,
-    draw_two_level,
-    valid_patches,
-)
+from custom_components.masking import FixedPatchMaskd, MaskSampler, RandPatchMaskd, draw_two_level, valid_patches
+from custom_components.masking.sampler import MODES
 
 ALL_MODES = {
     "mask_mode": "two_level",
