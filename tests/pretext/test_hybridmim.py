@@ -182,12 +182,12 @@ def test_learned_token_gets_gradient_and_is_saved_with_the_heads_only(make_netwo
         ({"fill": "black"}, r"fill is 'black'; allowed: zero, mean, noise, learned"),
         ({"output_activation": "tanh"}, r"output_activation is 'tanh'"),
         ({"window_size": 48}, r"window_size \(48, 48, 48\) must be a positive multiple of region_size"),
-        ({"window_size": 0}, "window_size must be one or three positive whole numbers, found 0"),
+        ({"window_size": 0}, "window_size is 0; allowed: one or three whole numbers from 1"),
         ({"dropout": 1.0}, "dropout is 1.0; allowed: a number at least 0 and below 1"),
         ({"dropout": -0.1}, r"dropout is -0.1"),
         ({"dropout": 0.0}, r"contrast term needs dropout > 0"),
         ({"dropout_stages": ()}, r"contrast term needs dropout > 0 in at least one stage"),
-        ({"dropout_stages": ("down_5",)}, r"\['down_5'\] are no stages of BasicUNet; allowed: \['conv_0'"),
+        ({"dropout_stages": ("down_5",)}, r"\['down_5'\] are not stages of BasicUNet; allowed: \['conv_0'"),
     ],
 )
 def test_the_constructor_says_what_is_wrong_and_what_is_allowed(make_network, arguments, message):

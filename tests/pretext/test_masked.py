@@ -110,7 +110,7 @@ def test_state_dict_of_the_network_keeps_its_keys(method, name, make_network):
 
 
 @pairs
-def test_normalised_targets_are_scored_in_their_unit_and_painted_in_the_images(method, name, make_network):
+def test_normalised_targets_are_scored_in_their_unit_and_rescaled_in_the_images(method, name, make_network):
     pretext = BUILD[method](make_network(name, 2), normalize_targets=True).eval()
     image, mask = batch()
     image = image * 40 + 1000
@@ -150,7 +150,7 @@ def test_mask_of_another_grid_is_refused(make_network):
 
 
 @pytest.mark.parametrize(
-    ("build", "told"),
+    ("build", "message"),
     [
         (lambda make: MAE(make("BasicUNet")), "found BasicUNet; allowed: UNETR, UNETRPatch8"),
         (lambda make: MAE(make("SwinUNETR")), "SimMIM for SwinUNETR"),
@@ -166,12 +166,12 @@ def test_mask_of_another_grid_is_refused(make_network):
         (lambda make: MAE(make("UNETR"), decoder_depth=0), "decoder_depth 0"),
         (
             lambda make: MAE(make("UNETR"), decoder_width=32, decoder_heads=2, positions="sincos"),
-            "decoder_width 32 is no multiple of 6",
+            "decoder_width is 32; positions 'sincos' need a multiple of 6",
         ),
         (lambda make: DenseMAE(make("BasicUNet"), decoder="big"), "decoder is 'big'; allowed: full, light"),
         (lambda make: DenseMAE(make("BasicUNet"), fill="grey"), "fill is 'grey'; allowed: zero"),
     ],
 )
-def test_what_does_not_fit_is_named(build, told, make_network):
-    with pytest.raises(ValueError, match=told):
+def test_what_does_not_fit_is_named(build, message, make_network):
+    with pytest.raises(ValueError, match=message):
         build(make_network)
