@@ -309,7 +309,7 @@ WRONG_TOO: dict[str, Wrong] = {
     "unit smaller than the token": ("mae", {"patch_size": [8, 8, 8]}, "UNETR's token of 16 voxels"),
     "unit across tokens": ("simmim", {"patch_size": [32, 32, 8]}, "(32, 32, 8) is not a multiple of"),
     "nothing masked": ("simmim", {"mask_ratio": 0}, "mask_ratio is 0: nothing would be masked"),
-    "a rate that is text": ("mae", {"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: a number above 0"),
+    "a rate that is text": ("mae", {"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: a number"),
     "no crops": ("simclr", {"num_samples": 0}, "num_samples is 0; allowed: a whole number at least 1"),
     "no volumes": ("mae", {"batch_size": 0}, "batch_size is 0; allowed: a whole number at least 1"),
     "range turned round": ("mae", {"mask_ratio": [0.9, 0.5]}, "mask_ratio"),
