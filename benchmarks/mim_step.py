@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import step_report
 import torch
-from monai.networks.nets import UNETR
+from monai.networks.nets.unetr import UNETR
 from step_bench import StepBench, describe, noise, stack_masks
 from step_bench import measure as measure_rounds
 from step_cli import run, settle, sides, step_parser

@@ -64,7 +64,7 @@ class Bench(StepBench):
         torch.manual_seed(0)
         network = make_network(self.args).to(self.device)
         if channels_last:
-            network = network.to(memory_format=torch.channels_last_3d)
+            network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stub
         if compiled:
             compile_stages(network)
         for name, variant in group.items():
@@ -122,7 +122,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     arguments = {"window": args.window, "features": args.features or FEATURES[args.network]}
     if args.network == "swin_unetr":
         arguments["checkpoint"] = args.checkpoint
-    return measure_rounds(bench, describe(bench, arguments, bench.pretexts[args.variants[0]].network))
+    return measure_rounds(
+        bench, describe(bench, arguments, bench.pretexts[args.variants[0]].get_submodule("network"))
+    )
 
 
 def table(result: dict[str, Any]) -> str:

@@ -140,7 +140,7 @@ def describe(bench: StepBench, arguments: dict[str, Any], network: nn.Module) ->
 
 def warm_up(bench: StepBench) -> dict[str, float]:
     """Take uncounted steps of each variant; return peak memory, or drop and report those that cannot run."""
-    peak = {}
+    peak: dict[str, float] = {}
     for name in bench.args.variants:
         try:
             if not peak:  # the first step of a process also creates threads and kernels

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import dataclass
 from functools import partial
 
-from monai.networks.nets import BasicUNet, SwinUNETR
-from monai.networks.nets.swin_unetr import SwinTransformer
+from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.swin_unetr import SwinTransformer, SwinUNETR
 from torch import Tensor, nn
 
 from custom_components.backbones import Backbone, Encoded, StageHook

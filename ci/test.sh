@@ -1,7 +1,16 @@
 #!/usr/bin/env bash
-# Style, types and the whole test suite. Arguments go to pytest: bash ci/test.sh -m "not slow"
+# Every check of the repository: those of .pre-commit-config.yaml, then the tests. Other arguments go to pytest.
+#   bash ci/test.sh [--lowest] [PYTEST ARGUMENT ...]
+#   bash ci/test.sh -m "not slow"   the fast tests alone
+#   bash ci/test.sh --lowest        the fast tests alone, with the oldest versions that requirements.txt allows
+if [ "${1:-}" = --lowest ]; then
+  LOWEST=1
+  set -- -m "not slow" "${@:2}"
+fi
+# shellcheck source=ci/setup.sh
 source "$(dirname "$0")/setup.sh"
-ruff check .
-ruff format --check .
-mypy
-exec python -m pytest "$@"
+[ -n "${LOWEST:-}" ] || pre-commit run --all-files
+status=0
+python -m pytest --cov --cov-report= "$@" || status=$?
+echo "coverage of custom_components and mim3d, without processes that tests start: $(coverage report --format=total) %"
+exit "$status"

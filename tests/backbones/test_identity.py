@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, combinations
+from itertools import combinations
 from zlib import crc32
 
 import pytest
@@ -26,14 +26,18 @@ class HashedDropout:
         return x * (torch.rand(x.shape, generator=generator) >= self.rate) / (1 - self.rate)
 
 
+def swin_unetr(**kwargs):
+    return SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), window_size=4, **kwargs)
+
+
 def unetr(**kwargs):
     kwargs = {"feature_size": 4, "hidden_size": 12, "mlp_dim": 12, "num_heads": 2, **kwargs}
     return UNETR(1, 2, (64, 32, 32), **kwargs)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize(("batch", "spatial"), [(1, (64, 32, 32)), (2, (32, 32, 64))])
+@pytest.mark.parametrize(
+    ("training", "channels", "batch", "spatial"), [(False, 1, 1, (64, 32, 32)), (True, 4, 2, (32, 32, 64))]
+)
 def test_decode_of_encode_is_forward_bit_for_bit(make_network, network_name, channels, batch, spatial, training):
     network = make_network(network_name, channels, 3, size=spatial).train(training)
     image = torch.randn(batch, channels, *spatial, generator=torch.Generator().manual_seed(1))
@@ -50,16 +54,10 @@ def test_decode_of_encode_is_forward_bit_for_bit(make_network, network_name, cha
         ),
         pytest.param(lambda: SegResNet(3, 8, 1, 2, blocks_down=(1, 2, 2), blocks_up=(1, 1)), id="three levels"),
         pytest.param(lambda: SegResNet(3, 8, 1, 2, dropout_prob=0.2), id="dropout of its own"),
-        pytest.param(lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), use_v2=True), id="v2"),
-        pytest.param(lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), normalize=False), id="no norm"),
-        pytest.param(
-            lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), drop_rate=0.1, dropout_path_rate=0.1),
-            id="drop path",
-        ),
-        pytest.param(
-            lambda: SwinUNETR(1, 2, feature_size=12, depths=(1, 1, 1, 1), downsample="mergingv2", patch_norm=True),
-            id="merging v2",
-        ),
+        pytest.param(lambda: swin_unetr(use_v2=True), id="v2"),
+        pytest.param(lambda: swin_unetr(normalize=False), id="no norm"),
+        pytest.param(lambda: swin_unetr(drop_rate=0.1, dropout_path_rate=0.1), id="drop path"),
+        pytest.param(lambda: swin_unetr(downsample="mergingv2", patch_norm=True), id="merging v2"),
         pytest.param(lambda: unetr(qkv_bias=True, save_attn=True, norm_name="batch"), id="batch norm"),
         pytest.param(lambda: unetr(conv_block=False, dropout_rate=0.1), id="dropout in the blocks"),
         pytest.param(lambda: unetr(res_block=False), id="no residuals"),
@@ -93,15 +91,11 @@ MODULES = {
 }
 
 
-def subsets(stages):
-    return chain.from_iterable(combinations(stages, size) for size in range(1, len(stages) + 1))
-
-
-def test_second_view_is_a_second_pass_for_every_choice_of_stages(make_network, network_name):
+def test_second_view_is_a_second_pass_whichever_stages_are_dropped(make_network, network_name):
     backbone = adapt(make_network(network_name).eval())
     image = torch.randn(1, 1, 64, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        for stages in subsets(backbone.stages):
+        for stages in (*combinations(backbone.stages, 1), *combinations(backbone.stages, 2), backbone.stages):
             first = backbone.encode(image, HashedDropout(stages, seed=1))
             again = HashedDropout(stages, seed=2)
             view = backbone.encode_second_view(first, again, stages[0])

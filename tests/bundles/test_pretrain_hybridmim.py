@@ -150,6 +150,8 @@ BACKBONES: dict[str, dict[str, Any]] = {
             "in_channels": 1,
             "out_channels": 1,
             "feature_size": 12,
+            "depths": [2, 1, 1, 1],
+            "window_size": 4,
             "use_checkpoint": True,
         },
         "patch_size": [16, 16, 16],

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from custom_components.heads.sync_batch_norm import SyncBatchNorm1d
 from tests.ranks import run_ranks
 
-ROWS, FEATURES = 3, 5
+RANKS, ROWS, FEATURES = 3, 3, 5
 
 
 def network(norm):
@@ -23,32 +23,42 @@ def network(norm):
     return layers.double()
 
 
-def batch(ranks):
+def batch(ranks=RANKS):
     """Rows whose mean and spread differ from rank to rank."""
     generator = torch.Generator().manual_seed(1)
     rows = torch.randn(ranks * ROWS, 4, generator=generator, dtype=torch.float64)
     return rows * torch.arange(1, ranks * ROWS + 1)[:, None] + torch.arange(ranks).repeat_interleave(ROWS)[:, None]
 
 
-def one_rank(rank, folder, ranks):
+def one_rank(rank, folder):
     model = network(SyncBatchNorm1d)
     wrapped = DistributedDataParallel(model, broadcast_buffers=False)
-    rows = batch(ranks)[rank * ROWS : (rank + 1) * ROWS].requires_grad_()
+    rows = batch()[rank * ROWS : (rank + 1) * ROWS].requires_grad_()
     for _ in range(2):
         found = wrapped(rows)
     found.square().mean().backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    torch.save((found.detach(), rows.grad / ranks, gradients, dict(model.named_buffers())), folder / f"{rank}.pt")
+    torch.save((found.detach(), rows.grad / RANKS, gradients, dict(model.named_buffers())), folder / f"{rank}.pt")
+    norm = SyncBatchNorm1d(FEATURES)
+    half = norm((torch.randn(4, FEATURES) + 100).bfloat16())
+    torch.save((half.dtype, half.float().mean().item(), norm.running_mean.dtype), folder / f"half{rank}.pt")
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_together_equal_one_process(tmp_path, ranks):
-    run_ranks(one_rank, tmp_path, ranks, ranks=ranks)
-    model, rows = network(nn.BatchNorm1d), batch(ranks).requires_grad_()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What each of three ranks left."""
+    folder = tmp_path_factory.mktemp("ranks")
+    run_ranks(one_rank, folder, ranks=RANKS)
+    return folder
+
+
+@pytest.mark.slow
+def test_ranks_together_equal_one_process(folder):
+    model, rows = network(nn.BatchNorm1d), batch().requires_grad_()
     for _ in range(2):
         expected = model(rows)
     expected.square().mean().backward()
-    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(ranks)]
+    found = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
     torch.testing.assert_close(torch.cat([each[0] for each in found]), expected.detach())
     torch.testing.assert_close(torch.cat([each[1] for each in found]), rows.grad)
     for each in found:
@@ -56,7 +66,7 @@ def test_ranks_together_equal_one_process(tmp_path, ranks):
             torch.testing.assert_close(each[2][name], parameter.grad)
         for name, buffer in model.named_buffers():
             torch.testing.assert_close(each[3][name], buffer)
-    whole, own = expected[:ROWS].detach(), network(nn.BatchNorm1d)(batch(ranks)[:ROWS]).detach()
+    whole, own = expected[:ROWS].detach(), network(nn.BatchNorm1d)(batch()[:ROWS]).detach()
     assert not torch.allclose(whole, own)  # a rank's own statistics would not do
 
 
@@ -67,15 +77,8 @@ def test_alone_it_is_torch_s_own(training):
     assert ours.state_dict().keys() == theirs.state_dict().keys()
 
 
-def half(rank, folder):
-    norm = SyncBatchNorm1d(FEATURES)
-    rows = (torch.randn(4, FEATURES) + 100).bfloat16()
-    found = norm(rows)
-    torch.save((found.dtype, found.float().mean().item(), norm.running_mean.dtype), folder / f"{rank}.pt")
-
-
-def test_rows_in_bf16_are_normed_in_fp32(tmp_path):
-    run_ranks(half, tmp_path)
-    dtype, mean, running = torch.load(tmp_path / "0.pt", weights_only=True)
+@pytest.mark.slow
+def test_rows_in_bf16_are_normed_in_fp32(folder):
+    dtype, mean, running = torch.load(folder / "half0.pt", weights_only=True)
     assert (dtype, running) == (torch.bfloat16, torch.float32)
     assert abs(mean) < 1.0

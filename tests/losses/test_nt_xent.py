@@ -121,6 +121,7 @@ def one_rank(rank, folder):
     torch.save(found, folder / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_two_ranks_of_two_equal_one_rank_of_four(tmp_path):
     run_ranks(one_rank, tmp_path)
     network = projector()

@@ -99,8 +99,7 @@ def test_the_network_is_held_itself_with_its_keys_unchanged(make_network, networ
     assert others == {"count_head", "position_head", "contrast_head"}
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("channels", "batch"), [(1, 2), (4, 1)])
 def test_outputs_have_the_documented_shapes(make_network, network_name, channels, batch):
     pretext = build(make_network, network_name, channels).train()
     outputs = pretext(torch.randn(batch, channels, *SHAPE), half_masked(batch))

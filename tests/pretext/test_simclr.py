@@ -37,7 +37,7 @@ def pooled_by_loops(backbone, image, valid):
     found = []
     for d, h, w in product(*(range(n) for n in cells.shape[1:])):
         under = valid[0, d * side : (d + 1) * side, h * side : (h + 1) * side, w * side : (w + 1) * side]
-        if any(bool(voxel) for voxel in under.flatten()):
+        if under.any():
             found.append(cells[:, d, h, w])
     assert 0 < len(found) < cells[0].numel() or valid.all()
     return sum(found) / len(found)
@@ -111,8 +111,7 @@ def test_without_validity_every_voxel_counts_and_its_dtype_is_free(make_network)
         assert all(torch.equal(bytes_[name], v) for name, v in pretext(one, two, valid_1, valid_2).items())
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("channels", "batch"), [(1, 2), (4, 1)])
 def test_projections_have_the_documented_shapes_from_one_pass(make_network, network_name, channels, batch):
     pretext, passes = build(make_network, network_name, channels), []
     real = pretext.backbone.encode

@@ -57,9 +57,17 @@ def stem_responses(network, image):
     return responses
 
 
-@pytest.mark.parametrize("file", ["model.pt", "pretext.pt"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize(
+    ("file", "prefix", "channels"),
+    [
+        ("model.pt", "", 1),
+        ("pretext.pt", "", 4),
+        ("model.pt", "module.", 4),
+        ("pretext.pt", "_orig_mod.", 1),
+        ("model.pt", "module._orig_mod.", 1),
+        ("pretext.pt", "_orig_mod.module.", 4),
+    ],
+)
 def test_all_but_the_output_layer_is_matched_by_name(make_network, network_name, tmp_path, file, prefix, channels):
     source = make_network(network_name, channels, channels, seed=1)
     module = source if file == "model.pt" else HybridMIM(source)
