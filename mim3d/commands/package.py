@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Pack the bundles and print each folder and zip."""
-    from mim3d.package.contents import all_bundles, find_bundle, pretext_beside
-    from mim3d.package.layers import check_weights
+    from mim3d.package.folders import all_bundles, find_bundle
     from mim3d.package.pack import package
+    from mim3d.package.weights import check_weights, pretext_beside
 
     bundles = [find_bundle(name) for name in arguments.bundles] or all_bundles()
     layers, weights = arguments.layer, arguments.weights

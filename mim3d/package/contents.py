@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
 from mim3d.catalog import ROOT
-from mim3d.package.layers import fitted_metadata, merged_config, reads_pretext
+from mim3d.package.folders import Files, visible_files
+from mim3d.package.layers import fitted_metadata, merged_config
 from mim3d.package.metadata import as_json
+from mim3d.package.weights import weights_files
 from mim3d.templates import MARK, packed_readme
 
 SUMS = "SHA256SUMS"
@@ -19,86 +19,6 @@ SUMS = "SHA256SUMS"
 ALONE = ("train", "inference")
 #: Bytes a file may have without large_files.yml (the zoo's limit).
 LARGE = 25 * 2**20
-Files = dict[str, bytes]
-
-
-def find_bundle(given: str) -> Path:
-    """Find the folder of a bundle by name or path.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    named = ROOT / "bundles" / given
-    for folder in (named, Path(given)):
-        if (folder / "configs" / "metadata.json").is_file():
-            return folder.resolve()
-    known = ", ".join(bundle.name for bundle in all_bundles())
-    raise ValueError(f"{given!r} is not a bundle (a folder with configs/metadata.json); bundles/ has {known}")
-
-
-def all_bundles(folder: Path = ROOT / "bundles") -> list[Path]:
-    """Folders of all bundles of the repository, sorted."""
-    return sorted(path.parent for path in folder.glob("*/configs") if not path.parent.name.startswith("."))
-
-
-def visible_files(folder: Path) -> list[Path]:
-    """Files below a folder, sorted, without hidden files, compiled files and tests."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") or part in ("__pycache__", "tests") for part in parts)
-        if path.is_file() and not hidden and path.suffix not in (".pyc", ".pyo"):
-            found.append(path)
-    return found
-
-
-def tracked_weights(bundle: Path) -> list[Path]:
-    """Weights and cards in ``models/`` that git tracks; outside a git tree all of them except resume.pt."""
-    there = [path for path in visible_files(bundle / "models") if path.name.endswith((".pt", ".ts", ".card.json"))]
-    there = [path for path in there if path.name != "resume.pt"]
-    if not there:
-        return []
-    listed = subprocess.run(["git", "ls-files", "models"], cwd=bundle, capture_output=True, text=True, check=False)
-    if listed.returncode:
-        return there
-    tracked = [path for path in there if path.relative_to(bundle).as_posix() in listed.stdout.splitlines()]
-    for path in sorted(set(there) - set(tracked)):
-        print(
-            f"{bundle.name}: models/{path.name} is not in git and is left out; --weights packs it", file=sys.stderr
-        )
-    return tracked
-
-
-def pretext_beside(bundle: Path, weights: Path) -> Path | None:
-    """Path of ``pretext.pt`` beside given weights, existing or not; None if the bundle's inference reads none."""
-    reads = reads_pretext(merged_config(bundle, "inference", [])[0])
-    return weights.with_name("pretext.pt") if reads else None
-
-
-def weights_files(bundle: Path, weights: Path | None) -> Files:
-    """Collect ``models/`` of the package: the given weights, or those that git tracks.
-
-    Raises:
-        ValueError: if the given file does not exist.
-    """
-    if weights is None:
-        return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in tracked_weights(bundle)}
-    if not weights.is_file():
-        raise ValueError(f"--weights {weights} does not exist")
-    packed, pretext = {"model": weights}, pretext_beside(bundle, weights)
-    if pretext and pretext.is_file():
-        packed["pretext"] = pretext
-    elif pretext:
-        print(
-            f"{bundle.name}: {pretext} does not exist, so inference of the package cannot reconstruct",
-            file=sys.stderr,
-        )
-    files: Files = {}
-    for name, path in packed.items():
-        card = path.with_name(path.stem + ".card.json")
-        files[f"models/{name}.pt"] = path.read_bytes()
-        files |= {f"models/{name}.card.json": card.read_bytes()} if card.is_file() else {}
-    return files
 
 
 def check_large(name: str, files: Files) -> Files:

@@ -71,36 +71,3 @@ def fitted_metadata(metadata: bytes, inference: dict[str, Any]) -> bytes:
     parser.parse()
     view = {key: parser.get_parsed_content(key) for key in VIEW_KEYS if key in inference}
     return with_network_format(json.loads(metadata), view)
-
-
-def reads_pretext(inference: dict[str, Any]) -> bool:
-    """Whether an inference config loads models/pretext.pt, the network with its heads."""
-    return "pretext" in inference
-
-
-def check_weights(bundle: Path, layers: list[str], weights: Path, network: str = "network_def") -> None:
-    """Compare a weights file with the network of the packed inference config.
-
-    ``monai.bundle.load`` takes the tensors that fit and leaves the rest random, so weights of another layer must
-    be refused here.
-
-    Args:
-        bundle: the bundle's folder.
-        layers: those that are packed with it.
-        weights: the file.
-        network: the network's id; ``pretext`` for the one with its heads.
-
-    Raises:
-        ValueError: for a file that cannot be read, and for tensors that are missing or of another shape.
-    """
-    from custom_components.transfer.checks import check_weights_complete
-
-    parser = ConfigParser(merged_config(bundle, "inference", layers)[0])
-    parser.parse()
-    try:
-        check_weights_complete(parser.get_parsed_content(network), str(weights), pretext=network == "pretext")
-    except ValueError as error:
-        with_layers = f" with {', '.join(layers)}" if layers else ""
-        raise ValueError(
-            f"{bundle.name}{with_layers}: {error}; pack the layers they were trained with (--layer)"
-        ) from None

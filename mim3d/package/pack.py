@@ -16,7 +16,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from mim3d.package.contents import SUMS, Files, collect
+from mim3d.package.contents import SUMS, collect
+from mim3d.package.folders import Files
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

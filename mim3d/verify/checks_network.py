@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.bundle.scripts import load, verify_net_in_out
 
-from mim3d.package.layers import reads_pretext
+from mim3d.package.weights import reads_pretext
 from mim3d.verify.checks_workflows import workflow
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check

@@ -19,7 +19,7 @@ from typing import Any
 from custom_components.atomic import write_json
 from mim3d.arguments import UsageError
 from mim3d.catalog import ROOT
-from mim3d.package.contents import all_bundles, find_bundle
+from mim3d.package.folders import all_bundles, find_bundle
 from mim3d.package.pack import package
 from mim3d.verify.checks import CHECKS, GROUPS, HEAVY, select
 from mim3d.verify.registry import Result

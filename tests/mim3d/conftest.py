@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mim3d.catalog import BUNDLES
-from mim3d.package.contents import all_bundles
+from mim3d.package.folders import all_bundles
 from mim3d.package.pack import package
 from mim3d.verify.checks_metadata import own_schema
 from mim3d.verify.packed import Packed

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mim3d.catalog import BUNDLES, ROOT
-from mim3d.package.contents import all_bundles
+from mim3d.package.folders import all_bundles
 from mim3d.package.pack import package
 from mim3d.verify.checks import CHECKS, HEAVY, select
 from mim3d.verify.verify_bundles import work

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mim3d.catalog import BUNDLES
-from mim3d.package.contents import all_bundles
+from mim3d.package.folders import all_bundles
 from mim3d.package.pack import package
 from mim3d.verify import checks_exports
 

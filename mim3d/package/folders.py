@@ -1,0 +1,40 @@
+"""Folders of bundles, and the files in them that a package may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mim3d.catalog import ROOT
+
+#: Path in a bundle -> content.
+Files = dict[str, bytes]
+
+
+def find_bundle(given: str) -> Path:
+    """Find the folder of a bundle by name or path.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    named = ROOT / "bundles" / given
+    for folder in (named, Path(given)):
+        if (folder / "configs" / "metadata.json").is_file():
+            return folder.resolve()
+    known = ", ".join(bundle.name for bundle in all_bundles())
+    raise ValueError(f"{given!r} is not a bundle (a folder with configs/metadata.json); bundles/ has {known}")
+
+
+def all_bundles(folder: Path = ROOT / "bundles") -> list[Path]:
+    """Folders of all bundles of the repository, sorted."""
+    return sorted(path.parent for path in folder.glob("*/configs") if not path.parent.name.startswith("."))
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Files below a folder, sorted, without hidden files, compiled files and tests."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part in ("__pycache__", "tests") for part in parts)
+        if path.is_file() and not hidden and path.suffix not in (".pyc", ".pyo"):
+            found.append(path)
+    return found
