@@ -1,4 +1,4 @@
-"""Writing files so that an interruption leaves the old file or the new one, never half of one."""
+"""Writing files atomically: an interruption leaves the old file or the new one. Also reading JSON objects."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-#: What the name of a file begins with while it is being written.
+#: Prefix of a file's name while it is being written.
 PARTIAL = ".tmp_"
 
 
 def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary path in the same folder, then move the file into place.
 
-    The temporary name is hidden and keeps the target's suffix, because writers choose the format by it. It is the
-    same each time, so that the next call replaces what a killed process left. Two processes must not write one
-    target at once.
+    The temporary name starts with a dot and keeps the target's suffix, because writers choose the format by it. It
+    is always the same, so the next call replaces what a killed process left. Two processes must not write one
+    target at the same time.
 
     Args:
-        target: the file; its folder is made.
-        write: writes the whole content to the path that it is given.
+        target: the file; its folder is created.
+        write: writes the whole content to the given path.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{PARTIAL}{target.name}")
@@ -39,12 +39,29 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:
-    """Write indented JSON atomically; what JSON does not know becomes text."""
+    """Write indented JSON atomically; values that JSON lacks become text."""
     write_text(target, json.dumps(content, indent=2, default=str) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: if the file is missing, unreadable, or holds anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not readable as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, expected a JSON object")
+    return content
+
+
 def write_csv(target: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV atomically; the columns are all keys in order of appearance, None is left empty."""
+    """Write rows as CSV atomically; columns are all keys in order of appearance; None stays empty."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
 
     def write(partial: Path) -> None:

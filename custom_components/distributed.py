@@ -1,4 +1,4 @@
-"""The process group, if there is one: this process's rank, how many there are, and what all of them hold."""
+"""The process group: this process's rank, the number of ranks, and gathering from all of them."""
 
 from __future__ import annotations
 

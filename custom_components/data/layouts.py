@@ -6,12 +6,12 @@ so that a list made on one machine works on another.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from custom_components.atomic import read_json
 from custom_components.data.brats import brats_cases
 from custom_components.data.channels import BRATS_CHANNELS
 
@@ -112,23 +112,6 @@ def existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
         found = "is a file" if folder.exists() else "does not exist"
         raise ValueError(f"dataset_dir {folder} {found}: give the folder that holds the NIfTI files")
     return folder
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ValueError: if the file is missing, unreadable, or holds anything else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not readable as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a JSON object")
-    return content
 
 
 def decathlon_item(entry: Any) -> Item:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from custom_components.atomic import read_json
 from custom_components.data.layouts import (
     Item,
     Layout,
@@ -17,7 +18,6 @@ from custom_components.data.layouts import (
     decathlon_item,
     first_image,
     label_names,
-    read_json,
     scan,
 )
 from custom_components.number_checks import is_number

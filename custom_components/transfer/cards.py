@@ -17,7 +17,7 @@ import monai
 import torch
 
 import custom_components
-from custom_components.atomic import write_json
+from custom_components.atomic import read_json, write_json
 
 from .read import FilePath, file_version
 
@@ -105,12 +105,7 @@ def read_card(weights: FilePath) -> dict[str, Any] | None:
     path = card_path(weights)
     if not path.is_file():
         return None
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(card, dict):
-        raise ValueError(f"{path} holds a {type(card).__name__}; a weights card is a JSON object")
+    card = read_json(path)
     if card.get("sha256") != (found := file_sha256(weights)):
         raise ValueError(
             f"{weights} has sha256 {found}, but its card {path.name} says {card.get('sha256')}: the file is "

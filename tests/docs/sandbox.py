@@ -128,7 +128,7 @@ class Sandbox:
         env |= {"OMP_NUM_THREADS": "1", **environment}
         program = [sys.executable, *expanded[1:]] if expanded[0] == "python" else expanded
         done = subprocess.run(program, cwd=self.root, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
         return done.stdout + done.stderr
 
     def run_bundle(self, words: list[str], environment: dict[str, str]) -> None:

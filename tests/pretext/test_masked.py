@@ -123,7 +123,7 @@ def test_normalised_targets_are_scored_in_their_unit_and_painted_in_the_images(m
     assert outputs["rescaled_target"] is image
     raw = image[0, 1, 16:32, :16, 16:32]
     torch.testing.assert_close(
-        outputs["painting"][0, 1, 16:32, :16, 16:32],
+        outputs["rescaled_reconstruction"][0, 1, 16:32, :16, 16:32],
         outputs["reconstruction"][0, 1, 16:32, :16, 16:32] * raw.std(unbiased=False) + raw.mean(),
         rtol=1e-3,
         atol=1e-2,

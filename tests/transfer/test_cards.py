@@ -127,7 +127,7 @@ def test_the_card_of_a_file_says_what_it_was_given_and_where_it_comes_from(weigh
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is not valid JSON"), ("[1]", "holds a list; a weights card")]
+    ("text", "message"), [("{", "is not readable as JSON"), ("[1]", "holds a list, expected a JSON object")]
 )
 def test_a_broken_card_raises(weights, text, message):
     weights.with_suffix(".card.json").write_text(text)
