@@ -44,9 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spacing",
         type=number(above=0),
         nargs=3,
-        default=[4.0, 4.0, 4.0],
         metavar="MM",
-        help="voxel size in mm at which your own volumes are read (default: 4 4 4)",
+        help="voxel size in mm at which volumes are read (default: 4 4 4 for your own, else that of the configs)",
     )
     add(
         "--out",

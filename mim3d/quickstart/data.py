@@ -17,6 +17,7 @@ from mim3d.phantoms import write_phantoms
 
 #: How many phantoms each section gets without --cases.
 PHANTOMS = {"training": 6, "validation": 3, "test": 6, "unlabelled": 18}
+OWN_SPACING = [4.0, 4.0, 4.0]  # mm
 
 
 @dataclass
@@ -28,12 +29,14 @@ class DataSet:
         dataset_dir: the folder.
         task: the task.
         own_layer: a config layer written for the user's own data.
+        spacing: voxel size in mm at which volumes are read; None: that of the configs.
     """
 
     name: str
     dataset_dir: Path
     task: Task = TASKS[DEFAULT_VIEW]
     own_layer: Path | None = None
+    spacing: list[float] | None = None
 
     def items(self, section: str) -> list[dict[str, Any]]:
         """Return the cases of a section of the data list; an absent section has none."""
@@ -54,14 +57,14 @@ def prepare(arguments: argparse.Namespace, out: Path) -> DataSet:
     if arguments.data == "phantoms" and arguments.dataset_dir is None:
         sections: dict[str, Any] = PHANTOMS if arguments.cases is None else {"cases": arguments.cases}
         write_phantoms(out / "data", seed=arguments.seed, size=arguments.size, **sections)
-        return DataSet("phantoms", out / "data")
+        return DataSet("phantoms", out / "data", spacing=arguments.spacing)
     if arguments.data == "hippocampus":
         folder = linked(arguments.dataset_dir or download_hippocampus(out / "download"), out / "data")
         _list(folder, arguments.seed, training=12, validation=8, test=40)
-        return DataSet("hippocampus", folder, TASKS["msd_hippocampus"])
+        return DataSet("hippocampus", folder, TASKS["msd_hippocampus"], spacing=arguments.spacing)
     folder = linked(arguments.dataset_dir, out / "data")
     _list(folder, arguments.seed, validation=0.2, test=0.2)
-    return own_data(folder, out, arguments.spacing)
+    return own_data(folder, out, arguments.spacing or OWN_SPACING)
 
 
 def _list(folder: Path, seed: int, **sizes: Any) -> None:
@@ -110,11 +113,10 @@ def own_data(folder: Path, out: Path, spacing: list[float]) -> DataSet:
     labels = {int(value): name for value, name in (content.get("labels") or {}).items()}
     if sorted(labels) != list(range(len(labels))) or len(labels) < 2:
         raise ValueError(f"the data list names the labels {labels}; allowed: 0 (background), 1, ... without a gap")
-    data = DataSet("own", folder, own_layer=out / "own.json")
+    data = DataSet("own", folder, own_layer=out / "own.json", spacing=spacing)
     channels = list(content.get("channels") or [f"channel {i}" for i in range(channel_count(data))])
     layer: dict[str, Any] = {
         "channels": channels,
-        "spacing": spacing,
         "label_names": [labels[value] for value in sorted(labels)],
     }
     if "CT" not in channels[0].upper():

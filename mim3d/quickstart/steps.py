@@ -83,7 +83,8 @@ class Steps:
 
     def overrides(self, bundle: Path) -> dict[str, Any]:
         """Return the overrides that every run of a bundle gets."""
-        return {"bundle_root": bundle, **self.choice.overrides(bundle, self.data.name)}
+        view = {"spacing": self.data.spacing} if self.data.spacing else {}
+        return {"bundle_root": bundle, **view, **self.choice.overrides(bundle, self.data.name)}
 
     def train(self, step: str, bundle: Path, run: str, steps: int, section: str, **more: Any) -> float:
         """Train on a section of the data list for at least ``budget * steps`` optimizer steps; return the seconds.

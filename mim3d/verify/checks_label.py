@@ -140,6 +140,18 @@ def label_training(packed: Packed) -> str:
     return "dataset_dir empty, device 'cpu'"
 
 
+@check("label: short training validates", "label", segmentation_only=True)
+def label_short_training(packed: Packed) -> str:
+    """However few epochs the app sets, training validates at least once: without that no weights are saved."""
+    for names in (("train",), ("train", "smoke")):
+        for epochs in (1, 3, 1000):
+            parser = ConfigParser(packed.config(*names))
+            parser["train#trainer#max_epochs"] = epochs
+            interval = parser.get_parsed_content("val_interval")
+            want(1 <= interval <= epochs, f"val_interval {interval} for {epochs} epochs", f"1 to {epochs}")
+    return ""
+
+
 @check("label: small studies are padded", "label", segmentation_only=True)
 def label_padding(packed: Packed) -> str:
     """Training pads a study that is smaller than the crop before it crops."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from monai.bundle.config_parser import ConfigParser
-
 from mim3d.verify.config_ids import at, entries, targets
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
@@ -15,18 +13,11 @@ SAVED_NETWORKS = ("@network_def", "$@ema.module.network")
 
 @check("val_interval", "configs")
 def val_interval(packed: Packed) -> str:
-    """One ValidationHandler validates every ``val_interval`` epochs, and at least once in a short run."""
+    """One ValidationHandler validates every ``val_interval`` epochs."""
     found = [h for h in at(packed.config("train"), "train#handlers") or [] if "ValidationHandler" in targets([h])]
     want(len(found) == 1, f"{len(found)} ValidationHandler", "one in train#handlers")
     want(found[0].get("interval") == "@val_interval", found[0].get("interval"), "interval: '@val_interval'")
     want(found[0].get("validator") == "@validate#evaluator", found[0].get("validator"), "'@validate#evaluator'")
-    for names in (("train",), ("train", "smoke")):
-        for epochs in (1, 3, 1000):
-            parser = ConfigParser(packed.config(*names))
-            parser["train#trainer#max_epochs"] = epochs
-            interval = parser.get_parsed_content("val_interval")
-            wanted = f"1 to {epochs}: without a validation no weights are saved"
-            want(1 <= interval <= epochs, f"val_interval {interval} for {epochs} epochs", wanted)
     return ""
 
 

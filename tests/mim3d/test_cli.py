@@ -99,7 +99,7 @@ def test_a_wrong_command_line_is_one_line_and_writes_nothing(
         (["phantoms", "--out", "OUT", "--cases", "3", "--training", "4"], "cases is 3"),
         (["stack", "/no/such", "--out", "OUT"], "/no/such does not exist"),
         (["stack", "--images", "a.nii", "b.nii", "--out", "OUT.nii"], "a.nii does not exist"),
-        (["package", "seg_nothing", "--out", "OUT"], "'seg_nothing' is no bundle"),
+        (["package", "seg_nothing", "--out", "OUT"], "'seg_nothing' is not a bundle"),
         (["verify", "--only", "nothing"], "unknown check 'nothing'"),
         (["label", "seg_nothing"], "'seg_nothing' is not a segmentation bundle; allowed: seg_btcv"),
     ],

@@ -123,6 +123,7 @@ def test_every_step_builds_the_same_network(started: Callable[..., Runs]) -> Non
     assert len(runs) == 7
     for _, _, overrides in runs:
         assert NETWORKS["unetr"].small.items() <= overrides.items()
+        assert overrides["spacing"] == [4.0, 4.0, 4.0]
 
 
 def test_scratch_and_finetuned_differ_in_the_weights_alone(started: Callable[..., Runs], tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ BROKEN = [
     ),
     ("handlers are dictionaries", put(TRAIN, "train/handlers/0", "@best_checkpoint"), "train#handlers"),
     ("val_interval", put(TRAIN, "train/handlers/2/interval", 5), "found 5"),
-    ("val_interval", put(TRAIN, "val_interval", 50), "50 for 1 epochs"),
+    ("label: short training validates", put(TRAIN, "val_interval", 50), "50 for 1 epochs"),
     ("metric and key names", put(TRAIN, "key_metric", "val_dice"), "key_metric val_dice"),
     (
         "metric and key names",
