@@ -1,4 +1,4 @@
-"""What several rooms' tests share: tiny networks of every backbone, and small NIfTI files."""
+"""Fixtures for the tests of several rooms: tiny networks of every backbone, small NIfTI files, samples."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from monai.networks.nets import UNETR, BasicUNet, SegResNet, SwinUNETR
 from torch import nn
 
 from custom_components.backbones import UNETRPatch8
+from mim3d.catalog import NETWORKS as CATALOG
 
-# Tensors here are too small to gain from threads, and tests run side by side. Processes they start inherit it.
+# Tensors in tests are too small to gain from threads, and tests run in parallel. Processes that tests start
+# inherit the environment variable.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -24,7 +26,7 @@ Size = Sequence[int]
 
 
 def _basic_unet(in_channels: int, out_channels: int, size: Size) -> nn.Module:
-    return BasicUNet(3, in_channels, out_channels, features=(4, 4, 8, 8, 16, 4))
+    return BasicUNet(3, in_channels, out_channels, **CATALOG["basic_unet"].tiny)
 
 
 def _segresnet(in_channels: int, out_channels: int, size: Size) -> nn.Module:
@@ -32,12 +34,12 @@ def _segresnet(in_channels: int, out_channels: int, size: Size) -> nn.Module:
 
 
 def _swin_unetr(in_channels: int, out_channels: int, size: Size) -> nn.Module:
-    # Two blocks in the first stage, so that a shifted window is among what is tested; windows of 4 are cheap.
-    return SwinUNETR(in_channels, out_channels, feature_size=12, depths=(2, 1, 1, 1), window_size=4)
+    # Two blocks in the first stage, so that a shifted window is tested too; windows of 4 are cheap.
+    return SwinUNETR(in_channels, out_channels, **CATALOG["swin_unetr"].tiny)
 
 
 def _unetr(in_channels: int, out_channels: int, size: Size) -> nn.Module:
-    # Other features than channels, for then encoder1 has both of its convolutions on the image.
+    # Unequal numbers of features and channels, because encoder1 then has a second convolution on the image.
     return UNETR(in_channels, out_channels, size, feature_size=6, hidden_size=24, mlp_dim=48, num_heads=2)
 
 
@@ -57,15 +59,15 @@ MakeNetwork = Callable[..., nn.Module]
 
 @pytest.fixture(params=list(NETWORKS))
 def network_name(request: pytest.FixtureRequest) -> str:
-    """Every backbone in turn."""
+    """Each backbone in turn."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def make_network() -> MakeNetwork:
-    """``make_network(name, in_channels=1, out_channels=in_channels, seed=0, size=(64, 32, 32))``: tiny and seeded.
+    """``make_network(name, in_channels=1, out_channels=in_channels, seed=0, size=(64, 32, 32))``: a tiny network.
 
-    ``size`` is the crop that a UNETR will be given; the other networks take any.
+    ``size`` is the crop size that a UNETR is built for; the other networks take any.
     """
 
     def make(
@@ -83,7 +85,7 @@ def make_network() -> MakeNetwork:
 
 @pytest.fixture(scope="session")
 def write_nifti() -> Callable[..., Path]:
-    """``write_nifti(path, shape, seed=0, spacing=(1, 1, 1), label_classes=None)``: an int16 or a uint8 file."""
+    """``write_nifti(path, shape, seed=0, spacing=(1, 1, 1), label_classes=None)``: an image or labels."""
 
     def write(
         path: Path,

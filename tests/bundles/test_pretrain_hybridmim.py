@@ -1,6 +1,6 @@
 """What is HybridMIM's own in pretrain_hybridmim's configs, run one step in this process.
 
-test_pretraining.py has what every pretraining bundle promises; test_pretrain_hybridmim_runs.py runs this one as a
+test_pretraining.py has what every pretraining bundle promises; test_pretraining_runs.py runs this one as a
 user does.
 """
 

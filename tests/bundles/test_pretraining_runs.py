@@ -1,4 +1,4 @@
-"""pretrain_mae, pretrain_simmim and pretrain_simclr as a user runs them, on phantoms.
+"""Every pretraining bundle as a user runs it, on phantoms.
 
 The runs of a method are shared among its tests: one of 2 epochs, which is resumed, evaluated, inferred from and
 fine-tuned. What needs no process of its own runs in this one.
@@ -19,32 +19,47 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
-from monai.networks.nets import UNETR
+from monai.networks import nets
 
 from custom_components.transfer import read_card
 from mim3d.phantoms import write_phantoms
 from tests.bundles.commands import Result, launch, scalars
+from tests.bundles.pretraining import network_of, small, trained_of
 
 pytestmark = pytest.mark.slow
-NETWORK = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
-SMALL = {f"architecture#{key}": value for key, value in NETWORK.items()}
 VIEW = {"spacing": [8.0, 8.0, 8.0], "roi_size": [32, 32, 32]}
-TINY = {**VIEW, **SMALL, "num_samples": 1, "batch_size": 2, "warmup_share": 0.1, "val_interval": 1}
+TINY = {**VIEW, "num_samples": 1, "batch_size": 2, "warmup_share": 0.1, "val_interval": 1}
 #: Each method's own sizes and options: those that inference has too, and the others.
 SHARED: dict[str, dict[str, Any]] = {
+    "hybridmim": {"patch_size": [8, 8, 8], "region_size": [16, 16, 16]},
     "mae": {"decoder_width": 24, "decoder_heads": 2, "mask_ratio": [0.5, 0.8]},
     "simmim": {"mask_mode": "block", "mask_ratio": 0.5, "block_size": [32, 32, 32], "normalize_targets": True},
     "simclr": {},
 }
 OWN: dict[str, dict[str, Any]] = {
+    "hybridmim": {**SHARED["hybridmim"], "window_size": [16, 32, 32], "contrast_features": 8},
     "mae": {**SHARED["mae"], "ema_decay": 0.5},
     "simmim": SHARED["simmim"],
     "simclr": {"projection_width": 16, "projection_features": 8},
 }
-WORKERS = {"mae": 0, "simmim": 2, "simclr": 0}
-TERM = {"mae": "reconstruction", "simmim": "reconstruction", "simclr": "contrast"}
-SCORES = {"mae": {"masked_mae", "visible_mae"}, "simclr": {"negatives"}}
-SCORES["simmim"] = SCORES["mae"]
+NETWORK = {method: network_of(f"pretrain_{method}", None) for method in OWN}
+SMALL = {method: small(network) for method, network in NETWORK.items()}
+WORKERS = {"hybridmim": 0, "mae": 0, "simmim": 2, "simclr": 0}
+REGIONS = {"count", "position", "consistency"}
+RECONSTRUCTED = {"reconstruction", "masked_mae", "visible_mae"}
+#: What each method logs beside the loss, in training and in validation.
+TRAINED = {
+    "hybridmim": {"reconstruction", *REGIONS, "contrast", "negatives"},
+    "mae": {"reconstruction"},
+    "simmim": {"reconstruction"},
+    "simclr": {"contrast", "negatives"},
+}
+VALIDATED = {
+    "hybridmim": {*RECONSTRUCTED, *REGIONS, "count_accuracy", "count_error", "position_accuracy"},
+    "mae": RECONSTRUCTED,
+    "simmim": RECONSTRUCTED,
+    "simclr": {"contrast", "negatives"},
+}
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
 every_method = pytest.mark.parametrize("method", OWN)
 Load = Callable[[Path], dict[str, Any]]
@@ -67,7 +82,7 @@ def command(data: Path) -> Command:
 
     def make(method: str, folder: Path, *layers: str, ranks: int = 1, ok: bool = True, **keys: Any) -> Result:
         places = {"dataset_dir": data, "output_dir": folder, "ckpt_dir": folder}
-        sizes = {**TINY, **OWN[method], **places, **keys}
+        sizes = {**TINY, **SMALL[method], **OWN[method], **places, **keys}
         result = launch(f"pretrain_{method}", ["train.yaml", "smoke.yaml", *layers], ranks, **sizes)
         assert not ok or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
         return result
@@ -82,7 +97,9 @@ def here(data: Path, run_bundle: Run) -> Run:
     def make(method: str, folder: Path, *layers: str, **keys: Any) -> ConfigWorkflow:
         places = {"dataset_dir": str(data), "output_dir": str(folder), "ckpt_dir": str(folder)}
         files = ["train.yaml", "smoke.yaml", *layers]
-        return run_bundle(f"pretrain_{method}", files, **{**TINY, **OWN[method], **places, **keys})
+        return run_bundle(
+            f"pretrain_{method}", files, **{**TINY, **SMALL[method], **OWN[method], **places, **keys}
+        )
 
     return make
 
@@ -107,16 +124,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Folde
 def test_training_leaves_flat_weights_a_card_and_a_resume_point(method: str, trained: Folder, load: Load) -> None:
     folder = trained(method)
     state = load(folder / "model.pt")
-    UNETR(1, 1, (32, 32, 32), **NETWORK).load_state_dict(state, strict=True)
     pretext = load(folder / "pretext.pt")
     assert {f"network.{key}" for key in state} < set(pretext)
     assert all(torch.equal(pretext[f"network.{key}"], value) for key, value in state.items())
     card = read_card(folder / "model.pt")
     assert card is not None
     assert card["method"].lower() == method
-    assert card["trained"] == ["vit."]
-    assert card["network"]["class"] == "UNETR"
-    assert card["network"]["arguments"] == {"in_channels": 1, "out_channels": 1, "img_size": [32] * 3, **NETWORK}
+    assert card["trained"] == list(trained_of(f"pretrain_{method}", None))
+    made = getattr(nets, card["network"]["class"])(**card["network"]["arguments"])
+    made.load_state_dict(state, strict=True)
+    assert type(made).__name__ == NETWORK[method]
     assert card["view"]["spacing"] == [8.0, 8.0, 8.0]
     assert len(card["datalist_hash"]) == 64
     resume = load(folder / "resume.pt")
@@ -126,10 +143,8 @@ def test_training_leaves_flat_weights_a_card_and_a_resume_point(method: str, tra
 
 @every_method
 def test_tensorboard_has_every_loss_part_of_training_and_validation(method: str, trained: Folder) -> None:
-    found, term = scalars(trained(method)), TERM[method]
-    negatives = {"negatives"} & SCORES[method]
-    names = {"loss", term, *negatives}
-    assert names | {f"val_{name}" for name in names | SCORES[method]} <= set(found)
+    found = scalars(trained(method))
+    assert {"loss", "val_loss", *TRAINED[method], *(f"val_{name}" for name in VALIDATED[method])} <= set(found)
     assert len(found["loss"]) == 4
     assert len(found["val_loss"]) == 2
     assert set(found.get("negatives", [2.0])) == {2.0}, "two views of the one other volume"
@@ -163,7 +178,7 @@ def test_evaluation_repeats_to_the_digit(
         for name in ("first", "second")
     ]
     assert reports[0]["metrics"] == reports[1]["metrics"]
-    assert set(reports[0]["metrics"]) == {f"val_{name}" for name in ("loss", TERM[method], *SCORES[method])}
+    assert set(reports[0]["metrics"]) == {"val_loss", *(f"val_{name}" for name in VALIDATED[method])}
     card = read_card(folder / "pretext.pt")
     assert card is not None
     assert reports[0]["weights_sha256"] == card["sha256"]
@@ -178,13 +193,16 @@ def inputs(data: Path) -> list[Path]:
     return [data / item["image"] for item in listed]
 
 
-@pytest.mark.parametrize(("method", "ratio"), [("mae", 0.65), ("simmim", 0.5)])
-def test_inference_writes_volumes_that_overlay_and_hides_what_it_says(
-    method: str, ratio: float, trained: Folder, data: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("method", "ratio", "side", "weights"),
+    [("hybridmim", 0.4, 8, "model.pt"), ("mae", 0.65, 16, "pretext.pt"), ("simmim", 0.5, 16, "pretext.pt")],
+)
+def test_inference_writes_volumes_that_overlay_and_masks_what_it_says(
+    method: str, ratio: float, side: int, weights: str, trained: Folder, data: Path, tmp_path: Path
 ) -> None:
     image, out = inputs(data)[0], tmp_path / "out"
-    keys = {"dataset_dir": image, "output_dir": out, "weights": trained(method) / "pretext.pt"}
-    done = launch(f"pretrain_{method}", ["inference.yaml"], **VIEW, **SMALL, **SHARED[method], **keys)
+    keys = {"dataset_dir": image, "output_dir": out, "weights": trained(method) / weights}
+    done = launch(f"pretrain_{method}", ["inference.yaml"], **VIEW, **SMALL[method], **SHARED[method], **keys)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     case = image.name.removesuffix(".nii.gz")
     names = ("original", "masked", "reconstruction", "masked_voxels")
@@ -195,16 +213,16 @@ def test_inference_writes_volumes_that_overlay_and_hides_what_it_says(
     assert np.allclose(files["original"].header.get_zooms()[:3], 8.0)
     voxels = {name: np.asarray(file.dataobj) for name, file in files.items()}
     assert all(np.isfinite(values).all() for values in voxels.values())
-    hidden = voxels["masked_voxels"] > 0
-    assert (voxels["masked"][hidden] == 0).all()
-    assert (voxels["masked"][~hidden] == voxels["original"][~hidden]).all()
-    assert (voxels["original"][hidden] != 0).any()
-    # Units of 16 voxels, counted from the first voxel; the last along an axis may be a part of one.
-    units = np.pad(hidden, [(0, -side % 16) for side in hidden.shape])
+    masked = voxels["masked_voxels"] > 0
+    assert (voxels["masked"][masked] == 0).all()
+    assert (voxels["masked"][~masked] == voxels["original"][~masked]).all()
+    assert (voxels["original"][masked] != 0).any()
+    # Patches are counted from the first voxel; the last along an axis may be cut off.
+    patches = np.pad(masked, [(0, -length % side) for length in masked.shape])
     for axis in range(3):
-        units = np.logical_or.reduceat(units, range(0, units.shape[axis], 16), axis=axis)
-    assert units.size > 8, "more than one window"
-    assert units.sum() == round(ratio * units.size)
+        patches = np.logical_or.reduceat(patches, range(0, patches.shape[axis], side), axis=axis)
+    assert patches.size > 8, "more than one window"
+    assert patches.sum() == round(ratio * patches.size)
     # In space: the image still lies where the file says, to the half of a voxel at each end.
     source = nib.load(image)
     corners = np.array([np.abs(np.array(f.shape[:3]) @ f.affine[:3, :3].T) for f in (source, files["original"])])
@@ -216,7 +234,7 @@ def test_simclr_describes_each_volume_by_a_row_of_numbers(
 ) -> None:
     images = inputs(data)
     weights = trained("simclr") / "model.pt"
-    keys = {"dataset_dir": str(images[0].parent), "weights": str(weights), **VIEW, **SMALL}
+    keys = {"dataset_dir": str(images[0].parent), "weights": str(weights), **VIEW, **SMALL["simclr"]}
     done = launch("pretrain_simclr", ["inference.yaml"], **keys, output_dir=tmp_path / "first")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     run_bundle("pretrain_simclr", ["inference.yaml"], **keys, output_dir=str(tmp_path / "second"))
@@ -251,7 +269,8 @@ def test_two_ranks_start_from_a_file_and_end_with_equal_weights(
     assert set(saved) == set(given), "keys are those of the bare network"
     assert {key for key in saved if not torch.equal(saved[key], first[1][f"network.{key}"])} == set()
     changed = {key for key in given if not torch.equal(first[0][f"network.{key}"], given[key])}
-    assert {key for key in given if key.startswith("vit.") and "norm_cross_attn" not in key} <= changed
+    prefixes = trained_of(f"pretrain_{method}", None)
+    assert {key for key in given if key.startswith(prefixes) and "norm_cross_attn" not in key} <= changed
     report = json.loads((folder / "transfer.json").read_text(encoding="utf-8"))
     assert report["encoder_share"] == 1
     found = scalars(folder)
@@ -262,7 +281,7 @@ def test_two_ranks_start_from_a_file_and_end_with_equal_weights(
 # --- into segmentation ----------------------------------------------------------------------------------------
 
 
-@every_method
+@pytest.mark.parametrize("method", ["mae", "simmim", "simclr"])  # HybridMIM: test_segmentation_runs.py
 def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
     method: str, trained: Folder, data: Path, run_bundle: Run, tmp_path: Path, load: Load
 ) -> None:
@@ -273,7 +292,7 @@ def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
     run_bundle(
         "seg_btcv",
         ["train.yaml", "smoke.yaml", "unetr.yaml", str(keep)],
-        **{**VIEW, **SMALL, "epochs": 1, "val_interval": 1, "num_samples": 1, "pretrained": str(weights)},
+        **{**VIEW, **SMALL[method], "epochs": 1, "val_interval": 1, "num_samples": 1, "pretrained": str(weights)},
         seed=7,  # under the pretraining's own, what neither has trained would be equal by chance
         **{"dataset_dir": str(data), "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")},
     )
@@ -306,14 +325,14 @@ WRONG: dict[str, Wrong] = {
     "one volume in a batch": ("simclr", {"batch_size": 1}, "needs 2 volumes in a batch, found batch_size 1"),
 }
 WRONG_TOO: dict[str, Wrong] = {
-    "unit smaller than the token": ("mae", {"patch_size": [8, 8, 8]}, "UNETR's token of 16 voxels"),
-    "unit across tokens": ("simmim", {"patch_size": [32, 32, 8]}, "(32, 32, 8) is not a multiple of"),
+    "patch smaller than the token": ("mae", {"patch_size": [8, 8, 8]}, "UNETR's token of 16 voxels"),
+    "patch across tokens": ("simmim", {"patch_size": [32, 32, 8]}, "(32, 32, 8) is not a multiple of"),
     "nothing masked": ("simmim", {"mask_ratio": 0}, "mask_ratio is 0: nothing would be masked"),
     "a rate that is text": ("mae", {"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: a number"),
     "no crops": ("simclr", {"num_samples": 0}, "num_samples is 0; allowed: a whole number at least 1"),
     "no volumes": ("mae", {"batch_size": 0}, "batch_size is 0; allowed: a whole number at least 1"),
     "range turned round": ("mae", {"mask_ratio": [0.9, 0.5]}, "mask_ratio"),
-    "block of parts of units": ("simmim", {"block_size": [24, 32, 32]}, "block_size"),
+    "block of parts of patches": ("simmim", {"block_size": [24, 32, 32]}, "block_size"),
     "unknown mode": ("mae", {"mask_mode": "two_level"}, "region_size is missing"),
     "Swin under MAE": ("mae", {"architecture": SWIN}, "found SwinUNETR; allowed: UNETR, UNETRPatch8"),
     "heads that do not divide": ("mae", {"decoder_heads": 5}, "decoder_heads 5"),
@@ -321,7 +340,7 @@ WRONG_TOO: dict[str, Wrong] = {
     "fewer volumes than a batch": ("simclr", {"batch_size": 5}, "4 training case(s) fill no batch of 5 volumes"),
     "a metric that is not measured": ("simclr", {"key_metric": "val_masked_mae"}, "val_loss, val_contrast"),
     "no projection": ("simclr", {"projection_features": 0}, "projection_features 0"),
-    "roi of parts of units": (
+    "roi of parts of patches": (
         "mae",
         {"roi_size": [40, 32, 32]},
         "roi_size (40, 32, 32) is not a multiple of patch_size (16, 16, 16)",
@@ -330,28 +349,47 @@ WRONG_TOO: dict[str, Wrong] = {
 }
 
 
+def only_error(result: Result) -> str:
+    """The last line of a failed run, which is its one error and comes without a traceback."""
+    assert result.returncode != 0
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.stderr.strip().splitlines()[-1:] == errors
+    assert "Traceback" not in result.stderr
+    return errors[0]
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_bad_input_ends_with_one_line_before_anything_is_written(
     case: str, command: Command, tmp_path: Path
 ) -> None:
-    method, keys, told = WRONG[case]
+    method, keys, message = WRONG[case]
     result = command(method, tmp_path / "out", ok=False, epochs=1, **keys)
-    assert result.returncode != 0
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert result.stderr.strip().splitlines()[-1] == errors[0]
-    assert told in errors[0]
-    assert "Traceback" not in result.stderr
+    assert message in only_error(result)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("case", ["empty folder", "truncated file"])
+def test_bad_data_end_with_one_line_that_names_their_place(
+    case: str, data: Path, command: Command, tmp_path: Path
+) -> None:
+    volumes = tmp_path / "data"
+    volumes.mkdir()
+    if case == "truncated file":
+        for number, file in enumerate(sorted((data / "imagesUn").iterdir())):
+            content = file.read_bytes()
+            (volumes / file.name).write_bytes(content[: len(content) // 2] if number == 1 else content)
+    result = command("hybridmim", tmp_path / "out", ok=False, epochs=1, dataset_dir=volumes)
+    assert str(volumes) in only_error(result)
+    assert not list((tmp_path / "out").glob("*.pt"))
 
 
 @pytest.mark.parametrize("case", WRONG_TOO)
 def test_the_preflight_names_bad_input_before_anything_is_written(case: str, here: Run, tmp_path: Path) -> None:
-    method, keys, told = WRONG_TOO[case]
+    method, keys, message = WRONG_TOO[case]
     with pytest.raises(SystemExit) as error:
         here(method, tmp_path / "out", epochs=1, **keys)
     assert str(error.value).startswith("error: ")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
 

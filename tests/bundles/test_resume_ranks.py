@@ -10,22 +10,16 @@ import pytest
 
 from mim3d.phantoms import write_phantoms
 from tests.bundles.commands import launch, scalars
+from tests.bundles.pretraining import OWN, small
 
 pytestmark = pytest.mark.slow
-SMALL = {"roi_size": [32, 32, 32], "architecture#features": [4, 4, 8, 8, 16, 4], "num_samples": 1}
+SMALL = {"roi_size": [32, 32, 32], "num_samples": 1, **small("BasicUNet")}
 #: Of each bundle: the phantoms, the module that is compared on both ranks, and keys that make a run small.
 RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pretrain_hybridmim": (
         "abdomen_ct",
         "@pretext",
-        {
-            "spacing": [8.0, 8.0, 8.0],
-            "patch_size": [8, 8, 8],
-            "region_size": [16, 16, 16],
-            "window_size": [16, 32, 32],
-            "contrast_features": 8,
-            "ema_decay": 0.5,
-        },
+        {"spacing": [8.0, 8.0, 8.0], "ema_decay": 0.5, **OWN["pretrain_hybridmim"]},
     ),
     "seg_msd_hippocampus": ("hippocampus_mri", "@network", {"spacing": [3.0, 3.0, 3.0]}),
 }
@@ -35,7 +29,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
 def test_two_epochs_and_two_resumed_equal_four_on_two_ranks(
     bundle: str, tmp_path: Path, load: Callable[[Path], dict[str, Any]], same: Callable[[Any, Any], bool]
 ) -> None:
-    phantoms, module, small = RUNS[bundle]
+    phantoms, module, own = RUNS[bundle]
     data = tmp_path / "data"
     write_phantoms(data, phantoms, size="tiny", training=4, validation=2, test=0, unlabelled=4, progress=False)
     keep = tmp_path / "keep.yaml"  # what each rank ends with
@@ -47,7 +41,7 @@ def test_two_epochs_and_two_resumed_equal_four_on_two_ranks(
         # The schedule of four epochs in all: two epochs alone would decay sooner.
         length = {"epochs": epochs, "val_interval": 1, "batch_size": 1, "total_steps": 8}
         files = ["train.yaml", "smoke.yaml", "multi_gpu_train.yaml", str(keep)]
-        done = launch(bundle, files, ranks=2, **{**SMALL, **small, **places, **length, **keys})
+        done = launch(bundle, files, ranks=2, **{**SMALL, **own, **places, **length, **keys})
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
     train("halves", 2)

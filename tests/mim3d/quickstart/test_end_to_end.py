@@ -22,8 +22,8 @@ STEPS = {"pretrain": 3, "scratch": 4, "finetuned": 4}
 def test_the_quick_start_leaves_a_report_of_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "LEARNED", 0.0)  # four steps need not learn anything
     out = tmp_path / "out"
-    words = ["--size", "tiny", "--cases", "6", "--budget", "0.02", "--seed", "1", "--out", str(out)]
-    main(["quickstart", *words])
+    words = "quickstart --size tiny --cases 6 --spacing 8 8 8 --budget 0.02 --seed 1 --out"
+    main([*words.split(), str(out)])
 
     numbers = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert (numbers["method"], numbers["backbone"], numbers["data"]) == ("hybridmim", "basic_unet", "phantoms")
