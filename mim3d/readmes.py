@@ -108,6 +108,7 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         "task": next((task for task in TASKS.values() if task.bundle.name == bundle.name), None),
         "method": next((method for method in METHODS.values() if method.bundle.name == bundle.name), None),
         "networks": NETWORKS,
+        "tasks": TASKS,
         "segmented": SEGMENTED,
         "packed": packed,
         "config": config,

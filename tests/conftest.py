@@ -54,6 +54,15 @@ NETWORKS = {
     "UNETR": _unetr,
     "UNETRPatch8": _unetr_patch8,
 }
+# How many voxels inside a decoded window its border can reach; tests/backbones/test_window.py measures it.
+# Every 3³ convolution adds a cell of its level. A transposed convolution of kernel and stride 2 doubles the cells;
+# one of kernel 3, and linear upsampling, double them and add one.
+# BasicUNet:  two convolutions at strides 8, 4, 2, 1:           ((2 * 2 + 2) * 2 + 2) * 2 + 2 = 30
+# SegResNet:  upsampling and two convolutions at 4, 2, 1:       1 + 2 = 3, 2 * 3 + 3 = 9, 2 * 9 + 3 = 21
+# SwinUNETR:  two convolutions at 32, 16, 8, 4, 2, 1:           2 -> 6 -> 14 -> 30 -> 62 -> 126
+# UNETR:      two convolutions at 8, 4, 2, 1, as BasicUNet; the skips' own blocks reach less (18 by encoder2):  30
+# UNETRPatch8: two convolutions at 4, 2, 1:                     2 -> 6 -> 14
+REACH = {"BasicUNet": 30, "SegResNet": 21, "SwinUNETR": 126, "UNETR": 30, "UNETRPatch8": 14}
 MakeNetwork = Callable[..., nn.Module]
 
 
@@ -61,6 +70,12 @@ MakeNetwork = Callable[..., nn.Module]
 def network_name(request: pytest.FixtureRequest) -> str:
     """Each backbone in turn."""
     return str(request.param)
+
+
+@pytest.fixture
+def reach(network_name: str) -> int:
+    """How many voxels inside a window its border can change what that backbone decodes."""
+    return REACH[network_name]
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kind",
-        choices=[task.phantoms for task in TASKS.values()],
+        choices=list(dict.fromkeys(task.phantoms for task in TASKS.values())),
         default="abdomen_ct",
         help="what the volumes show (default: %(default)s)",
     )

@@ -207,7 +207,7 @@ def test_sincos_positions_get_no_gradient_and_all_else_does(make_network, name):
 @pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "SwinUNETR"])
 def test_networks_without_position_embeddings_refuse_sincos(make_network, name):
     with pytest.raises(
-        ValueError, match=f"{name} has no position embeddings to fill; positions 'sincos' need UNETR"
+        ValueError, match=f"{name} has no position embeddings; positions 'sincos' need UNETR"
     ):
         fix_sincos_positions(adapt(make_network(name)))
 

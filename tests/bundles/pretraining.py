@@ -10,6 +10,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
+from custom_components.backbones import adapt
 from mim3d.catalog import BUNDLES, NETWORKS, TASKS
 from mim3d.catalog import METHODS as CATALOG
 
@@ -22,16 +23,7 @@ DEFAULT = {method.bundle.name: f"{method.default}.yaml" for method in CATALOG.va
 VIEWS = {
     task.bundle.name: (task.pretraining_layers(), task.pretraining_layers(smoke=True)) for task in TASKS.values()
 }
-#: What methods that leave the decoder alone train of each network, as state-dict prefixes.
-ENCODER = {
-    "BasicUNet": ("conv_0.", "down_"),
-    "SegResNet": ("convInit.", "down_layers."),
-    "SwinUNETR": ("swinViT.",),
-    "UNETR": ("vit.",),
-    "UNETRPatch8": ("vit.",),
-}
-
-#: What makes each method's own part tiny.
+#: What makes a method's own part tiny, where it has one.
 OWN: dict[str, dict[str, Any]] = {
     "pretrain_hybridmim": {
         "patch_size": [8, 8, 8],
@@ -108,8 +100,10 @@ def pretext_of(bundle: str, layer: str | None) -> str:
 
 def trained_of(bundle: str, layer: str | None, decoder: str = "full") -> tuple[str, ...]:
     """Prefixes of what is trained of the network; ``("",)`` is everything."""
-    everything = pretext_of(bundle, layer) in ("HybridMIM", "DenseMAE") and decoder == "full"
-    return ("",) if everything else ENCODER[network_of(bundle, layer)]
+    if pretext_of(bundle, layer) not in ("MAE", "SimMIM", "SimCLR") and decoder == "full":
+        return ("",)
+    parser = parse(bundle, layer, **small(network_of(bundle, layer)), roi_size=TINY["roi_size"])
+    return adapt(parser.get_parsed_content("network_def")).encoder_prefixes
 
 
 def small(network: str) -> dict[str, Any]:
@@ -120,4 +114,4 @@ def small(network: str) -> dict[str, Any]:
 
 def tiny(bundle: str, layer: str | None = None, **changes: Any) -> ConfigParser:
     """A pretraining's train.yaml with a layer, so small that a step takes a tenth of a second."""
-    return parse(bundle, layer, **{**TINY, **OWN[bundle], **small(network_of(bundle, layer)), **changes})
+    return parse(bundle, layer, **{**TINY, **OWN.get(bundle, {}), **small(network_of(bundle, layer)), **changes})

@@ -22,6 +22,7 @@ from monai.bundle import ConfigWorkflow
 from monai.networks import nets
 
 from custom_components.transfer import read_card
+from mim3d.catalog import METHODS
 from mim3d.phantoms import write_phantoms
 from tests.bundles.commands import Result, launch, scalars
 from tests.bundles.pretraining import network_of, small, trained_of
@@ -42,8 +43,6 @@ OWN: dict[str, dict[str, Any]] = {
     "simmim": SHARED["simmim"],
     "simclr": {"projection_width": 16, "projection_features": 8},
 }
-NETWORK = {method: network_of(f"pretrain_{method}", None) for method in OWN}
-SMALL = {method: small(network) for method, network in NETWORK.items()}
 WORKERS = {"hybridmim": 0, "mae": 0, "simmim": 2, "simclr": 0}
 REGIONS = {"count", "position", "consistency"}
 RECONSTRUCTED = {"reconstruction", "masked_mae", "visible_mae"}
@@ -60,6 +59,13 @@ VALIDATED = {
     "simmim": RECONSTRUCTED,
     "simclr": {"contrast", "negatives"},
 }
+for name in METHODS:  # what a method without an entry has
+    OWN.setdefault(name, SHARED.setdefault(name, {}))
+    WORKERS.setdefault(name, 0)
+    TRAINED.setdefault(name, {"reconstruction"})
+    VALIDATED.setdefault(name, RECONSTRUCTED)
+NETWORK = {method: network_of(f"pretrain_{method}", None) for method in OWN}
+SMALL = {method: small(network) for method, network in NETWORK.items()}
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
 every_method = pytest.mark.parametrize("method", OWN)
 Load = Callable[[Path], dict[str, Any]]

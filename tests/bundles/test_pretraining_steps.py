@@ -17,12 +17,13 @@ from monai.networks.blocks.pos_embed_utils import build_sincos_position_embeddin
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
+from custom_components.backbones import adapt
 from custom_components.data import lists
 from custom_components.masking import valid_patches
 from custom_components.transfer import TransferReport, load_pretrained, read_card, resize_positions, write_card
+from mim3d.catalog import METHODS
 from tests.bundles.pretraining import (
     CLASSES,
-    ENCODER,
     NAMES,
     ROWS,
     TINY,
@@ -35,8 +36,8 @@ from tests.bundles.pretraining import (
 
 pytestmark = pytest.mark.slow
 OTHERS = [name for name in NAMES if name != "pretrain_hybridmim"]
-#: State-dict prefix of each network's last layer.
-LAST = dict.fromkeys(ENCODER, "out.conv.conv.") | {"BasicUNet": "final_conv.", "SegResNet": "conv_final.2.conv."}
+#: Methods whose own network is UNETR, and which pretrain UNETRPatch8 too.
+ON_TOKENS = [method.bundle.name for method in METHODS.values() if method.default == "unetr"]
 IDLE = "norm_cross_attn"  # MONAI builds it into each block and reads it nowhere
 PARTS = {
     "pretrain_hybridmim": {"reconstruction", "count", "position", "consistency", "contrast", "negatives"},
@@ -264,7 +265,7 @@ def test_what_was_trained_goes_into_the_segmentation_network_and_nothing_else(
     bundle, layer, changes = case
     path = weights(bundle, layer, **changes)
     report, before, network = transfer(path, seg_layer(bundle, layer))
-    given, last = load(path), LAST[type(network).__name__]
+    given, last = load(path), f"{adapt(network).output_layer}."
     output = {key for key in before if key.startswith(last)}
     trained = trained_of(bundle, layer, changes.get("decoder", "full"))
     matched = {key for key in before if key.startswith(trained)} - output
@@ -280,7 +281,7 @@ def test_what_was_trained_goes_into_the_segmentation_network_and_nothing_else(
         assert torch.equal(value, (given if key in matched else before)[key]), key
 
 
-@pytest.mark.parametrize("bundle", OTHERS)
+@pytest.mark.parametrize("bundle", ON_TOKENS)
 @pytest.mark.parametrize(("layer", "token"), [(None, 16), ("unetr_patch8.yaml", 8)])
 def test_another_roi_resizes_the_positions_alone(
     bundle: str, layer: str | None, token: int, weights: Weights, load: Load
@@ -297,7 +298,7 @@ def test_another_roi_resizes_the_positions_alone(
     assert torch.equal(network.state_dict()[POSITIONS], resized)
 
 
-@pytest.mark.parametrize("bundle", OTHERS)
+@pytest.mark.parametrize("bundle", ON_TOKENS)
 @pytest.mark.parametrize(("layer", "wrong"), [(None, "unetr_patch8.yaml"), ("unetr_patch8.yaml", "unetr.yaml")])
 @pytest.mark.parametrize("roi", [[32, 32, 32], [64, 64, 64], [16, 16, 16]])
 def test_tokens_of_another_size_are_refused(

@@ -20,7 +20,8 @@ from monai.bundle import ConfigWorkflow
 
 from custom_components.transfer import read_card
 from mim3d import catalog
-from mim3d.phantoms import KINDS, write_phantoms
+from mim3d.phantoms import write_phantoms
+from tests.bundles.pretraining import parse
 
 pytestmark = pytest.mark.slow
 Load = Callable[[Path], dict[str, Any]]
@@ -50,8 +51,8 @@ MASK_VALUES = {"seg_brats": {1: 2, 2: 1, 3: 3}}
 
 def scored(name: str) -> dict[str, tuple[int, ...]]:
     """Each name that evaluation scores, and its values in the phantoms' label files."""
-    labels = KINDS[TASKS[name].phantoms].labels
-    return REGIONS.get(name) or {label: (value,) for value, label in labels.items() if value}
+    labels = parse(name).get_parsed_content("label_names")
+    return REGIONS.get(name) or {label: (value,) for value, label in enumerate(labels) if value}
 
 
 def spacing(name: str) -> list[float]:

@@ -9,35 +9,19 @@ from custom_components.backbones import adapt
 from custom_components.pretext import HybridMIM
 from custom_components.transfer import load_pretrained, match
 
-OUTPUT_LAYERS = {
-    "BasicUNet": {"final_conv.weight", "final_conv.bias"},
-    "SegResNet": {"conv_final.2.conv.weight", "conv_final.2.conv.bias"},
-    "SwinUNETR": {"out.conv.conv.weight", "out.conv.conv.bias"},
-    "UNETR": {"out.conv.conv.weight", "out.conv.conv.bias"},
-    "UNETRPatch8": {"out.conv.conv.weight", "out.conv.conv.bias"},
-}
-STEMS = {
-    "BasicUNet": {"conv_0.conv_0.conv.weight"},
-    "SegResNet": {"convInit.conv.weight"},
-    "SwinUNETR": {
-        "swinViT.patch_embed.proj.weight",
-        "encoder1.layer.conv1.conv.weight",
-        "encoder1.layer.conv3.conv.weight",
-    },
-    "UNETR": {
-        "vit.patch_embedding.patch_embeddings.weight",
-        "encoder1.layer.conv1.conv.weight",
-        "encoder1.layer.conv3.conv.weight",
-    },
-    "UNETRPatch8": {
-        "vit.patch_embedding.patch_embeddings.weight",
-        "encoder1.layer.conv1.conv.weight",
-        "encoder1.layer.conv3.conv.weight",
-    },
-}
 PRETEXT_HEADS = {
     f"{head}_head.linear.{part}" for head in ("count", "position", "contrast") for part in ("weight", "bias")
 }
+
+
+def output_layer(network):
+    """Keys of the last layer; tests/backbones/test_adapt.py shows that it is all that sees the output channels."""
+    return {key for key in network.state_dict() if key.startswith(adapt(network).output_layer + ".")}
+
+
+def stem(network):
+    """Keys of the weights that see the input channels, see tests/backbones/test_adapt.py."""
+    return set(adapt(network).input_convs)
 
 
 def clone(state):
@@ -75,22 +59,22 @@ def test_all_but_the_output_layer_is_matched_by_name(make_network, network_name,
     target = make_network(network_name, channels, 14, seed=2)
     before = clone(target.state_dict())
     report = load_pretrained(target, tmp_path / file)
-    assert set(report.expected_missing) == OUTPUT_LAYERS[network_name]
-    assert set(report.matched) == set(before) - OUTPUT_LAYERS[network_name]
+    assert set(report.expected_missing) == output_layer(target)
+    assert set(report.matched) == set(before) - output_layer(target)
     assert len(report.matched) == len(set(report.matched))
     assert report.adapted == report.missing == report.wrong_shape == []
     assert set(report.unexpected) == (set() if file == "model.pt" else PRETEXT_HEADS)
     assert report.encoder_share == 1.0
     for key, value in target.state_dict().items():
-        expected = before if key in OUTPUT_LAYERS[network_name] else source.state_dict()
+        expected = before if key in output_layer(target) else source.state_dict()
         assert torch.equal(value, expected[key]), key
 
 
 def test_the_output_layer_stays_out_even_where_its_shape_agrees(make_network, network_name):
     source, target = make_network(network_name, seed=1), make_network(network_name, seed=2)
     state, report = match(source.state_dict(), target)
-    assert set(report.expected_missing) == OUTPUT_LAYERS[network_name]
-    for key in OUTPUT_LAYERS[network_name]:
+    assert set(report.expected_missing) == output_layer(target)
+    for key in output_layer(target):
         assert torch.equal(state[key], target.state_dict()[key])
         assert not torch.equal(state[key], source.state_dict()[key])
 
@@ -111,13 +95,13 @@ def test_repeat_mean_gives_equal_channels_the_same_response(make_network, networ
     target = make_network(network_name, want, 5, seed=2)
     state, report = match(source.state_dict(), target, "repeat_mean")
     target.load_state_dict(state)
-    assert set(report.adapted) == STEMS[network_name]
+    assert set(report.adapted) == stem(target)
     assert report.encoder_share == 1.0
-    assert set(report.matched) == set(state) - STEMS[network_name] - OUTPUT_LAYERS[network_name]
+    assert set(report.matched) == set(state) - stem(target) - output_layer(target)
     channel = torch.randn(1, 1, 64, 32, 32, generator=torch.Generator().manual_seed(1))
     expected = stem_responses(source, channel.expand(1, have, -1, -1, -1))
     found = stem_responses(target, channel.expand(1, want, -1, -1, -1))
-    assert len(expected) == len(found) == len(STEMS[network_name])
+    assert len(expected) == len(found) == len(stem(target))
     for one, two in zip(expected, found, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
@@ -126,8 +110,8 @@ def test_repeat_mean_gives_equal_channels_the_same_response(make_network, networ
 def test_first_puts_the_sources_channels_first(make_network, network_name, have, want):
     source, target = make_network(network_name, have, 2, seed=1), make_network(network_name, want, 2, seed=2)
     state, report = match(source.state_dict(), target, "first")
-    assert set(report.adapted) == STEMS[network_name]
-    for key in STEMS[network_name]:
+    assert set(report.adapted) == stem(target)
+    for key in stem(target):
         assert torch.equal(state[key][:, :1], source.state_dict()[key][:, :1])
         assert torch.equal(state[key][:, 1:], target.state_dict()[key][:, 1:])
 
@@ -136,10 +120,10 @@ def test_first_puts_the_sources_channels_first(make_network, network_name, have,
 def test_reinit_leaves_the_stem_as_initialised_and_says_so(make_network, network_name, have, want):
     source, target = make_network(network_name, have, 2, seed=1), make_network(network_name, want, 2, seed=2)
     state, report = match(source.state_dict(), target, "reinit")
-    assert set(report.expected_missing) == STEMS[network_name] | OUTPUT_LAYERS[network_name]
+    assert set(report.expected_missing) == stem(target) | output_layer(target)
     assert report.adapted == []
     assert report.encoder_share == 1.0
-    for key in STEMS[network_name]:
+    for key in stem(target):
         assert torch.equal(state[key], target.state_dict()[key])
 
 
@@ -147,7 +131,7 @@ def test_reinit_leaves_the_stem_as_initialised_and_says_so(make_network, network
 def test_with_equal_channels_the_stem_is_loaded_as_it_is(make_network, network_name, input_layer):
     source, target = make_network(network_name, 4, 2, seed=1), make_network(network_name, 4, 2, seed=2)
     _, report = match(source.state_dict(), target, input_layer)
-    assert STEMS[network_name] <= set(report.matched)
+    assert stem(target) <= set(report.matched)
 
 
 def test_an_unknown_input_layer_raises_and_lists_the_allowed(make_network):
