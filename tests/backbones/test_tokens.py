@@ -161,7 +161,7 @@ def test_replaced_tokens_are_dropped_as_others_are(make_network, name):
 @pytest.mark.parametrize("name", ["BasicUNet", "SegResNet"])
 def test_networks_without_tokens_refuse_to_replace_any(make_network, name):
     with pytest.raises(
-        ValueError, match=f"{name} has no tokens that replace could act on; allowed: a transformer"
+        ValueError, match=f"{name} has no tokens to replace; allowed: a transformer"
     ):
         adapt(make_network(name)).encode(noise(), replace=lambda cells: cells)
 

@@ -264,7 +264,7 @@ def test_two_ranks_start_from_a_file_and_end_with_equal_weights(
     method: str, trained: Folder, command: Command, tmp_path: Path, load: Load, same: Same
 ) -> None:
     folder, keep = tmp_path / "ranks", tmp_path / "keep.yaml"
-    kept = "(@pretext.state_dict(), @average.module.state_dict())"
+    kept = "(@pretext.state_dict(), @ema.module.state_dict())"
     keep.write_text(f"+run:\n- \"$torch.save({kept}, @ckpt_dir + '/rank%d.pt' % @rank)\"\n", encoding="utf-8")
     start = trained(method) / "model.pt"
     layers = ("multi_gpu_train.yaml", str(keep))
@@ -345,7 +345,7 @@ WRONG_TOO: dict[str, Wrong] = {
     "unknown positions": ("simmim", {"positions": "fixed"}, "positions is 'fixed'; allowed: learned, sincos"),
     "fewer volumes than a batch": ("simclr", {"batch_size": 5}, "4 training case(s) fill no batch of 5 volumes"),
     "a metric that is not measured": ("simclr", {"key_metric": "val_masked_mae"}, "val_loss, val_contrast"),
-    "no projection": ("simclr", {"projection_features": 0}, "projection_features 0"),
+    "no projection": ("simclr", {"projection_features": 0}, "projection_features is 0"),
     "roi of parts of patches": (
         "mae",
         {"roi_size": [40, 32, 32]},
