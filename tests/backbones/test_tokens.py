@@ -160,9 +160,7 @@ def test_replaced_tokens_are_dropped_as_others_are(make_network, name):
 
 @pytest.mark.parametrize("name", ["BasicUNet", "SegResNet"])
 def test_networks_without_tokens_refuse_to_replace_any(make_network, name):
-    with pytest.raises(
-        ValueError, match=f"{name} has no tokens to replace; allowed: a transformer"
-    ):
+    with pytest.raises(ValueError, match=f"{name} has no tokens to replace; allowed: a transformer"):
         adapt(make_network(name)).encode(noise(), replace=lambda cells: cells)
 
 
@@ -206,9 +204,7 @@ def test_sincos_positions_get_no_gradient_and_all_else_does(make_network, name):
 
 @pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "SwinUNETR"])
 def test_networks_without_position_embeddings_refuse_sincos(make_network, name):
-    with pytest.raises(
-        ValueError, match=f"{name} has no position embeddings; positions 'sincos' need UNETR"
-    ):
+    with pytest.raises(ValueError, match=f"{name} has no position embeddings; positions 'sincos' need UNETR"):
         fix_sincos_positions(adapt(make_network(name)))
 
 
