@@ -13,7 +13,7 @@ DESCRIPTION = """\
 Pretrain on unlabelled volumes, fine-tune on labelled ones, train from scratch with the same settings, evaluate
 both on held-out volumes, segment a new volume, and write report.html.
 
-Runs the shipped configs with their smoke layers and a narrow network: about ten minutes on a CPU. Without
+Runs the shipped configs with their smoke layers and a narrow network, for a CPU. Without
 --dataset_dir it writes phantoms (synthetic CT volumes) or downloads the hippocampus data."""
 EXAMPLE = """\
 examples:

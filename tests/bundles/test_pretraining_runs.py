@@ -144,7 +144,7 @@ def test_training_leaves_flat_weights_a_card_and_a_resume_point(method: str, tra
     assert len(card["datalist_hash"]) == 64
     resume = load(folder / "resume.pt")
     assert resume["trainer"]["epoch"] == 2
-    assert bool(resume["average"]) == ("ema_decay" in OWN[method])
+    assert bool(resume["ema"]) == ("ema_decay" in OWN[method])
 
 
 @every_method
