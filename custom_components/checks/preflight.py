@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from custom_components.checks.all_ranks import run_on_all_ranks
+from custom_components.faults import end_faults_in_one_line
 
 Check = Callable[[], str | None]
 
@@ -13,7 +14,8 @@ class Preflight:
     """Call named checks in order; the first fault ends the run with one line, before the first volume is loaded.
 
     A check raises ValueError with one message, or returns what to print. A layer of the config switches a check
-    off by its name (``checks#memory: null``), replaces it, or adds one.
+    off by its name (``checks#memory: null``), replaces it, or adds one. Faults found later in the run, such as a
+    damaged volume, end it with one line too.
 
     Args:
         checks: name -> check; None is skipped.
@@ -28,6 +30,7 @@ class Preflight:
         Raises:
             SystemExit: on all ranks when a check on any rank found a fault; rank 0 prints ``error: ...``.
         """
+        end_faults_in_one_line()
         run_on_all_ranks(self.report)
 
     def report(self) -> str:
