@@ -59,15 +59,15 @@ def test_all_but_the_output_layer_is_matched_by_name(make_network, network_name,
     target = make_network(network_name, channels, 14, seed=2)
     before = clone(target.state_dict())
     report = load_pretrained(target, tmp_path / file)
-    assert set(report.expected_missing) == output_layer(target)
-    assert set(report.matched) == set(before) - output_layer(target)
+    last, pretrained = output_layer(target), source.state_dict()
+    assert set(report.expected_missing) == last
+    assert set(report.matched) == set(before) - last
     assert len(report.matched) == len(set(report.matched))
     assert report.adapted == report.missing == report.wrong_shape == []
     assert set(report.unexpected) == (set() if file == "model.pt" else PRETEXT_HEADS)
     assert report.encoder_share == 1.0
     for key, value in target.state_dict().items():
-        expected = before if key in output_layer(target) else source.state_dict()
-        assert torch.equal(value, expected[key]), key
+        assert torch.equal(value, (before if key in last else pretrained)[key]), key
 
 
 def test_the_output_layer_stays_out_even_where_its_shape_agrees(make_network, network_name):
