@@ -61,6 +61,16 @@ class Parser(argparse.ArgumentParser):
         return name + equals + value
 
 
+def add_bundles(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``BUNDLE ...``: names of bundles, none for the default."""
+    parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help=help)
+
+
+def add_layers(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``--layer NAME.yaml ...``, which may be given several times; the default is no layer."""
+    parser.add_argument("--layer", nargs="+", action="extend", default=[], metavar="NAME.yaml", help=help)
+
+
 def number(whole: bool = False, **bounds: Any) -> Callable[[str], Any]:
     """Return an argument type: a number within bounds.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mim3d.arguments import number
+from mim3d.arguments import add_bundles, add_layers, number
 from mim3d.catalog import ROOT
 
 DESCRIPTION = """\
@@ -20,19 +20,13 @@ EXAMPLE = "example:\n  bash ci/label_roundtrip.sh seg_btcv --out runs/label"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
-    parser.add_argument(
-        "bundles", nargs="*", metavar="BUNDLE", help="names in bundles/ (default: every segmentation bundle)"
-    )
+    add_bundles(parser, "names in bundles/ (default: every segmentation bundle)")
     parser.add_argument(
         "--full", action="store_true", help="default networks and views in place of smoke.yaml: hours on a CPU"
     )
-    parser.add_argument(
-        "--layer",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME.yaml",
-        help="layers to pack in place of smoke.yaml",
+    add_layers(
+        parser,
+        "layers to pack in place of smoke.yaml",
     )
     parser.add_argument(
         "--epochs", type=number(whole=True, at_least=1), default=2, help="epochs to train (default: %(default)s)"

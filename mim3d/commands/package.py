@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mim3d.arguments import UsageError
+from mim3d.arguments import UsageError, add_bundles, add_layers
 
 DESCRIPTION = """\
 Pack bundles so that they stand alone: configs, documents, licence, weights, and custom_components.
@@ -21,17 +21,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
-    parser.add_argument(
-        "bundles", nargs="*", metavar="BUNDLE", help="names in bundles/, or folders (default: every bundle)"
-    )
+    add_bundles(parser, "names in bundles/, or folders (default: every bundle)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument(
-        "--layer",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME.yaml",
-        help="layers to merge into the packed train.* and inference.*, in this order, so that weights trained "
+    add_layers(
+        parser,
+        "layers to merge into the packed train.* and inference.*, in this order, so that weights trained "
         "with them are served as one file: names in the bundle's configs, or paths. Merged YAML has no comments",
     )
     parser.add_argument(

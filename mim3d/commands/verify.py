@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mim3d.arguments import add_bundles, add_layers
+
 DESCRIPTION = """\
 Check bundles as packed: what the model zoo, monai.bundle and MONAI Label require of them.
 
@@ -21,9 +23,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
-    parser.add_argument(
-        "bundles", nargs="*", metavar="BUNDLE", help="names in bundles/, or folders (default: every bundle)"
-    )
+    add_bundles(parser, "names in bundles/, or folders (default: every bundle)")
     parser.add_argument(
         "--only", action="append", default=[], metavar="CHECK", help="run this check; may be given several times"
     )
@@ -32,13 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out the checks that run the network at its full size (groups network and exports)",
     )
-    parser.add_argument(
-        "--layer",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME.yaml",
-        help="layers to merge into what is packed, as in mim3d package: checks another network",
+    add_layers(
+        parser,
+        "layers to merge into what is packed, as in mim3d package: checks another network",
     )
     parser.add_argument(
         "--schema", type=Path, metavar="FILE", help="the zoo's metadata schema (default: downloaded, or our own)"
