@@ -35,7 +35,18 @@ TEXTS = {
 }
 ALL = [(document, words) for document, text in TEXTS.items() for words in commands(text)]
 #: Flags of other tools that texts name: torchrun, tensorboard, monai.bundle, MONAI Label, ci/test.sh.
-OTHER_FLAGS = {"standalone", "nproc_per_node", "logdir", "config_file", "help", "lowest", "conf", "host", "check"}
+OTHER_FLAGS = {
+    "coverage",
+    "standalone",
+    "nproc_per_node",
+    "logdir",
+    "config_file",
+    "help",
+    "lowest",
+    "conf",
+    "host",
+    "check",
+}
 
 
 @pytest.mark.parametrize("document", TEXTS)
