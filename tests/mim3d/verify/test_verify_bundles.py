@@ -278,11 +278,13 @@ def test_every_check_is_seen_failing():
 
 
 @pytest.mark.slow
-def test_all_bundles_pass_but_for_exports_as_packed(command, tmp_path):
-    done = command("verify", "--skip-exports", "--report", str(tmp_path / "report.json"))
+def test_bundles_of_each_kind_pass_but_for_exports_as_packed(command, tmp_path):
+    """Of the other bundles, the tests above run the checks that need no process of their own."""
+    kinds = ["pretrain_hybridmim", SAMPLE]
+    done = command("verify", *kinds, "--skip-exports", "--report", str(tmp_path / "report.json"))
     report = json.loads((tmp_path / "report.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(report["bundles"]) == NAMES
+    assert sorted(report["bundles"]) == kinds
     assert report["failed"] == []
 
 
