@@ -11,6 +11,7 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,31 +27,31 @@ def run_module(
     Args:
         module: its dotted name.
         arguments: those behind it.
-        folder: the current folder, to which ``forked.log`` is written.
+        folder: the current folder.
         environment: variables to set.
         timeout: seconds after which it is ended.
 
     Returns:
         Exit status (negative: the signal that ended it), and stdout and stderr together.
     """
-    log = folder / "forked.log"
-    child = os.fork()
-    if not child:
-        _be_the_program(module, arguments, folder, environment, log, timeout)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), log.read_text(encoding="utf-8", errors="replace")
+    with tempfile.TemporaryFile() as log:
+        child = os.fork()
+        if not child:
+            _be_the_program(module, arguments, folder, environment, log.fileno(), timeout)
+        _, status = os.waitpid(child, 0)
+        log.seek(0)
+        return os.waitstatus_to_exitcode(status), log.read().decode(errors="replace")
 
 
 def _be_the_program(
-    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, timeout: int
+    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], log: int, timeout: int
 ) -> None:
     """Become the program; never returns."""
     status = 1
     try:
         signal.alarm(timeout)
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
-            os.dup2(output, stream)
+            os.dup2(log, stream)
         sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
         sys.excepthook = sys.__excepthook__
         logging.getLogger().handlers.clear()

@@ -10,6 +10,8 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.forked import run_module
+
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
 Result = subprocess.CompletedProcess[str]
@@ -19,16 +21,17 @@ def launch(bundle: str, files: list[str], ranks: int = 1, **keys: Any) -> Result
     """The command, with one thread and without a GPU; files are those of the bundle, or absolute."""
     folder = BUNDLES / bundle
     named = str([str(folder / "configs" / file) for file in files])
-    command = ["-m", "monai.bundle", "run", "--config_file", named, "--bundle_root", str(folder)]
+    words = ["run", "--config_file", named, "--bundle_root", str(folder)]
     for key, value in keys.items():
-        command += [f"--{key}", str(value)]
-    if ranks > 1:
-        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *command]
+        words += [f"--{key}", str(value)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
     env |= {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
+    if ranks == 1:
+        status, output = run_module("monai.bundle", words, ROOT, env, timeout=300)
+        return Result(words, status, stdout="", stderr=output)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    command += ["-m", "monai.bundle", *words]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def scalars(folder: Path) -> dict[str, list[float]]:
