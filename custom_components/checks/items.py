@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from custom_components.checks.volumes import check_images
 from custom_components.data import DataList, check_channel_names, datalist_hash
 from custom_components.data.layouts import Item, first_image
+from custom_components.data.volumes import check_non_finite
 from custom_components.distributed import rank, world_size
 from custom_components.losses import active_terms
 
@@ -37,6 +38,7 @@ class Cases:
         channels: names of the image's channels.
         validation_items: the cases for validation; None: none.
         dataset_dir: the data folder, for messages and for the hash of the list.
+        non_finite: what NaN and infinity in images do when they are loaded: ``raise`` or ``replace``.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Cases:
         channels: Sequence[str],
         validation_items: Sequence[Item] | None = None,
         dataset_dir: str = "",
+        non_finite: str = "raise",
     ) -> None:
         self.items, self.validation_items = items, validation_items
-        self.channels, self.dataset_dir = channels, dataset_dir
+        self.channels, self.dataset_dir, self.non_finite = channels, dataset_dir, non_finite
 
     def __call__(self) -> str:
         """Return the numbers of cases and the list's hash; raise ValueError naming the file or the folder."""
+        check_non_finite(self.non_finite)
         items, validation = list(self.items), list(self.validation_items or [])
         if not items:
             raise ValueError(

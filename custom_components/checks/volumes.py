@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from custom_components.data.grids import Header, check_same_grid, orientation_onto
 from custom_components.data.layouts import Item
-from custom_components.data.nifti import Header, read_header, read_voxels
+from custom_components.data.nifti import read_header, read_voxels
+from custom_components.data.volumes import round_labels
 from custom_components.transfer.read import file_version
 
-# Affines of one case, written by different programs, agree to float32 and to a rounded header.
-AFFINE_TOLERANCE_MM = 1e-2
+__all__ = ["check_images", "check_labels", "check_same_grid", "distinct_values", "image_header"]
+
 _LISTED_VALUES = 10
 _TABLE_SIZE = 1 << 16
 _THREADS = 4
@@ -48,7 +50,7 @@ def check_images(items: Sequence[Item], channels: int, progress: bool = True) ->
         paths = _paths(item, "image")
         headers = [image_header(path) for path in paths]
         for path, header in zip(paths[1:], headers[1:], strict=True):
-            check_same_grid(path, header, paths[0], headers[0])
+            orientation_onto(path, header, paths[0], headers[0])
         found = sum(header.channels for header in headers)
         if found != channels:
             of = f"{paths[0]} has" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more files have"
@@ -62,6 +64,8 @@ def check_labels(
 ) -> None:
     """Check that every label map lies on its image's grid and holds allowed values only.
 
+    The axes of a label map may be stored in another order or direction than the image's.
+
     Args:
         items: dictionaries with ``image`` and ``label``.
         allowed: values that label files may hold.
@@ -74,11 +78,13 @@ def check_labels(
     """
 
     def check(item: Item) -> None:
-        image, label = _paths(item, "image")[0], _paths(item, "label")[0]
+        image, (label, *more) = _paths(item, "image")[0], _paths(item, "label")
+        if more:
+            raise ValueError(f"{label} and {len(more)} more label files belong to {image}; allowed: one label map")
         header = image_header(label)
         if header.channels != 1:
             raise ValueError(f"{label} has {header.channels} channels; a label map has 1")
-        check_same_grid(label, header, image, image_header(image))
+        orientation_onto(label, header, image, image_header(image))
         _check_values(label, allowed, source)
 
     _each(check, items, "checking labels", progress)
@@ -100,43 +106,25 @@ def _check_values(label: str, allowed: Sequence[int], source: str | None) -> Non
 
 def _shown(values: Sequence[float]) -> str:
     more = f" and {len(values) - _LISTED_VALUES} more" if len(values) > _LISTED_VALUES else ""
-    return ", ".join(f"{value:g}" for value in values[:_LISTED_VALUES]) + more
+    return ", ".join(f"{value:.9g}" for value in values[:_LISTED_VALUES]) + more
 
 
 def distinct_values(label: str) -> list[float]:
-    """Return the values in a label file, sorted, each once.
+    """Return the values in a label file, sorted, each once; those within 0.001 of a whole number are rounded.
 
     Raises:
         ValueError: if the voxels cannot be read.
     """
-    values = read_voxels(label)
-    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() < _TABLE_SIZE:
+    values, others = read_voxels(label), np.array([])
+    if values.dtype.kind == "f":
+        whole, wrong = round_labels(values)
+        values, others = whole[~wrong], np.unique(values[wrong])
+    if values.size and values.min() >= 0 and values.max() < _TABLE_SIZE:
         seen = np.zeros(_TABLE_SIZE, bool)  # the usual case, without np.unique's sort
         for plane in np.moveaxis(values, -1, 0):  # plane by plane, because an index takes 8 bytes per voxel
-            seen[plane] = True
-        return [float(value) for value in np.flatnonzero(seen)]
-    return [float(value) for value in np.unique(values)]
-
-
-def check_same_grid(path: str, header: Header, other_path: str, other: Header) -> None:
-    """Check that two files have the same shape and the same position in space.
-
-    Raises:
-        ValueError: naming both files and how they differ.
-    """
-    if header.spatial_shape != other.spatial_shape:
-        raise ValueError(
-            f"{path} has shape {header.spatial_shape}, {other_path} has {other.spatial_shape}; they must agree"
-        )
-    # Compared at the far corner of the volume, where small errors in the directions add up.
-    corners = np.array([[0, 0, 0, 1], [*header.spatial_shape, 1]], dtype=float)
-    apart = np.abs(corners @ (header.affine - other.affine).T).max()
-    allowed = AFFINE_TOLERANCE_MM * max(1.0, max(header.spacing) * max(header.spatial_shape) / 100)
-    if not apart <= allowed:  # also true for NaN
-        raise ValueError(
-            f"{path} lies elsewhere in space than {other_path}:"
-            f" their affines put a corner {apart:.3g} mm apart (allowed {allowed:.2g} mm)"
-        )
+            seen[plane.astype(np.intp, copy=False)] = True
+        values = np.flatnonzero(seen)
+    return [float(value) for value in np.unique([*others, *map(float, np.unique(values))])]  # NaN last
 
 
 def _paths(item: Item, key: str) -> list[str]:

@@ -2,13 +2,22 @@
 
 from custom_components.data.channels import check_channel_names
 from custom_components.data.lists import DataList, datalist_hash
+from custom_components.data.reader import AlignLabeld, LabelReader, VolumeReader
 from custom_components.data.sections import check_no_leak
 from custom_components.data.views import TwoViewsd
+from custom_components.data.volumes import read_label, read_volume
+from custom_components.data.writer import write_like
 
 __all__ = [
+    "AlignLabeld",
     "DataList",
+    "LabelReader",
     "TwoViewsd",
+    "VolumeReader",
     "check_channel_names",
     "check_no_leak",
     "datalist_hash",
+    "read_label",
+    "read_volume",
+    "write_like",
 ]
