@@ -2,7 +2,7 @@
 
 from .factories import Factories
 from .hyperparameters import Hyperparameters
-from .items import Batches, Cases, ContrastValidation, ListedChannels
+from .items import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
 from .labels import LabelFiles, LabelSettings, LabelSource
 from .masks import Masks
 from .memory import CacheMemory, DiskSpace
@@ -20,6 +20,7 @@ __all__ = [
     "CompleteWeights",
     "ContrastValidation",
     "DiskSpace",
+    "DistinctOutputs",
     "Factories",
     "Hyperparameters",
     "KeyMetric",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from custom_components.checks.volumes import check_images
 from custom_components.data import DataList, check_channel_names, datalist_hash
-from custom_components.data.layouts import Item, first_image
+from custom_components.data.layouts import Item, case_id, first_image
 from custom_components.data.volumes import check_non_finite
 from custom_components.distributed import rank, world_size
 from custom_components.losses import active_terms
@@ -70,6 +70,26 @@ class Cases:
             f"{len(items)} images{validated}, {len(self.channels)} channel(s),"
             f" data list {datalist_hash(everything, self.dataset_dir)[:12]}"
         )
+
+
+class DistinctOutputs:
+    """Inference names its outputs after the images, so no two images may have one name.
+
+    Args:
+        items: the images; ``case.nii`` and ``case.nii.gz`` would have the same outputs.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+
+    def __call__(self) -> None:
+        """Raise ValueError naming both images."""
+        named: dict[str, str] = {}
+        for item in self.items:
+            image = first_image(item)
+            other = named.setdefault(case_id(image), image)
+            if other != image:
+                raise ValueError(f"{other} and {image} would have the same outputs; rename or move one of them")
 
 
 class Batches:

@@ -103,15 +103,19 @@ def _settle_non_finite(path: str, values: np.ndarray, channel: int, non_finite: 
         return
     finite = np.isfinite(values)
     count, place = int(finite.size - finite.sum()), np.unravel_index(int(np.argmin(finite)), finite.shape)
-    found = f"{path} holds {count} values that are not finite (NaN or infinity)"
+    found = f"{path} holds {count} of {finite.size} values that are not finite (NaN or infinity)"
     if non_finite == "raise" or not finite.any():
         raise Fault(
             f"{found}, the first at voxel {_shown(place)} of channel {channel}; correct the file"
-            + (", or set non_finite to replace" if finite.any() else ": no value is finite")
+            + (
+                ", or set non_finite to replace"
+                if finite.any()
+                else "; there is no finite value to replace them by"
+            )
         )
     smallest = values[finite].min()
     values[~finite] = smallest
-    _tell_once(f"{found} in channel {channel}; they become its smallest value, {smallest:g}")
+    _tell_once(f"{found} in channel {channel}; they become its smallest finite value, {smallest:g}")
 
 
 @cache

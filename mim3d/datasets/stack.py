@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from custom_components.atomic import write_atomically
 from custom_components.checks.volumes import check_same_grid
-from custom_components.data import DataList
+from custom_components.data import DataList, read_label
 from custom_components.data.brats import LABEL_SOURCES
 from custom_components.data.channels import BRATS_CHANNELS, check_channel_names
 from custom_components.data.layouts import NIFTI_SUFFIXES, Item, case_id, existing_folder, first_image, scan
@@ -65,7 +65,7 @@ def stack_images(
     header = first.header.copy()
     header.set_data_dtype(volumes.dtype)
     header.set_data_shape(volumes.shape)
-    header.set_zooms((*headers[0].spacing, 1.0))
+    header.set_zooms((*first.header.get_zooms()[:3], 1.0))
     header["cal_min"] = header["cal_max"] = 0  # the display range was that of one sequence
     write_atomically(target, lambda path: nib.save(nib.Nifti1Image(volumes, first.affine, header), path))
     return target
@@ -143,7 +143,7 @@ def map_label(
     path = str(label)
     header = read_header(path)
     check_same_grid(path, header, str(image), read_header(str(image)))
-    values = read_voxels(path).reshape(header.spatial_shape)
+    values = read_label(path)[0]
     mapped = np.zeros(values.shape, np.uint8)
     for number, value in enumerate(LABEL_SOURCES[label_source], start=1):
         mapped[values == value] = number

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from custom_components.checks import Batches, Cases, ContrastValidation, ListedChannels
+from custom_components.checks import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
 from custom_components.data import DataList, datalist_hash
 
 ONE = ["CT"]
@@ -28,6 +28,17 @@ def test_no_cases_and_cases_in_both_lists_are_refused(folder: Path) -> None:
         Cases(DataList("").section("training"), ONE)()
     with pytest.raises(ValueError, match=r"c0.nii.gz is in both training and validation \(2 such cases\)"):
         Cases(items, ONE, items[:2])()
+
+
+def test_what_becomes_of_nan_is_checked_before_a_file_is_read() -> None:
+    with pytest.raises(ValueError, match="non_finite is 'zero'; allowed: raise, replace"):
+        Cases([], ONE, non_finite="zero")()
+
+
+def test_two_images_with_the_outputs_of_one_are_named() -> None:
+    DistinctOutputs([{"image": "a/x.nii"}, {"image": "a/y.nii"}])()
+    with pytest.raises(ValueError, match=r"a/x.nii and a/x.NII.GZ would have the same outputs; rename or move"):
+        DistinctOutputs([{"image": "a/x.nii"}, {"image": "a/y.nii"}, {"image": "a/x.NII.GZ"}])()
 
 
 def test_a_bad_image_of_either_list_is_named(folder: Path) -> None:
