@@ -1,6 +1,7 @@
 """Data lists, the layouts of real data sets, and how their files are read."""
 
 from custom_components.data.channels import check_channel_names
+from custom_components.data.disk_cache import item_hash
 from custom_components.data.lists import DataList, datalist_hash
 from custom_components.data.reader import AlignLabeld, LabelReader, VolumeReader
 from custom_components.data.sections import check_no_leak
@@ -17,6 +18,7 @@ __all__ = [
     "check_channel_names",
     "check_no_leak",
     "datalist_hash",
+    "item_hash",
     "read_label",
     "read_volume",
     "write_like",
