@@ -38,7 +38,8 @@ class Header(NamedTuple):
 
 def spacing_of(affine: np.ndarray) -> np.ndarray:
     """Return the spacing along the three axes of an affine (4, 4)."""
-    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
+    with np.errstate(over="ignore"):  # a damaged header; infinity is refused
+        return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def affine_in_mm(path: str, image: Any, raw: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ from custom_components.data.grids import Header, affine_in_mm, spacing_of
 from custom_components.data.layouts import is_nifti
 from custom_components.faults import Fault
 
+_LARGEST_RATIO = 1032  # of deflate, which gzip uses
 _HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 
 
@@ -123,7 +124,7 @@ def _check_complete(path: str, needed: int) -> None:
     with open(path, "rb") as file:
         file.seek(max(0, size - 4))
         stored = int.from_bytes(file.read(4), "little")
-    if stored != needed % 2**32:
+    if stored != needed % 2**32 or needed > size * _LARGEST_RATIO:
         inflated, whole = _inflate(path)
         if not whole:
             raise _damaged(path, f"{inflated} bytes can be inflated, its header asks for {needed}")

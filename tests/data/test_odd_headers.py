@@ -167,6 +167,12 @@ def test_a_bad_header_is_refused_alike_by_checks_and_loader(write: Write, fault:
     assert "\n" not in str(found.value)
 
 
+def test_a_length_that_agrees_with_gzips_four_bytes_only_is_refused(write: Write, values: np.ndarray) -> None:
+    path = write("a.nii.gz", values, edit=fields(dim=[3, 12 + 2**40, 10, 8, 1, 1, 1, 1]), kind=nib.Nifti2Image)
+    with pytest.raises(Fault, match=r"a.nii.gz is truncated or corrupt \(2464 bytes, its header asks for 1759"):
+        read_header(path)
+
+
 HEADER_BYTES = st.lists(st.tuples(st.integers(0, 347), st.integers(0, 255)), min_size=1, max_size=4)
 
 
