@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from custom_components.faults import Fault
+from custom_components.machine import free_space, os_error_in
 
 #: Prefix of a file's name while it is being written.
 PARTIAL = ".tmp_"
@@ -23,14 +27,58 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
     Args:
         target: the file; its folder is created.
         write: writes the whole content to the given path.
+
+    Raises:
+        Fault: if the file cannot be written, for example because the disk is full.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{PARTIAL}{target.name}")
+    write_together({target: write})
+
+
+def write_together(writers: Mapping[Path, Callable[[Path], object]]) -> None:
+    """Write several files; move them into place only after all of them are complete, see `write_atomically`.
+
+    Args:
+        writers: file -> what writes its whole content to the given temporary path. They are called in order, so a
+            later one can read `partial_path` of an earlier one.
+
+    Raises:
+        Fault: if a file cannot be written. Then none of the files has changed.
+    """
     try:
-        write(partial)
-        os.replace(partial, target)
+        for target, write in writers.items():
+            _write(target, write, writers)
+        for target in writers:
+            os.replace(partial_path(target), target)
     finally:
-        partial.unlink(missing_ok=True)
+        for target in writers:
+            _remove(partial_path(target))
+
+
+def _write(target: Path, write: Callable[[Path], object], together: Mapping[Path, object]) -> None:
+    """Write one partial file; raise Fault if the system refuses, saying which of ``together`` are there."""
+    partial = partial_path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())  # some file systems report a full disk only now
+    except (OSError, RuntimeError) as error:
+        refusal = os_error_in(error)
+        if refusal is None or refusal.filename not in (None, str(partial), str(target.parent)):
+            raise  # a defect of the writer, or a file that it reads
+        there = [path.name for path in together if path.exists()]
+        kept = f"{', '.join(there)} from before is unchanged" if there else "no earlier file was there"
+        raise Fault(f"{target} cannot be written: {refusal.strerror} ({free_space(target)}); {kept}") from error
+
+
+def partial_path(target: Path) -> Path:
+    """Return the temporary path of a file while it is being written."""
+    return target.with_name(f"{PARTIAL}{target.name}")
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # its folder cannot be reached; the fault that says so is on its way
+        path.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -40,7 +88,12 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:
     """Write indented JSON atomically; values that JSON lacks become text."""
-    write_text(target, json.dumps(content, indent=2, default=str) + "\n")
+    write_text(target, json_text(content))
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return indented JSON; values that JSON lacks become text."""
+    return json.dumps(content, indent=2, default=str) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -73,8 +126,15 @@ def write_csv(target: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_atomically(target, write)
 
 
-def save_tensors(target: Path, content: Any) -> None:
-    """Write ``content`` with ``torch.save`` atomically."""
+def write_tensors(target: Path, content: Any) -> None:
+    """Write ``content`` with ``torch.save``, not atomically; a writer for `write_together`."""
     import torch  # here, so that commands that write text do not wait for it
 
-    write_atomically(target, lambda partial: torch.save(content, partial))
+    # Not given the path: torch's own writer would report a full disk without the system's reason.
+    with target.open("wb") as file:
+        torch.save(content, file)
+
+
+def save_tensors(target: Path, content: Any) -> None:
+    """Write ``content`` with ``torch.save`` atomically."""
+    write_atomically(target, lambda partial: write_tensors(partial, content))

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
+from custom_components.machine import machine_fault
+from custom_components.stopping import Stopped, close_bars
+
 ExceptHook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
 
@@ -26,7 +29,8 @@ def fault_in(error: BaseException | None) -> str | None:
     """Return the message of the `Fault` that caused an exception, in one line; None if none did.
 
     MONAI wraps what a transform or a config raises, and a data loader's worker hands on text only; all exceptions
-    of the chain, and their texts, are searched.
+    of the chain, and their texts, are searched. A full disk, and a data-loader worker that is stuck or was killed,
+    are faults too.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -34,6 +38,8 @@ def fault_in(error: BaseException | None) -> str | None:
             return " ".join(str(error).split())
         if in_text := _IN_TEXT.findall(str(error)):
             return " ".join(in_text[-1].split())
+        if of_machine := machine_fault(error):
+            return of_machine
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
@@ -42,8 +48,8 @@ def fault_in(error: BaseException | None) -> str | None:
 def end_faults_in_one_line() -> None:
     """From now on an uncaught exception that a `Fault` caused prints ``error: ...`` and no traceback.
 
-    The exit status stays 1. Other exceptions keep their traceback, because they are defects. ignite's log record
-    of the same exception is left out, because it would repeat a worker's traceback.
+    The exit status stays 1. Other exceptions keep their traceback, because they are defects; Ctrl-C has one line.
+    ignite's log record of the same exception is left out, because it would repeat a worker's traceback.
     """
     if isinstance(sys.excepthook, _OneLine):
         return
@@ -54,7 +60,8 @@ def end_faults_in_one_line() -> None:
 
 def _says_something_new(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not ("is terminating due to exception" in message and Fault.__name__ in message)
+    told = (Fault.__name__, Stopped.__name__, "DataLoader", "No space left")
+    return not ("is terminating due to exception" in message and any(name in message for name in told))
 
 
 class _OneLine:
@@ -65,7 +72,10 @@ class _OneLine:
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         message = fault_in(error)
-        if message is None:
+        close_bars()
+        if issubclass(kind, KeyboardInterrupt):
+            print("\nstopped by SIGINT", file=sys.stderr, flush=True)
+        elif message is None:
             self.former(kind, error, trace)
         else:
             print(f"error: {message}", file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,10 @@ from pathlib import Path
 import psutil
 from torch import nn
 
+from custom_components.checks.folders import check_folder
 from custom_components.checks.volumes import image_header
 from custom_components.data.layouts import Item, first_image
+from custom_components.machine import readable
 
 _BYTES_PER_VOXEL = 4  # transforms return float32
 # model.pt, pretext.pt, the best of each, and resume.pt with two moments per weight.
@@ -94,22 +95,8 @@ class DiskSpace:
     def __call__(self) -> None:
         """Raise ValueError naming the folder and both sizes."""
         needed = _WEIGHT_COPIES_ON_DISK * sum(p.numel() * p.element_size() for p in self.network.parameters())
-        folder = Path(os.path.abspath(self.ckpt_dir))
-        while not folder.exists():
-            folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            found = "is not writable" if folder.is_dir() else "is a file"
-            raise ValueError(f"ckpt_dir {self.ckpt_dir} cannot be made: {folder} {found}")
+        folder = check_folder("ckpt_dir", self.ckpt_dir)
         free = shutil.disk_usage(folder).free
         if needed > free:
             sizes = f"needs {readable(needed)}, {readable(free)} are free"
             raise ValueError(f"ckpt_dir {self.ckpt_dir} {sizes}; choose another disk")
-
-
-def readable(size: float) -> str:
-    """Return a number of bytes as text: ``1.5 GB``."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

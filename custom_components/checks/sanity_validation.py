@@ -17,9 +17,10 @@ from monai.engines.evaluator import SupervisedEvaluator
 from torch import Tensor, nn
 
 from custom_components.checks.all_ranks import run_on_all_ranks
-from custom_components.checks.memory import free_memory, readable
+from custom_components.checks.memory import free_memory
 from custom_components.checks.volumes import image_header
 from custom_components.data.layouts import Item, first_image
+from custom_components.machine import readable
 
 # Messages of a RuntimeError when memory runs out: CUDA, torch on the CPU (Linux, Windows), cuDNN and cuBLAS.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
