@@ -18,6 +18,8 @@ from monai.utils.enums import CommonKeys as Keys
 from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor, nn
 
+from custom_components.engine.batch_files import not_finite
+from custom_components.faults import Fault
 from custom_components.metrics import pretext_scores
 
 Batch = dict[str, Any]
@@ -124,7 +126,7 @@ class PretrainTrainer(SupervisedTrainer):
         # Outside autocast: sums over many voxels and log-sum-exp need float32.
         values = engine.loss_function(outputs, volume_id)
         engine.state.output = _to_scalars(values)
-        self._check_finite(engine)
+        self._check_finite(engine, batchdata)
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         engine.scaler.scale(values[Keys.LOSS] / engine.accumulation_steps).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
@@ -143,14 +145,11 @@ class PretrainTrainer(SupervisedTrainer):
         return local % steps == 0, (local + 1) % steps == 0 or local + 1 == length
 
     @staticmethod
-    def _check_finite(engine: Any) -> None:
+    def _check_finite(engine: Any, batchdata: Batch) -> None:
         values = engine.state.output
         bad = [name for name, value in values.items() if not -float("inf") < value < float("inf")]
         if bad:
-            raise ValueError(
-                f"epoch {engine.state.epoch}, iteration {engine.state.iteration}: {bad} not finite in {values}; "
-                "lower the learning rate, or use bfloat16 or no mixed precision. The files saved so far are intact"
-            )
+            raise Fault(not_finite(engine, f"{bad} not finite in {values}", batchdata))
 
     @staticmethod
     def _step(engine: Any) -> None:

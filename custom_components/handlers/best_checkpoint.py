@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 from torch import nn
 
-from custom_components.atomic import save_tensors
+from custom_components.atomic import json_text, partial_path, write_tensors, write_together
 from custom_components.distributed import rank
-from custom_components.transfer import write_card
+from custom_components.faults import Fault
+from custom_components.finite import first_not_finite
+from custom_components.transfer import card_content, card_path
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +24,9 @@ class BestCheckpoint:
     """Save networks whenever a validation metric improves.
 
     MONAI's `CheckpointSaver` forgets the best value when a run resumes, and an interruption may leave half a file.
-    This handler does neither, and it writes the weights card. Files hold a flat ``state_dict`` of tensors.
+    This handler does neither, and it writes the weights card. Files hold a flat ``state_dict`` of tensors. All
+    files and cards of one validation replace the earlier ones together, or none does. A metric that is NaN or
+    infinite never counts as better.
 
     Args:
         save_dir: folder of the files.
@@ -32,6 +37,7 @@ class BestCheckpoint:
 
     Raises:
         ValueError: for another ``mode`` or no files; in a validation that does not measure ``key_metric``.
+        Fault: when weights are not finite, or the disk is full.
     """
 
     def __init__(
@@ -83,17 +89,37 @@ class BestCheckpoint:
                 f"key_metric is {self.key_metric!r}; the evaluator measures {sorted(engine.state.metrics)}"
             )
         value = float(engine.state.metrics[self.key_metric])
-        better = self.best is None or (value > self.best if self.mode == "max" else value < self.best)
-        if value != value or not better:  # NaN is never better
+        epoch = int(getattr(engine.state, "epoch", 0))
+        if not math.isfinite(value):
+            logger.warning("%s is %s in epoch %d: these weights are not saved", self.key_metric, value, epoch)
             return
-        self.best, self.best_epoch = value, int(getattr(engine.state, "epoch", 0))
+        if self.best is not None and not (value > self.best if self.mode == "max" else value < self.best):
+            return
         if rank() == 0:
-            self._save(value)
+            self._save(value, epoch)
+        self.best, self.best_epoch = value, epoch
 
-    def _save(self, value: float) -> None:
+    def _save(self, value: float, epoch: int) -> None:
+        writers: dict[Path, Callable[[Path], object]] = {}
         for name, module in self.files.items():
             path = self.save_dir / name
-            save_tensors(path, {k: v.detach().cpu() for k, v in module.state_dict().items()})
-            write_card(path, {**self.card, "metric": {self.key_metric: value}, "epoch": self.best_epoch})
+            state = {k: v.detach().cpu() for k, v in module.state_dict().items()}
+            check_finite(state, path, epoch)
+            writers[path] = lambda partial, state=state: write_tensors(partial, state)  # type: ignore[misc]
+            card = {**self.card, "metric": {self.key_metric: value}, "epoch": epoch}
+            writers[card_path(path)] = lambda partial, path=path, card=card: partial.write_text(  # type: ignore[misc]
+                json_text(card_content(partial_path(path), card)), encoding="utf-8"
+            )
+        write_together(writers)
         names = list(self.files)
         logger.info("best %s so far: %.5f; saved %s in %s", self.key_metric, value, names, self.save_dir)
+
+
+def check_finite(state: Mapping[str, Any], path: Path, epoch: int) -> None:
+    """Raise Fault if a tensor is not finite, naming it and the file that keeps its earlier content."""
+    if (name := first_not_finite(state)) is not None:
+        kept = "keeps its earlier content" if path.exists() else "is not written"
+        raise Fault(
+            f"{path} {kept}: after epoch {epoch} {name} holds NaN or infinity; lower the learning rate, or use"
+            " bfloat16 or no mixed precision"
+        )

@@ -11,7 +11,8 @@ from ignite.engine import Engine, Events
 
 from custom_components.atomic import save_tensors
 from custom_components.distributed import rank
-from custom_components.transfer import read_resume_checkpoint
+from custom_components.handlers.best_checkpoint import check_finite
+from custom_components.transfer import plain, read_resume_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -19,24 +20,35 @@ logger = logging.getLogger(__name__)
 class ResumeCheckpoint:
     """Save a run's state after each epoch, and continue from it.
 
-    The file holds the state of every named object, the trainer's epoch and iteration, and the GradScaler's state.
-    Random states are not saved, see `ReseedEachEpoch`. Attach it last, after the trainer is built: a handler in
-    the trainer's own list cannot name objects that hold the trainer.
+    The file holds the state of every named object, the trainer's epoch and iteration, the GradScaler's state, and
+    the run's settings, which `custom_components.checks.Resume` compares. Random states are not saved, see
+    `ReseedEachEpoch`. Attach it last, after the trainer is built: a handler in the trainer's own list cannot name
+    objects that hold the trainer.
 
     Args:
         path: the file, ``models/resume.pt``.
         objects: name -> anything with ``state_dict`` and ``load_state_dict``; modules unwrapped.
         resume: continue from ``path`` when the run starts.
+        settings: config key -> its value, of the settings that a resumed run must keep.
 
     Raises:
         ValueError: when the run starts, if the file is missing, damaged, holds other objects, or is already at the
             requested number of epochs.
+        Fault: when a state is not finite, or the disk is full; the file keeps the epoch before.
     """
 
-    def __init__(self, path: str, objects: Mapping[str, Any], resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        objects: Mapping[str, Any],
+        resume: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
         self.resume = resume
+        self.settings = dict(settings or {})
+        self.epoch = 0  # the last one that the file of this run holds
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
@@ -46,14 +58,18 @@ class ResumeCheckpoint:
 
     def save(self, engine: Engine) -> None:
         """Write the file on rank 0."""
-        if rank() != 0:
-            return
-        content = {name: item.state_dict() for name, item in self.objects.items()}
-        content["trainer"] = {key: getattr(engine.state, key) for key in ("epoch", "iteration", "epoch_length")}
-        scaler = getattr(engine, "scaler", None)
-        if scaler is not None:
-            content["scaler"] = scaler.state_dict()
-        save_tensors(self.path, content)
+        if rank() == 0:
+            content = {name: item.state_dict() for name, item in self.objects.items()}
+            check_finite(content, self.path, engine.state.epoch)
+            content["trainer"] = {
+                key: getattr(engine.state, key) for key in ("epoch", "iteration", "epoch_length")
+            }
+            content["settings"] = plain(self.settings)
+            scaler = getattr(engine, "scaler", None)
+            if scaler is not None:
+                content["scaler"] = scaler.state_dict()
+            save_tensors(self.path, content)
+        self.epoch = engine.state.epoch
 
     def load(self, engine: Engine) -> None:
         """Restore every object, and the trainer's position."""
@@ -76,6 +92,6 @@ class ResumeCheckpoint:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and content.get("scaler"):
             scaler.load_state_dict(content["scaler"])
-        engine.state.epoch = trainer["epoch"]
+        engine.state.epoch = self.epoch = trainer["epoch"]
         engine.state.iteration = trainer["epoch"] * engine.state.epoch_length
         logger.info("resumed %s after epoch %d", self.path, trainer["epoch"])

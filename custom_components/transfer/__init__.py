@@ -1,10 +1,13 @@
 """How pretrained tensors reach a segmentation network, and the report of which did and which did not."""
 
 from .cards import (
+    card_content,
+    card_path,
     compare_networks,
     compare_views,
     file_sha256,
     git_commit,
+    plain,
     provenance,
     read_card,
     trained_prefixes,
@@ -17,11 +20,14 @@ from .read import differing_tensors, load_torch_file, read_resume_checkpoint, re
 
 __all__ = [
     "TransferReport",
+    "card_content",
+    "card_path",
     "check_pretrained",
     "differing_tensors",
     "load_pretrained",
     "load_torch_file",
     "match",
+    "plain",
 ]
 __all__ += ["compare_networks", "compare_views", "file_sha256", "git_commit", "provenance", "read_card"]
 __all__ += ["read_resume_checkpoint", "read_weights", "resize_positions", "trained_prefixes", "write_card"]

@@ -91,9 +91,14 @@ def write_card(weights: FilePath, card: Mapping[str, Any]) -> Path:
             method trained only a part of the network, see `trained_prefixes`.
     """
     path = card_path(weights)
-    # Not from the cache: two writes within one tick of the file system's clock look like one.
-    write_json(path, {**card, **provenance(), "sha256": _hash(weights)})
+    write_json(path, card_content(weights, card))
     return path
+
+
+def card_content(weights: FilePath, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `write_card` writes for a weights file."""
+    # Not from the cache: two writes within one tick of the file system's clock look like one.
+    return {**card, **provenance(), "sha256": _hash(weights)}
 
 
 def read_card(weights: FilePath) -> dict[str, Any] | None:
@@ -132,7 +137,7 @@ def trained_prefixes(card: Mapping[str, Any] | None, path: FilePath) -> tuple[st
 
 def compare_views(card_view: Mapping[str, Any], config_view: Mapping[str, Any]) -> list[str]:
     """Return one line for each entry of ``view`` (how the image is preprocessed) that both state differently."""
-    ours = _as_json(config_view)
+    ours = plain(config_view)
     return [
         _difference(key, card_view[key], ours[key])
         for key in ours
@@ -152,7 +157,7 @@ def compare_networks(
         config_network: the same, of the config.
         ignored: arguments to leave out besides `FREE_ARGUMENTS`.
     """
-    ours, theirs = _flat_network(_as_json(config_network)), _flat_network(_as_json(card_network))
+    ours, theirs = _flat_network(plain(config_network)), _flat_network(plain(card_network))
     if not theirs:
         return ["network: not stated in the weights card"]
     lines = []
@@ -172,8 +177,8 @@ def _difference(key: str, theirs: Any, ours: Any) -> str:
     return f"{key}: pretrained with {theirs}, this config has {ours}"
 
 
-def _as_json(content: object) -> Any:
-    """Return the content as a card would hold it: tuples become lists, unknown types become text."""
+def plain(content: object) -> Any:
+    """Return the content as a JSON file would hold it: tuples become lists, unknown types become text."""
     return json.loads(json.dumps(content, default=str))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from custom_components.finite import first_not_finite
 
 FilePath = str | os.PathLike[str]
 #: Keys under which trainers nest the network's state dict.
@@ -26,9 +29,12 @@ def load_torch_file(path: FilePath, kind: str = "weights") -> Any:
         kind: what the file should be, for the message.
 
     Raises:
-        ValueError: if the file is missing, empty, a web page, or not a complete torch file.
+        ValueError: if the file is missing, a folder, empty, a web page, not a complete torch file, a pickle of
+            other objects than tensors, or holds values that are not finite.
     """
     file = Path(path)
+    if file.is_dir():
+        raise ValueError(f"{kind} file {file} is a folder; name the file in it")
     if not file.is_file():
         raise ValueError(f"{kind} file {file} does not exist")
     with file.open("rb") as stream:
@@ -38,12 +44,24 @@ def load_torch_file(path: FilePath, kind: str = "weights") -> Any:
     if head.startswith(b"<"):
         raise ValueError(f"{kind} file {file} is a web page, not a torch file: download it again")
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different class for each kind of damage
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{kind} file {file} cannot be read as tensors {_reason(error)}") from None
+    if (name := first_not_finite(content)) is not None:
         raise ValueError(
-            f"{kind} file {file} cannot be read as tensors (truncated, or not a torch file): {reason}"
-        ) from None
+            f"{kind} file {file} holds NaN or infinity, first in {name}; the run that wrote it had diverged."
+            " Use other weights"
+        )
+    return content
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of torch's reason, without its advice to load the file unsafely."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "weights_only" in reason or "Weights only load failed" in reason:
+        found = re.search(r"(?:Unsupported (?:global|class)|GLOBAL) (\S+)", str(error))
+        return f"(it holds Python objects: {found[1] if found else 'a pickle'}); save a state_dict instead"
+    return f"(truncated, or not a torch file): {reason if len(reason) > 3 else type(error).__name__}"
 
 
 def read_weights(path: FilePath) -> dict[str, Tensor]:
@@ -105,7 +123,9 @@ def read_resume_checkpoint(path: FilePath, names: Sequence[str]) -> dict[str, An
     Raises:
         ValueError: if the file cannot be loaded (see `load_torch_file`) or lacks one of ``names``.
     """
-    content: dict[str, Any] = load_torch_file(path, "resume")
+    content = load_torch_file(path, "resume")
+    if not isinstance(content, dict):
+        raise ValueError(f"resume file {path} holds a {type(content).__name__}; expected a dictionary")
     missing = [name for name in names if name not in content]
     if missing:
         raise ValueError(f"resume file {path} holds {sorted(content)}; this run also needs {missing}")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
+from custom_components.faults import Fault
 from custom_components.handlers import BestCheckpoint
 from custom_components.pretext import HybridMIM
 from custom_components.transfer import file_sha256, load_pretrained, read_card
@@ -43,6 +44,8 @@ def evaluate(handler, values, name="val_loss"):
         ("max", [3.0, 2.0, 3.0, 5.0, 1.0], [1, 4]),
         ("min", [float("nan"), 2.0, float("nan"), 1.0], [2, 4]),
         ("max", [float("nan"), 0.0], [2]),
+        ("max", [float("inf"), 0.5, float("inf")], [2]),
+        ("min", [float("-inf"), 0.5], [2]),
     ],
 )
 def test_only_better_values_replace_the_file(tmp_path, mode, values, expected):
@@ -136,11 +139,38 @@ def test_an_interrupted_save_leaves_the_old_weights(tmp_path, monkeypatch):
     before = (tmp_path / "model.pt").read_bytes()
 
     def broken(content, target):
-        target.write_bytes(b"half")
-        raise OSError("no space left on device")
+        target.write(b"half")
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", broken)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(KeyboardInterrupt):
         evaluate(handler, [0.5])
     assert (tmp_path / "model.pt").read_bytes() == before
     assert read_card(tmp_path / "model.pt")["metric"] == {"val_loss": 1.0}
+
+
+@pytest.mark.parametrize("full_at", ["model.pt", "model.card.json", "pretext.pt", "pretext.card.json"])
+def test_a_full_disk_changes_none_of_the_files_and_is_one_line(tmp_path, fill_disk, full_at):
+    files = {"model.pt": torch.nn.Linear(2, 2), "pretext.pt": torch.nn.Linear(3, 3)}
+    handler = BestCheckpoint(str(tmp_path), files, "val_loss", "min")
+    evaluate(handler, [1.0])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    fill_disk(full_at)
+    with pytest.raises(
+        Fault,
+        match=rf"{full_at} cannot be written: No space left on device \(.* free in .*\); model.pt, .* unchanged",
+    ):
+        evaluate(handler, [0.5])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert read_card(tmp_path / "pretext.pt")["metric"] == {"val_loss": 1.0}
+    assert handler.best == 1.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
+    handler = BestCheckpoint(str(tmp_path), {"model.pt": torch.nn.Linear(2, 2)}, "val_loss", "min")
+    with torch.no_grad():
+        handler.files["model.pt"].bias[1] = value
+    with pytest.raises(Fault, match=r"model.pt is not written: after epoch 1 bias holds NaN or infinity"):
+        evaluate(handler, [1.0])
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from monai.transforms import Compose, RandGaussianNoised
 
 from custom_components.atomic import save_tensors
 from custom_components.engine import PretrainEvaluator, PretrainTrainer, WarmupCosine
+from custom_components.faults import Fault
 from custom_components.handlers import BestCheckpoint, ReseedEachEpoch, ResumeCheckpoint
 from custom_components.losses import CombinedLoss
 from custom_components.masking import FixedPatchMaskd, MaskSampler, RandPatchMaskd
@@ -161,7 +162,7 @@ def test_more_epochs_follow_the_schedule_of_the_new_config(start):
 def test_the_resume_file_is_unwrapped_and_loads_as_tensors(start, tmp_path):
     run = start("run", 1).run()
     content = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
-    assert set(content) == {"pretext", "optimizer", "lr_scheduler", "best", "trainer", "scaler"}
+    assert set(content) == {"pretext", "optimizer", "lr_scheduler", "best", "trainer", "settings", "scaler"}
     assert set(content["pretext"]) == set(run.pretext.state_dict())
     assert content["trainer"] == {"epoch": 1, "iteration": 2, "epoch_length": 2}
     assert content["lr_scheduler"] == {"last_epoch": 2}
@@ -199,7 +200,9 @@ def test_a_file_of_other_objects_raises_and_names_both(tmp_path):
     layer = torch.nn.Linear(2, 2)
     ResumeCheckpoint(str(path), {"network": layer}).save(engine)
     ResumeCheckpoint(str(path), {"network": layer, "optimizer": None}, resume=True).attach(engine)
-    with pytest.raises(ValueError, match=r"holds \['network', 'trainer'\]; this run also needs \['optimizer'\]"):
+    with pytest.raises(
+        ValueError, match=r"holds \['network', 'settings', 'trainer'\]; .* also needs \['optimizer'\]"
+    ):
         engine.run_epochs()
 
 
@@ -241,11 +244,40 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monk
     before = path.read_bytes()
 
     def broken(content, target):
-        target.write_bytes(b"half")
+        target.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", broken)
     with pytest.raises(KeyboardInterrupt):
         save_tensors(path, {"a": torch.zeros(3)})
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["resume.pt"]
+
+
+@pytest.mark.parametrize("moment", [False, True], ids=["weights", "moments of the optimizer"])
+def test_a_state_that_is_not_finite_keeps_the_file_of_the_epoch_before(tmp_path, moment):
+    path, engine, layer = tmp_path / "resume.pt", toy_engine(1), torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    checkpoint = ResumeCheckpoint(str(path), {"network": layer, "optimizer": optimizer})
+    checkpoint.save(engine)
+    before = path.read_bytes()
+    with torch.no_grad():
+        (optimizer.state[layer.bias]["exp_avg"] if moment else layer.bias)[0] = float("inf")
+    name = "optimizer.state.1.exp_avg" if moment else "network.bias"
+    with pytest.raises(Fault, match=rf"resume.pt keeps its earlier content: after epoch 0 {name} holds NaN"):
+        checkpoint.save(engine)
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_keeps_the_file_of_the_epoch_before(tmp_path, fill_disk):
+    path, engine = tmp_path / "resume.pt", toy_engine(2)
+    checkpoint = ResumeCheckpoint(str(path), {"network": torch.nn.Linear(2, 2)})
+    checkpoint.save(engine)
+    before = path.read_bytes()
+    fill_disk("resume.pt")
+    with pytest.raises(Fault, match="resume.pt cannot be written: No space left on device .* is unchanged"):
+        checkpoint.save(engine)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["resume.pt"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -32,6 +35,30 @@ def test_files_that_are_no_weights_raise_and_are_named(target, tmp_path, content
     with pytest.raises(ValueError, match=rf"weights file .*model.pt {message}") as error:
         load_pretrained(target, path)
     assert "\n" not in str(error.value)
+    assert unchanged()
+
+
+def test_a_folder_a_pickle_and_a_whole_module_raise_and_say_what_they_are(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder; name the file in it"):
+        read_weights(tmp_path)
+    path = tmp_path / "model.pt"
+    path.write_bytes(pickle.dumps({"a": Path("x")}))
+    with pytest.raises(ValueError, match=r"\(it holds Python objects: a pickle\); save a state_dict instead$"):
+        read_weights(path)
+    torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(ValueError, match=r"\(it holds Python objects: torch.nn.modules.linear.Linear\); save a"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_loaded(weights, target, value, unchanged):
+    state = torch.load(weights, weights_only=True)
+    names = list(state)
+    for name in names[3:5]:
+        state[name].view(-1)[-1] = value
+    torch.save(state, weights)
+    with pytest.raises(ValueError, match=rf"model.pt holds NaN or infinity, first in {names[3]};"):
+        load_pretrained(target, weights)
     assert unchanged()
 
 
