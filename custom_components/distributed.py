@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 
 Content = TypeVar("Content")
@@ -23,6 +24,20 @@ def rank() -> int:
 def world_size() -> int:
     """Return the number of ranks in the process group; 1 without one."""
     return int(dist.get_world_size()) if is_initialized() else 1
+
+
+def any_rank(number: int, device: torch.device | None = None) -> int:
+    """Return the largest of all ranks' numbers, on every rank; all ranks must call it.
+
+    Args:
+        number: this rank's.
+        device: of the process group's backend: the GPU for NCCL.
+    """
+    if world_size() == 1:
+        return number
+    largest = torch.tensor(number, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
 
 
 def gather_objects(content: Content) -> list[Content]:

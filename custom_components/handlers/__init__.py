@@ -2,12 +2,23 @@
 
 from .best_checkpoint import BestCheckpoint
 from .ema import EMA
+from .finite_loss import FiniteLoss
 from .pictures import ReconstructionPictures
 from .pretext_report import PretextReport
 from .progress import ProgressLog
 from .resume import ResumeCheckpoint
 from .seeding import ReseedEachEpoch
 from .segmentation_report import SegmentationReport
+from .stop_on_signal import StopOnSignal
+from .tensorboard_log import TensorBoardLog
 
-__all__ = ["EMA", "BestCheckpoint", "PretextReport", "ProgressLog", "ReconstructionPictures", "ReseedEachEpoch"]
-__all__ += ["ResumeCheckpoint", "SegmentationReport"]
+__all__ = [
+    "EMA",
+    "BestCheckpoint",
+    "FiniteLoss",
+    "PretextReport",
+    "ProgressLog",
+    "ReconstructionPictures",
+    "ReseedEachEpoch",
+]
+__all__ += ["ResumeCheckpoint", "SegmentationReport", "StopOnSignal", "TensorBoardLog"]

@@ -8,6 +8,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from custom_components.engine import reconstruction_panel, save_figure
+from custom_components.handlers.tensorboard_log import events_fault
 from custom_components.masking import mask_to_voxels
 
 
@@ -44,7 +45,11 @@ class ReconstructionPictures:
         if self.output_dir is not None:
             save_figure(figure, self.output_dir / "reconstruction.png")
         if self.log_dir is not None:
-            self._open().add_figure("reconstruction", figure, engine.state.epoch)
+            try:
+                self._open().add_figure("reconstruction", figure, engine.state.epoch)
+                self._writer.flush()
+            except OSError as error:
+                raise events_fault(self.log_dir, error) from error
 
     def _open(self) -> Any:
         if self._writer is None:
