@@ -1,7 +1,8 @@
 """What can be wrong before a run: one small class per check, and the preflight that calls them."""
 
 from .factories import Factories
-from .hyperparameters import Hyperparameters
+from .folders import OutputFolder
+from .hyperparameters import Hyperparameters, Switches
 from .items import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
 from .labels import LabelFiles, LabelSettings, LabelSource
 from .masks import Masks
@@ -9,8 +10,11 @@ from .memory import CacheMemory, DiskSpace
 from .networks import NetworkShape
 from .overrides import Overrides
 from .preflight import Preflight
+from .resume import Resume
+from .rotation import RotationPlane
+from .run_folder import RunFolder, RunLock
 from .sanity_validation import sanity_validate
-from .schedule import KeyMetric, Resume, Schedule
+from .schedule import KeyMetric, Schedule
 from .weights import CompleteWeights, PretrainedWeights
 
 __all__ = [
@@ -30,10 +34,15 @@ __all__ = [
     "ListedChannels",
     "Masks",
     "NetworkShape",
+    "OutputFolder",
     "Overrides",
     "Preflight",
     "PretrainedWeights",
     "Resume",
+    "RotationPlane",
+    "RunFolder",
+    "RunLock",
     "Schedule",
+    "Switches",
     "sanity_validate",
 ]

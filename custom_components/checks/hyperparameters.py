@@ -18,6 +18,7 @@ _ALLOWED: dict[str, dict[str, Any]] = {
     "grad_clip": {"above": 0, "optional": True},
     "ema_decay": {"above": 0, "below": 1, "optional": True},
     "num_workers": {"at_least": 0, "whole": True},
+    "worker_timeout": {"at_least": 0},
     "cache_rate": _SHARE,
     "sw_batch_size": _COUNT,
     "sw_overlap": {"at_least": 0, "below": 1},
@@ -29,8 +30,8 @@ class Hyperparameters:
 
     Args:
         numbers: by config key. Allowed keys: learning_rate, weight_decay, warmup_share, batch_size, num_samples,
-            accumulation_steps, grad_clip (or null), ema_decay (or null), num_workers, cache_rate, sw_batch_size,
-            sw_overlap.
+            accumulation_steps, grad_clip (or null), ema_decay (or null), num_workers, worker_timeout, cache_rate,
+            sw_batch_size, sw_overlap.
 
     Raises:
         ValueError: for another key.
@@ -46,3 +47,20 @@ class Hyperparameters:
         """Raise ValueError for the first number out of range."""
         for key, value in self.numbers.items():
             check_number(value, key, **_ALLOWED[key])
+
+
+class Switches:
+    """A switch must be true or false, not text: MONAI reads ``--resume false`` as a word, and any word means true.
+
+    Args:
+        switches: by config key. The word ``true`` is accepted, because its effect is the one that was meant.
+    """
+
+    def __init__(self, **switches: Any) -> None:
+        self.switches = switches
+
+    def __call__(self) -> None:
+        """Raise ValueError for the first other value."""
+        for key, value in self.switches.items():
+            if not isinstance(value, bool) and str(value).lower() != "true":
+                raise ValueError(f"{key} is {value!r}; allowed: True or False, on the command line --{key} False")

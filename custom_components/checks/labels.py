@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from custom_components.checks.volumes import check_labels
 from custom_components.data import DataList
 from custom_components.data.layouts import Item
-from custom_components.distributed import rank, world_size
+from custom_components.distributed import gather_objects, rank, world_size
 from custom_components.metrics.segmentation import check_score_regions
 
 
@@ -84,7 +84,7 @@ class LabelSource:
 
 
 class LabelFiles:
-    """Every label map must lie on its image's grid and hold allowed values only.
+    """Every label map must lie on its image's grid and hold allowed values only; a class must occur to be learned.
 
     Ranks share the files, because reading the voxels takes about 0.1 s a CT.
 
@@ -94,6 +94,8 @@ class LabelFiles:
         validation_items: the validation cases; None: none.
         label_values: values that label files may hold, before any mapping; None: those of ``label_names``.
         label_source: whose values these are, for messages.
+        source_values: source -> values in the files of ``label_names`` without the background; None: one source.
+        for_training: whether ``items`` are trained on. Evaluation takes cases without any class, too.
     """
 
     def __init__(
@@ -103,17 +105,71 @@ class LabelFiles:
         validation_items: Sequence[Item] | None = None,
         label_values: Sequence[int] | None = None,
         label_source: str | None = None,
+        source_values: Mapping[str, Sequence[int]] | None = None,
+        for_training: bool = True,
     ) -> None:
         self.items, self.validation_items = items, validation_items
         self.values = list(range(len(label_names))) if label_values is None else sorted(label_values)
-        self.label_source = label_source
+        self.label_source, self.for_training = label_source, for_training
+        self.names = _names_of_values(self.values, label_names, label_values is None, source_values, label_source)
 
     def __call__(self) -> str:
-        """Return the allowed values; raise ValueError naming the file."""
-        own = [*self.items, *(self.validation_items or [])][rank() :: world_size()]
-        check_labels(own, self.values, self.label_source, progress=rank() == 0)
+        """Return the allowed values and what is missing; raise ValueError naming the file."""
+        everything = [*self.items, *(self.validation_items or [])]
+        found = _on_all_ranks(everything, self.values, self.label_source)
         source = f" ({self.label_source})" if self.label_source else ""
-        return f"values {describe_values(self.values)}{source}"
+        lines = [f"values {describe_values(self.values)}{source}"]
+        if self.for_training and found:
+            lines += self._missing(found[: len(self.items)], found[len(self.items) :])
+        return "\n".join(lines)
+
+    def _missing(self, training: Sequence[Sequence[float]], validation: Sequence[Sequence[float]]) -> list[str]:
+        """Return a warning for each class that no training case has; raise ValueError if nothing is labelled."""
+        for cases, use in ((training, "training"), (validation, "validation")):
+            if cases and not any(any(values) for values in cases):
+                raise ValueError(
+                    f"all {len(cases)} {use} labels are empty: they hold the background (0) alone;"
+                    f" allowed: at least one {use} case with {' or '.join(list(self.names.values())[1:])}"
+                )
+        there = {value for values in training for value in values}
+        return [
+            f"warning: no training case has {name} in its label, so it cannot be learned"
+            for value, name in self.names.items()
+            if value and value not in there
+        ]
+
+
+def _names_of_values(
+    values: Sequence[int],
+    label_names: Sequence[str],
+    same: bool,
+    source_values: Mapping[str, Sequence[int]] | None,
+    source: str | None,
+) -> dict[int, str]:
+    """Return what to call each value of the label files; a mapping that is not known leaves its number."""
+    listed = range(1, len(label_names)) if same else (source_values or {}).get(source or "", ())
+    named = dict(zip([0, *listed], label_names, strict=False))
+    return {value: f"{named[value]!r} (value {value})" if value in named else f"value {value}" for value in values}
+
+
+def _on_all_ranks(items: Sequence[Item], values: Sequence[int], source: str | None) -> list[list[float]]:
+    """Return the values in each item's label map, in order; each rank reads its share.
+
+    Empty on a rank that found no fault while another one did.
+    """
+    failure: Exception | None = None
+    own: list[list[float]] | None = None
+    try:
+        own = check_labels(items[rank() :: world_size()], values, source, progress=rank() == 0)
+    except Exception as error:  # any exception: this rank must reach the exchange, or the others wait for it
+        failure = error
+    shares = gather_objects(own)
+    if failure is not None:
+        raise failure
+    whole = [share for share in shares if share is not None]
+    if len(whole) < len(shares):
+        return []
+    return [whole[place % len(whole)][place // len(whole)] for place in range(len(items))]
 
 
 def describe_values(values: Sequence[int]) -> str:

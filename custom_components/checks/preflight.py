@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from custom_components.checks.all_ranks import run_on_all_ranks
 from custom_components.faults import end_faults_in_one_line
+from custom_components.stopping import stop_on_sigterm
 
 Check = Callable[[], str | None]
 
@@ -31,13 +33,11 @@ class Preflight:
             SystemExit: on all ranks when a check on any rank found a fault; rank 0 prints ``error: ...``.
         """
         end_faults_in_one_line()
-        run_on_all_ranks(self.report)
+        stop_on_sigterm()
+        for name, check in self.checks.items():
+            run_on_all_ranks(partial(_line, name, check))  # each by itself, because a check may exchange as well
 
-    def report(self) -> str:
-        """Run the checks, and return one line for each that has something to print.
 
-        Raises:
-            ValueError: the first fault.
-        """
-        messages = {name: check() for name, check in self.checks.items()}
-        return "\n".join(f"checked {name}: {message}" for name, message in messages.items() if message)
+def _line(name: str, check: Check) -> str:
+    message = check()
+    return f"checked {name}: {message}" if message else ""

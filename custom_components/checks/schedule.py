@@ -1,13 +1,10 @@
-"""Checks: does a run's schedule keep weights, by which metric, and can the run be resumed?"""
+"""Checks: does a run's schedule keep weights, and by which metric?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from custom_components.number_checks import check_number
-from custom_components.transfer import differing_tensors, read_resume_checkpoint
 
 
 class Schedule:
@@ -55,36 +52,3 @@ class KeyMetric:
             raise ValueError(
                 f"key_metric is {self.key_metric!r}; allowed with these loss terms: {', '.join(allowed)}"
             )
-
-
-class Resume:
-    """A resume file must be readable, hold what is restored, fit the network, and have epochs left.
-
-    Args:
-        path: the file; None: the run starts afresh, and nothing is checked.
-        objects: names of what is restored besides the trainer.
-        epochs: length of the whole run.
-        network: its tensors are compared with the file's ``network``; None: not compared.
-    """
-
-    def __init__(
-        self, path: str | None, objects: Sequence[str], epochs: int, network: nn.Module | None = None
-    ) -> None:
-        self.path, self.objects, self.epochs, self.network = path, objects, epochs, network
-
-    def __call__(self) -> str | None:
-        """Return the epoch that the run continues from; raise ValueError naming the file."""
-        if self.path is None:
-            return None
-        content = read_resume_checkpoint(self.path, [*self.objects, "trainer"])
-        if self.network is not None:
-            wrong = differing_tensors(self.network.state_dict(), content["network"])
-            if wrong:
-                raise ValueError(
-                    f"{self.path} does not fit this {type(self.network).__name__}: {len(wrong)} tensors differ"
-                    f" ({', '.join(wrong[:3])}); resume with the layers that the run began with"
-                )
-        done = content["trainer"]["epoch"]
-        if done >= self.epochs:
-            raise ValueError(f"{self.path} is at epoch {done} and epochs is {self.epochs}; ask for more epochs")
-        return f"continues after epoch {done}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -18,6 +18,7 @@ from custom_components.transfer.read import file_version
 
 __all__ = ["check_images", "check_labels", "check_same_grid", "distinct_values", "image_header"]
 
+Result = TypeVar("Result")
 _LISTED_VALUES = 10
 _TABLE_SIZE = 1 << 16
 _THREADS = 4
@@ -61,7 +62,7 @@ def check_images(items: Sequence[Item], channels: int, progress: bool = True) ->
 
 def check_labels(
     items: Sequence[Item], allowed: Sequence[int], source: str | None = None, progress: bool = True
-) -> None:
+) -> list[list[float]]:
     """Check that every label map lies on its image's grid and holds allowed values only.
 
     The axes of a label map may be stored in another order or direction than the image's.
@@ -72,12 +73,15 @@ def check_labels(
         source: name of the source of these values (``brats2021``), for the message.
         progress: show a bar on stderr.
 
+    Returns:
+        The values in each item's label map.
+
     Raises:
         ValueError: naming a file that is missing, truncated, or of another shape or affine than its image; or one
             with other values, then also the values found and allowed.
     """
 
-    def check(item: Item) -> None:
+    def check(item: Item) -> list[float]:
         image, (label, *more) = _paths(item, "image")[0], _paths(item, "label")
         if more:
             raise ValueError(f"{label} and {len(more)} more label files belong to {image}; allowed: one label map")
@@ -85,13 +89,14 @@ def check_labels(
         if header.channels != 1:
             raise ValueError(f"{label} has {header.channels} channels; a label map has 1")
         orientation_onto(label, header, image, image_header(image))
-        _check_values(label, allowed, source)
+        found = distinct_values(label)
+        _check_values(label, found, allowed, source)
+        return found
 
-    _each(check, items, "checking labels", progress)
+    return _each(check, items, "checking labels", progress)
 
 
-def _check_values(label: str, allowed: Sequence[int], source: str | None) -> None:
-    found = distinct_values(label)
+def _check_values(label: str, found: Sequence[float], allowed: Sequence[int], source: str | None) -> None:
     foreign = [value for value in found if value not in allowed]
     if not foreign:
         return
@@ -134,11 +139,11 @@ def _paths(item: Item, key: str) -> list[str]:
     return [str(part) for part in value] if isinstance(value, (list, tuple)) else [str(value)]
 
 
-def _each(check: Callable[[Item], None], items: Sequence[Item], title: str, progress: bool) -> None:
-    """Call ``check`` on every item, in a few threads; the first failure stops the rest."""
+def _each(check: Callable[[Item], Result], items: Sequence[Item], title: str, progress: bool) -> list[Result]:
+    """Return ``check`` of every item, called in a few threads; the first failure stops the rest."""
     pool = ThreadPoolExecutor(max_workers=_THREADS)
     try:
         results = pool.map(check, items)
-        list(tqdm(results, total=len(items), desc=title, unit="case", disable=not progress, leave=False))
+        return list(tqdm(results, total=len(items), desc=title, unit="case", disable=not progress, leave=False))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from custom_components.checks.hyperparameters import Hyperparameters
+from custom_components.checks.hyperparameters import Hyperparameters, Switches
 
 CONFIGS = sorted((Path(__file__).parents[2] / "bundles").glob("*/configs/train.yaml"))
 GOOD = {
@@ -75,3 +75,10 @@ def test_every_such_number_of_a_config_is_checked(config):
     keys = yaml.safe_load(config.read_text(encoding="utf-8"))
     given = {key for key, value in keys["checks"]["hyperparameters"].items() if value == f"@{key}"}
     assert {key for key in GOOD if key in keys} <= given | set(keys["checks"]["schedule"])
+
+
+def test_a_switch_in_words_is_refused_because_any_word_means_true() -> None:
+    Switches(resume=True, overwrite=False, amp="true")()
+    for value in ("false", "False", "no", 0, None):
+        with pytest.raises(ValueError, match=f"resume is {value!r}; allowed: True or False, .* --resume False"):
+            Switches(resume=value)()

@@ -81,8 +81,41 @@ def test_values_of_the_label_source_are_allowed_and_no_others(folder: Path) -> N
     items = DataList(folder).items("training")
     for item in items:
         nib.save(nib.Nifti1Image(np.full((20, 18, 16), 4, np.uint8), np.eye(4)), item["label"])
-    assert LabelFiles(items, NAMES, None, [4, 0, 2], "third")() == "values 0, 2, 4 (third)"
+    absent = "warning: no training case has value 2 in its label, so it cannot be learned"
+    assert LabelFiles(items, NAMES, None, [4, 0, 2], "third")() == f"values 0, 2, 4 (third)\n{absent}"
     with pytest.raises(ValueError, match="values 4 .*allowed with label_source 'first': 0, 1, 2"):
         LabelFiles(items, NAMES, None, [0, 1, 2], "first")()
     with pytest.raises(ValueError, match="c0.nii.gz holds the values 4; allowed: whole numbers 0 to 2"):
+        LabelFiles(items, NAMES)()
+
+
+def paint(item: dict[str, str], *values: int) -> None:
+    """Replace a label map by one with these values, each at least once."""
+    label = np.resize(np.array(values, np.uint8), (20, 18, 16))
+    nib.save(nib.Nifti1Image(label, np.eye(4)), item["label"])
+
+
+def test_a_class_that_no_training_case_has_is_named_by_its_value_in_the_files(folder: Path) -> None:
+    items, validation = (DataList(folder).items(name) for name in ("training", "validation"))
+    for item in items:
+        paint(item, 0, 2)
+    expected = "values 0 to 2\nwarning: no training case has {} (value 1) in its label, so it cannot be learned"
+    assert LabelFiles(items, NAMES, validation)() == expected.format("'core'")
+    second = LabelFiles(items, NAMES, validation, [0, 1, 2], "second", SOURCES)()
+    assert second == expected.format("'edema'").replace("0 to 2", "0 to 2 (second)")
+    paint(items[0], 0, 1)
+    assert LabelFiles(items, NAMES, validation)() == "values 0 to 2"
+
+
+def test_labels_that_are_all_empty_are_refused_before_training_and_scored_by_evaluation(folder: Path) -> None:
+    items, validation = (DataList(folder).items(name) for name in ("training", "validation"))
+    paint(validation[0], 0)
+    with pytest.raises(
+        ValueError, match="all 1 validation labels are empty.*at least one validation case with 'core'"
+    ):
+        LabelFiles(items, NAMES, validation)()
+    assert LabelFiles(validation, NAMES, for_training=False)() == "values 0 to 2"
+    for item in items:
+        paint(item, 0)
+    with pytest.raises(ValueError, match="all 3 training labels are empty"):
         LabelFiles(items, NAMES)()
