@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from custom_components.stopping import stop_on_sigterm
 from mim3d.arguments import Parser, UsageError
 
 #: Command -> the module that holds it, and one line of help.
@@ -74,9 +75,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with the status that the command ends with. A wrong command line is 2, a ValueError or OSError
-            of the command 1, Ctrl-C 130; each prints one line on stderr.
+            of the command 1, Ctrl-C 130, SIGTERM 143; each prints one line on stderr, and ends child processes.
     """
     name, *words = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    stop_on_sigterm()
     try:
         if name in ("-h", "--help"):
             print(overview())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -42,7 +41,6 @@ def round_trips(arguments: argparse.Namespace) -> None:
         OSError: if the server cannot be started or reached.
     """
     bundles = bundle_folders(arguments.bundles)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends with this process
     work = fresh_folder(arguments.out)
     layers = arguments.layer or ([] if arguments.full else ["smoke.yaml"])
     download_app(work / "apps")

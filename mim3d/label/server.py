@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +14,9 @@ from typing import Any
 
 import requests
 
-START_SECONDS, INFER_SECONDS, TRAIN_SECONDS = 300, 1800, 3600
+from mim3d.children import end_group, start_child
+
+START_SECONDS, INFER_SECONDS, TRAIN_SECONDS, STOP_SECONDS = 300, 1800, 3600, 20
 TAIL = 40  # lines of the log to show after a failure
 
 
@@ -61,13 +62,12 @@ class LabelServer:
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         env["MONAI_LABEL_SESSION_PATH"] = str(self.log.parent / "sessions")
         with open(self.log, "w") as file:
-            self.process = subprocess.Popen(
+            self.process = start_child(
                 [sys.executable, "-m", "monailabel.main", *map(str, arguments)],
                 cwd=self.log.parent,
                 env=env,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that its child processes can be stopped with it
             )
         try:
             self._wait()
@@ -102,12 +102,7 @@ class LabelServer:
 
     def _stop(self) -> None:
         """End the server and every process that it started."""
-        for sent in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, sent)
-                self.process.wait(20)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        end_group(self.process, STOP_SECONDS)
 
     def _show_log(self) -> None:
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL:]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 from monai.bundle.config_parser import ConfigParser
 
 from mim3d.catalog import ROOT
+from mim3d.children import run_child
 from mim3d.quickstart.choice import Choice
 from mim3d.quickstart.data import DataSet, held_out_section, prepare
 from mim3d.quickstart.report import write_report
@@ -49,7 +49,7 @@ def run_bundle(step: str, files: list[str], **overrides: Any) -> float:
     for key, value in overrides.items():
         command += [f"--{key}", str(value)]
     start = time.perf_counter()
-    status = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"}).returncode
+    status = run_child(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     if status:
         raise ChildProcessError(f"{step} failed with exit status {status}; its message is above")
     return time.perf_counter() - start

@@ -19,6 +19,7 @@ from typing import Any
 from custom_components.atomic import write_json
 from mim3d.arguments import UsageError
 from mim3d.catalog import ROOT
+from mim3d.children import end_group, start_child
 from mim3d.package.folders import all_bundles, find_bundle
 from mim3d.package.pack import package
 from mim3d.verify.checks import CHECKS, GROUPS, HEAVY, select
@@ -113,10 +114,15 @@ def work(job: dict[str, Any], folder: Path) -> Iterator[Result]:
     command = [sys.executable, "-m", "mim3d.verify.worker", str(file)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     start, done = time.perf_counter(), 0
-    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as process:
+    process = start_child(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
+    try:
         for line in process.stdout or ():
             done += 1
             yield Result(**json.loads(line))
+        process.wait()
+    except BaseException:
+        end_group(process)
+        raise
     if process.returncode or done < len(job["checks"]):
         log = Path(job["log"])
         tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] if log.is_file() else []

@@ -1,0 +1,75 @@
+"""A program that a command started ends when the command ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mim3d.children import run_child
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Starts a child, which starts a grandchild; both write their ids.
+PARENT = """
+import sys
+from custom_components.stopping import stop_on_sigterm
+from mim3d.children import run_child
+stop_on_sigterm()
+run_child([sys.executable, "-c", CHILD])
+"""
+CHILD = """
+import os, pathlib, subprocess, sys, time
+inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else PIDS).write_text(f"{os.getpid()} {inner.pid}")
+time.sleep(60)
+"""
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def wait_for(condition, seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
+        time.sleep(0.05)
+    return bool(condition())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (signal.SIGTERM, 143),
+        (signal.SIGINT, -signal.SIGINT),
+        pytest.param(
+            signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+        ),
+    ],
+)
+def test_the_child_ends_with_its_parent(tmp_path: Path, sent: int, status: int) -> None:
+    pids = tmp_path / "pids"
+    child = CHILD.replace("sys.argv[1] if len(sys.argv) > 1 else PIDS", repr(str(pids)))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.replace("CHILD", repr(child))],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    assert wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    inner, innermost = map(int, pids.read_text().split())
+    parent.send_signal(sent)
+    assert parent.wait(30) == status
+    assert wait_for(lambda: gone(inner))
+    if sent != signal.SIGKILL:  # the kernel signals the child alone; a training ends its own workers
+        assert wait_for(lambda: gone(innermost))
+    else:
+        os.kill(innermost, signal.SIGKILL)
+
+
+def test_the_status_of_the_child_is_returned() -> None:
+    assert run_child([sys.executable, "-c", "raise SystemExit(7)"]) == 7
