@@ -13,6 +13,8 @@ from typing import Any
 #: Seconds that a program has to end by itself after a signal; a training ends after its current step.
 GRACE_SECONDS = 30
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Loaded here, because a child may load nothing between its start and the program that it becomes.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def run_child(command: Sequence[str], **options: Any) -> int:
@@ -62,8 +64,8 @@ def end_group(process: subprocess.Popen[Any], grace: float = GRACE_SECONDS) -> N
 
 def _end_with_parent(parent: int) -> None:
     """In the child: ask the kernel for SIGTERM when the parent dies, however it dies."""
-    if sys.platform != "linux":
+    if _LIBC is None:
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the request
         os.kill(os.getpid(), signal.SIGTERM)

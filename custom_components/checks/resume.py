@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from custom_components.data import datalist_hash
+from custom_components.data.layouts import Item
 from custom_components.transfer import differing_tensors, plain, read_resume_checkpoint
 
 Path = tuple[str, ...]
 _LISTED = 3
-#: A setting that may change, because cases may be added; the run says so.
-_MAY_CHANGE = ("datalist_hash",)
 
 
 class Resume:
@@ -22,9 +22,12 @@ class Resume:
         path: the file; None: the run starts afresh, and nothing is checked.
         objects: names of what is restored besides the trainer.
         epochs: length of the whole run.
-        networks: name of a restored network -> the network; tensors are compared with the file's.
+        networks: name of a restored network -> the network, or what builds it; tensors are compared with the
+            file's.
         settings: config key -> value, compared with those that the file records. A file of an earlier version
             records none.
+        items: the training cases, compared with the file's ``datalist_hash``; None: not compared.
+        dataset_dir: the data folder, for that hash.
     """
 
     def __init__(
@@ -32,19 +35,25 @@ class Resume:
         path: str | None,
         objects: Sequence[str],
         epochs: int,
-        networks: Mapping[str, nn.Module] | None = None,
+        networks: Mapping[str, nn.Module | Callable[[], nn.Module]] | None = None,
         settings: Mapping[str, Any] | None = None,
+        items: Sequence[Item] | None = None,
+        dataset_dir: str = "",
     ) -> None:
         self.path, self.objects, self.epochs = path, objects, epochs
         self.networks, self.settings = dict(networks or {}), dict(settings or {})
+        self.items, self.dataset_dir = items, dataset_dir
 
     def __call__(self) -> str | None:
         """Return the epoch that the run continues from; raise ValueError naming the file and what differs."""
         if self.path is None:
             return None
         content = read_resume_checkpoint(self.path, [*self.objects, "trainer"])
-        warnings = self._compare_settings(content.get("settings") or {})
-        for name, network in self.networks.items():
+        recorded = dict(content.get("settings") or {})
+        warnings = self._compare_cases(recorded.pop("datalist_hash", None))
+        self._compare_settings(recorded)
+        for name, made in self.networks.items():
+            network = made if isinstance(made, nn.Module) else made()
             wrong = differing_tensors(network.state_dict(), content[name])
             if wrong:
                 raise ValueError(
@@ -56,10 +65,16 @@ class Resume:
             raise ValueError(f"{self.path} is at epoch {done} and epochs is {self.epochs}; ask for more epochs")
         return "\n".join([f"continues after epoch {done}", *warnings])
 
-    def _compare_settings(self, recorded: Mapping[str, Any]) -> list[str]:
-        """Return warnings; raise ValueError naming each key that must not change, its value then and now."""
-        if not recorded:
+    def _compare_cases(self, recorded: str | None) -> list[str]:
+        """Return a warning if the training cases changed: cases may be added, but none may have been validated."""
+        if recorded is None or self.items is None or datalist_hash(self.items, self.dataset_dir) == recorded:
             return []
+        return [f"warning: the training cases are not those that {self.path} was trained on; scores may be biased"]
+
+    def _compare_settings(self, recorded: Mapping[str, Any]) -> None:
+        """Raise ValueError naming each key that changed, its value then and now."""
+        if not recorded:
+            return
         then, now = (dict(flat_settings(plain(settings))) for settings in (recorded, self.settings))
         changed = {
             key: f"{key[-1]} was {then[key]} and is {now[key]}"
@@ -69,13 +84,11 @@ class Resume:
         # An argument that only one side states: the other one has the default.
         changed |= {key: f"{key[-1]} was {then[key]} and is not set" for key in then if key not in now}
         changed |= {key: f"{key[-1]} was not set and is {now[key]}" for key in now if key not in then}
-        warned = [changed.pop(key) for key in list(changed) if key[-1] in _MAY_CHANGE]
         if changed:
             raise ValueError(
                 f"{self.path} belongs to a run with other settings: {'; '.join(changed.values())}. Resume with the"
                 " former values, or start a new run in another ckpt_dir (--pretrained keeps the weights)"
             )
-        return [f"warning: {self.path}: {line}: the run continues with other cases" for line in warned]
 
 
 def flat_settings(settings: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:

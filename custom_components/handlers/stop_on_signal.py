@@ -97,6 +97,10 @@ class StopOnSignal:
         if rank() == 0:
             print(f"\nstopped by {signal.Signals(number).name}: {self._left()}", file=sys.stderr, flush=True)
         if is_initialized():
+            for again in (
+                _SIGNALS if in_main_thread() else ()
+            ):  # torchrun signals the others when one rank has ended
+                signal.signal(again, signal.SIG_IGN)
             dist.destroy_process_group()
             time.sleep(1)  # gloo's threads free their last tensors; at interpreter exit that would abort the rank
         raise Stopped(number)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from custom_components.checks import Resume
+from custom_components.data import datalist_hash
 
 SETTINGS: dict[str, Any] = {
     "view": {"spacing": [1.5, 1.5, 2.0], "roi_size": (96, 96, 96)},
@@ -16,7 +17,6 @@ SETTINGS: dict[str, Any] = {
     "label_names": ["background", "liver", "spleen"],
     "method": {"class": "HybridMIM", "arguments": {"region_size": [32, 32, 32]}},
     "loss_terms": ["count", "reconstruction"],
-    "datalist_hash": "a",
 }
 
 
@@ -78,7 +78,9 @@ def test_the_same_settings_and_those_of_an_older_file_pass_and_other_cases_warn(
     recorded = {**SETTINGS, "view": {"spacing": [1.5, 1.5, 2.0], "roi_size": [96] * 3}}
     assert compare(path, recorded, SETTINGS) == "continues after epoch 1"
     assert compare(path, {}, SETTINGS) == "continues after epoch 1"
-    report = compare(path, recorded, SETTINGS | {"datalist_hash": "b"})
-    assert report is not None
-    assert "warning: " in report
-    assert "datalist_hash was a and is b" in report
+    items = [{"image": str(tmp_path / "a.nii")}]
+    for cases, warned in ((items, False), (items * 2, True)):
+        content = {"settings": {**recorded, "datalist_hash": datalist_hash(items, str(tmp_path))}}
+        torch.save({"trainer": {"epoch": 1}, **content}, path)
+        report = Resume(str(path), [], 4, settings=SETTINGS, items=cases, dataset_dir=str(tmp_path))()
+        assert ("warning: the training cases are not those that" in str(report)) == warned
