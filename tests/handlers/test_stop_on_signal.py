@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ignite.engine import Engine, Events
 
 from custom_components.handlers import ResumeCheckpoint, StopOnSignal
 from custom_components.stopping import Stopped
+from tests.ranks import run_ranks
 
 Place = tuple[str, int]
 
@@ -139,3 +141,22 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 143
+
+
+def stop_rank_one(rank: int, folder: Path) -> None:
+    """Rank 1 gets a signal in step 6; both write the step after which they end."""
+    run = Run(folder / f"rank{rank}", ("step", 6) if rank else None, signal.SIGTERM)
+    run.trainer.add_event_handler(Events.ITERATION_STARTED, lambda: time.sleep(0.05 * (1 - rank)))
+    try:
+        run.run()
+    except Stopped as stopped:
+        (folder / f"end{rank}").write_text(f"{stopped.code} {run.trainer.state.iteration}")
+        os._exit(0)  # the group is gone already
+
+
+@pytest.mark.slow
+def test_all_ranks_end_after_the_same_step(tmp_path: Path) -> None:
+    (tmp_path / "rank0").mkdir()
+    (tmp_path / "rank1").mkdir()
+    run_ranks(stop_rank_one, tmp_path)
+    assert [(tmp_path / f"end{rank}").read_text() for rank in (0, 1)] == ["143 6", "143 6"]
