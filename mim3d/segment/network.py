@@ -1,0 +1,179 @@
+"""A bundle's inference config as an object that segments one case after another."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fire.parser import DefaultParseValue
+from monai.bundle.config_parser import ConfigParser
+from monai.bundle.workflows import ConfigWorkflow
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.io.dictionary import LoadImaged, SaveImaged
+
+from custom_components.checks.overrides import unknown_overrides
+from custom_components.config_text import quoted
+from custom_components.data import read_volume
+from custom_components.transfer import file_sha256, read_weights
+from custom_components.transfer.checks import check_weights_complete, compare_card
+from mim3d.package.layers import find_layer
+from mim3d.segment.marker import digest_of_settings
+from mim3d.segment.memory import check_memory
+
+#: What a config of segmentation has, beside the network.
+_NEEDED = ("channels", "label_names", "preprocessing", "inferer", "postprocessing")
+#: Keys that say where files are, and that the arguments of the command set.
+FIXED = {"bundle_root": "BUNDLE", "dataset_dir": "INPUT", "output_dir": "--out", "weights": "--weights"}
+
+
+class Segmenter:
+    """The network of a bundle with its weights, and the transforms around it, built once.
+
+    Args:
+        bundle: the bundle's folder.
+        layers: names in its configs, or paths.
+        weights: the file; None: the bundle's models/model.pt.
+        keys: further keys of the config and their values, as on a command line.
+
+    Raises:
+        ValueError: for a pretraining bundle, an unknown layer or key, and weights that cannot be used.
+    """
+
+    def __init__(
+        self, bundle: Path, layers: Sequence[str], weights: Path | None, keys: Mapping[str, str] | None = None
+    ) -> None:
+        files = config_files(bundle, layers)
+        check_keys(files, keys or {})
+        overrides = {key: _value(written) for key, written in (keys or {}).items()}
+        self.workflow = _workflow(files, bundle_root=quoted(str(bundle)), **overrides)
+        missing = [key for key in _NEEDED if key not in self.workflow.parser]
+        if missing:
+            raise ValueError(f"{bundle.name} is no segmentation bundle: its inference config lacks {missing[0]}")
+        self.channels: list[str] = self._get("channels")
+        self.non_finite: str = self._get("non_finite")
+        self.device = torch.device(self._get("device"))
+        network_def = self._get("network_def")
+        self.weights = weights or bundle / "models" / "model.pt"
+        self.notes = self._load(network_def)
+        self.network = network_def.to(self.device).eval()
+        self.preprocessing, self.postprocessing = self._get("preprocessing"), self._get("postprocessing")
+        # Files are read and written by custom_components.data, which refuses more and keeps the whole header.
+        for chain in (self.preprocessing, self.postprocessing):
+            chain.transforms = [t for t in chain.transforms if not isinstance(t, (LoadImaged, SaveImaged))]
+        self.inferer = self._get("inferer")
+        self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
+        self.amp = bool(self._get("amp"))
+        config = {key: value for key, value in _config(files, overrides).items() if key not in (*FIXED, "device")}
+        self.settings = digest_of_settings({**config, "weights_sha256": file_sha256(self.weights)})
+
+    def _get(self, key: str) -> Any:
+        return self.workflow.parser.get_parsed_content(key)
+
+    def _load(self, network: torch.nn.Module) -> list[str]:
+        """Load the weights, and return how their card and the config differ."""
+        path = str(self.weights)
+        check_weights_complete(network, path)
+        stated = {key: self._get(key) for key in ("channels", "orientation", "spacing")}
+        notes = compare_card(path, stated, self._get("label_names"))
+        state = read_weights(path)
+        network.load_state_dict({key: state[key] for key in network.state_dict()})
+        return notes
+
+    def check_memory(self, files: Sequence[Path]) -> None:
+        """Check that a case fits into memory, from its headers.
+
+        Raises:
+            ValueError: for a header that cannot be read, and for a case that does not fit.
+        """
+        stitch_device = torch.device(self._get("sw_output_device"))
+        outputs = len(self._get("output_names"))
+        check_memory(files, self._get("spacing"), self._get("roi_size"), outputs, stitch_device)
+
+    def segment(self, files: Sequence[Path]) -> np.ndarray:
+        """Segment a case.
+
+        Args:
+            files: one file, or one per channel in order.
+
+        Returns:
+            The mask, uint8 ``(X, Y, Z)``, on the voxels of the first file as they are stored.
+
+        Raises:
+            ValueError: for a file that cannot be read; names the file.
+        """
+        values, affine = read_volume(list(files), self.non_finite)
+        if len(values) != len(self.channels):
+            raise ValueError(
+                f"{files[0]} has {len(values)} channel(s); needed: one 4D file with {', '.join(self.channels)}, or"
+                " one file for each"
+            )
+        image = MetaTensor(torch.from_numpy(np.ascontiguousarray(values)), affine=torch.from_numpy(affine))
+        item = self.preprocessing({"image": image})
+        del values, image
+        enabled = self.amp and self.device.type == "cuda"
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            window_input = item["image"].as_tensor()[None].to(self.device)
+            item["pred"] = self.inferer(window_input, self.network)[0]
+        del window_input  # the postprocessing needs the memory
+        mask: np.ndarray = self.postprocessing(item)["pred"][0].cpu().numpy().astype(np.uint8)
+        return mask
+
+
+def config_files(bundle: Path, layers: Sequence[str]) -> list[Path]:
+    """Return the bundle's inference config and the layers.
+
+    Raises:
+        ValueError: for a missing file.
+    """
+    first = bundle / "configs" / "inference.yaml"
+    if not first.is_file():
+        raise ValueError(f"{bundle} has no configs/inference.yaml")
+    return [first, *(find_layer(bundle, layer) for layer in layers)]
+
+
+def check_keys(files: Sequence[Path], keys: Mapping[str, str]) -> None:
+    """Check that the config has every key, and that none is set by the command's own arguments.
+
+    Raises:
+        ValueError: naming the key and the nearest known one.
+    """
+    for key in keys:
+        if key in FIXED:
+            raise ValueError(f"--{key} is set by {FIXED[key]} of mim3d segment")
+    words = [word for key, written in keys.items() for word in (f"--{key}={written}",)]
+    command = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
+    for key, near in unknown_overrides(command):
+        hint = f"; did you mean --{near}?" if near else ""
+        raise ValueError(f"unknown key --{key}: neither an argument of this command nor a key of {files[0]}{hint}")
+
+
+def _value(written: str) -> Any:
+    """Return a key's value as ``monai.bundle run`` reads it; a ``#`` in text stays."""
+    value = DefaultParseValue(written)
+    return quoted(written) if "#" in written and not written.startswith(("$", "@", "%")) else value
+
+
+def _workflow(files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
+    """Build a workflow, without MONAI's notice that it leaves logging as it is."""
+    logger = logging.getLogger("monai.bundle.workflows")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        names = [str(file) for file in files]
+        made = ConfigWorkflow(names, workflow_type="infer", logging_file=False, **overrides)
+        made.initialize()
+    finally:
+        logger.setLevel(before)
+    return made
+
+
+def _config(files: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merged config, unresolved."""
+    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
+    parser.update(dict(overrides))
+    return dict(parser[""])
