@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,28 @@ def test_nifti_2_gives_the_mask_of_nifti_1(segment: Run, tmp_path: Path) -> None
     segment(write(tmp_path / "one.nii.gz"))
     found = segment(write(tmp_path / "two.nii.gz", kind=nib.Nifti2Image))
     np.testing.assert_array_equal(found["one_seg.nii.gz"], found["two_seg.nii.gz"])
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "A.NII.GZ", "a.nii"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "header"])
+def test_damaged_files_end_in_one_line(name: str, damage: str, segment: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / name)
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "header":  # asks for more slices than there are
+        image = nib.load(path)
+        content = bytearray(image.to_bytes())
+        content[46:48] = (999).to_bytes(2, "little")
+        path.write_bytes(content if name == "a.nii" else gzip.compress(content))
+    elif name != "a.nii":
+        content[len(content) // 2] ^= 255
+        path.write_bytes(content)
+    else:
+        pytest.skip("nothing in an uncompressed file tells a changed voxel")
+    with pytest.raises(SystemExit, match=f"^error: {path} is truncated"):
+        segment(path)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("units", ["meter", "micron"])

@@ -113,7 +113,7 @@ def test_a_bad_case_is_reported_and_the_others_go_on(segment: Segment, tmp_path:
         "sub/z": "written",
     }
     assert "damaged.nii.gz is truncated or corrupt" in found["damaged"][2]
-    assert "nan.nii.gz holds 1 values that are not finite" in found["nan"][2]
+    assert "nan.nii.gz holds 1 of 8640 values that are not finite" in found["nan"][2]
     made = masks(tmp_path / "out")
     assert list(made) == ["a_seg.nii.gz", "sub/z_seg.nii.gz"]
     np.testing.assert_array_equal(made["a_seg.nii.gz"], made["sub/z_seg.nii.gz"])
