@@ -16,9 +16,11 @@ from monai.bundle.workflows import ConfigWorkflow
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.io.dictionary import LoadImaged, SaveImaged
 
+from custom_components.checks import NetworkShape
 from custom_components.checks.overrides import unknown_overrides
 from custom_components.config_text import quoted
 from custom_components.data import read_volume
+from custom_components.data.volumes import check_non_finite
 from custom_components.transfer import file_sha256, read_weights
 from custom_components.transfer.checks import check_weights_complete, compare_card
 from mim3d.package.layers import find_layer
@@ -56,8 +58,10 @@ class Segmenter:
             raise ValueError(f"{bundle.name} is no segmentation bundle: its inference config lacks {missing[0]}")
         self.channels: list[str] = self._get("channels")
         self.non_finite: str = self._get("non_finite")
+        check_non_finite(self.non_finite)
         self.device = torch.device(self._get("device"))
         network_def = self._get("network_def")
+        NetworkShape(network_def, self._get("roi_size"), self.channels, self._get("output_names"))()
         self.weights = weights or bundle / "models" / "model.pt"
         self.notes = self._load(network_def)
         self.network = network_def.to(self.device).eval()
@@ -72,7 +76,13 @@ class Segmenter:
         self.settings = digest_of_settings({**config, "weights_sha256": file_sha256(self.weights)})
 
     def _get(self, key: str) -> Any:
-        return self.workflow.parser.get_parsed_content(key)
+        try:
+            return self.workflow.parser.get_parsed_content(key)
+        except Exception as error:  # MONAI wraps whatever a class in the config raises
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise ValueError(f"{key} cannot be built with these layers and keys: {cause}") from error
 
     def _load(self, network: torch.nn.Module) -> list[str]:
         """Load the weights, and return how their card and the config differ."""

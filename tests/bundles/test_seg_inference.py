@@ -153,6 +153,16 @@ def test_a_header_in_another_unit_is_refused(units: str, segment: Run, tmp_path:
         segment(tmp_path / "a.nii")
 
 
+@pytest.mark.parametrize("spacing", [0.0, np.nan])
+def test_a_header_without_spacing_is_refused(spacing: float, segment: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    content[84:88] = np.float32(spacing).tobytes()  # pixdim[2]
+    path.write_bytes(content)
+    with pytest.raises(SystemExit, match=r"a.nii has a spacing \(pixdim\) that is 0 or not a number$"):
+        segment(path)
+
+
 @pytest.mark.parametrize("names", [("case.nii", "case.nii.gz"), ("x.nii.gz", "imagesTs/x.nii.gz")])
 def test_two_files_with_one_output_are_refused(names: tuple[str, str], segment: Run, tmp_path: Path) -> None:
     first, second = (write(tmp_path / "in" / name) for name in names)

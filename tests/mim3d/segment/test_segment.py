@@ -237,6 +237,9 @@ def test_memory_is_counted_from_headers(tmp_path: Path) -> None:
         (["pretrain_mae", "in"], "pretrain_mae is no segmentation bundle"),
         (["seg_btcv", "in", "--layer", "none.yaml"], "--layer none.yaml does not exist; seg_btcv has"),
         (["seg_btcv", "in", "--weights", "none.pt"], "weights file none.pt does not exist"),
+        (["seg_btcv", "in", "--non_finite", "skip"], "non_finite is 'skip'; allowed: raise, replace"),
+        (["seg_btcv", "in", "--roi_size", "[30,32,32]"], "roi_size"),
+        (["seg_btcv", "in", "--architecture#features", "no"], "network_def cannot be built with these layers and"),
         (["seg_btcvv", "in"], "'seg_btcvv' is not a bundle"),
     ],
 )
