@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,27 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from fire.parser import DefaultParseValue
-from monai.bundle.config_parser import ConfigParser
-from monai.bundle.workflows import ConfigWorkflow
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.io.dictionary import LoadImaged, SaveImaged
 
 from custom_components.checks import NetworkShape
-from custom_components.checks.overrides import unknown_overrides
 from custom_components.config_text import quoted
 from custom_components.data import read_volume
 from custom_components.data.volumes import check_non_finite
 from custom_components.transfer import file_sha256, read_weights
 from custom_components.transfer.checks import check_weights_complete, compare_card
-from mim3d.package.layers import find_layer
+from mim3d.segment.config import FIXED, build_workflow, check_keys, config_files, merged_config, parse_value
 from mim3d.segment.marker import digest_of_settings
 from mim3d.segment.memory import check_memory
 
 #: What a config of segmentation has, beside the network.
 _NEEDED = ("channels", "label_names", "preprocessing", "inferer", "postprocessing")
-#: Keys that say where files are, and that the arguments of the command set.
-FIXED = {"bundle_root": "BUNDLE", "dataset_dir": "INPUT", "output_dir": "--out", "weights": "--weights"}
 
 
 class Segmenter:
@@ -51,8 +44,8 @@ class Segmenter:
     ) -> None:
         files = config_files(bundle, layers)
         check_keys(files, keys or {})
-        overrides = {key: _value(written) for key, written in (keys or {}).items()}
-        self.workflow = _workflow(files, bundle_root=quoted(str(bundle)), **overrides)
+        overrides = {key: parse_value(written) for key, written in (keys or {}).items()}
+        self.workflow = build_workflow(files, bundle_root=quoted(str(bundle)), **overrides)
         missing = [key for key in _NEEDED if key not in self.workflow.parser]
         if missing:
             raise ValueError(f"{bundle.name} is no segmentation bundle: its inference config lacks {missing[0]}")
@@ -72,7 +65,9 @@ class Segmenter:
         self.inferer = self._get("inferer")
         self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
         self.amp = bool(self._get("amp"))
-        config = {key: value for key, value in _config(files, overrides).items() if key not in (*FIXED, "device")}
+        config = {
+            key: value for key, value in merged_config(files, overrides).items() if key not in (*FIXED, "device")
+        }
         self.settings = digest_of_settings({**config, "weights_sha256": file_sha256(self.weights)})
 
     def _get(self, key: str) -> Any:
@@ -132,58 +127,3 @@ class Segmenter:
         del window_input  # the postprocessing needs the memory
         mask: np.ndarray = self.postprocessing(item)["pred"][0].cpu().numpy().astype(np.uint8)
         return mask
-
-
-def config_files(bundle: Path, layers: Sequence[str]) -> list[Path]:
-    """Return the bundle's inference config and the layers.
-
-    Raises:
-        ValueError: for a missing file.
-    """
-    first = bundle / "configs" / "inference.yaml"
-    if not first.is_file():
-        raise ValueError(f"{bundle} has no configs/inference.yaml")
-    return [first, *(find_layer(bundle, layer) for layer in layers)]
-
-
-def check_keys(files: Sequence[Path], keys: Mapping[str, str]) -> None:
-    """Check that the config has every key, and that none is set by the command's own arguments.
-
-    Raises:
-        ValueError: naming the key and the nearest known one.
-    """
-    for key in keys:
-        if key in FIXED:
-            raise ValueError(f"--{key} is set by {FIXED[key]} of mim3d segment")
-    words = [word for key, written in keys.items() for word in (f"--{key}={written}",)]
-    command = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
-    for key, near in unknown_overrides(command):
-        hint = f"; did you mean --{near}?" if near else ""
-        raise ValueError(f"unknown key --{key}: neither an argument of this command nor a key of {files[0]}{hint}")
-
-
-def _value(written: str) -> Any:
-    """Return a key's value as ``monai.bundle run`` reads it; a ``#`` in text stays."""
-    value = DefaultParseValue(written)
-    return quoted(written) if "#" in written and not written.startswith(("$", "@", "%")) else value
-
-
-def _workflow(files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
-    """Build a workflow, without MONAI's notice that it leaves logging as it is."""
-    logger = logging.getLogger("monai.bundle.workflows")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        names = [str(file) for file in files]
-        made = ConfigWorkflow(names, workflow_type="infer", logging_file=False, **overrides)
-        made.initialize()
-    finally:
-        logger.setLevel(before)
-    return made
-
-
-def _config(files: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merged config, unresolved."""
-    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-    parser.update(dict(overrides))
-    return dict(parser[""])
