@@ -24,6 +24,9 @@ class Parser(argparse.ArgumentParser):
         **settings: those of ``argparse.ArgumentParser``; description and epilog keep their line breaks.
     """
 
+    #: Whether flags that are not the command's own are keys of a config; ``parse`` returns them as ``keys``.
+    takes_keys = False
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
@@ -46,7 +49,27 @@ class Parser(argparse.ArgumentParser):
             UsageError: for an unknown flag and everything else that is wrong.
         """
         end = words.index("--") if "--" in words else len(words)
+        if self.takes_keys:
+            own, keys = self._split_keys(words[:end])
+            return self.parse_args([*own, *words[end:]], argparse.Namespace(keys=keys))
         return self.parse_args([*map(self._known_flag, words[:end]), *words[end:]])
+
+    def _split_keys(self, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """Return the command's own words, and the keys with their values; a key without a value is True."""
+        own: list[str] = []
+        keys: dict[str, str] = {}
+        rest = list(words)
+        while rest:
+            word = rest.pop(0)
+            name, equals, value = word.partition("=")
+            name = name.replace("-", "_").lstrip("_")
+            if not word.startswith("--") or f"--{name}" in self.flags:
+                own.append(self._known_flag(word))
+                continue
+            if not equals:
+                value = rest.pop(0) if rest and not rest[0].startswith("--") else "True"
+            keys[name] = value
+        return own, keys
 
     def _known_flag(self, word: str) -> str:
         """Return a word with its flag as the parser spells it; other words stay."""

@@ -1,32 +1,36 @@
-"""Check: is a key on a ``monai.bundle run`` command line misspelled? MONAI accepts and ignores unknown keys.
+"""Check: does MONAI read the ``monai.bundle run`` command line as it is meant? It ignores unknown keys.
 
 Configs do not see the command line, so this check reads ``sys.argv``: a key that is neither in the config files
-nor an argument of ``run`` ends the run, with the nearest known key.
+nor an argument of ``run`` ends the run, with the nearest known key. So does a path that MONAI would change.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pydoc import locate
 from typing import Any
 
+from monai.bundle.config_item import ComponentLocator
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.scripts import run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 from monai.bundle.workflows import ConfigWorkflow
 
-COMMANDS = ("run", "run_workflow")
+from custom_components.checks.command_line import config_files, parse_command, with_args_file
+from custom_components.checks.paths import misread_paths
+
 _CLOSE = 0.5  # how similar two keys must be (difflib ratio) to be suggested
 
 
 class Overrides:
-    """Every override key must be one that something reads; see :func:`unknown_overrides`.
+    """Every override key must be one that something reads, and every path must be read as it is written.
+
+    See :func:`unknown_overrides` and :func:`custom_components.checks.paths.misread_paths`.
 
     Args:
         argv: a command line as in ``sys.argv``; None: this process's.
@@ -36,13 +40,15 @@ class Overrides:
         self.argv = sys.argv if argv is None else argv
 
     def __call__(self) -> None:
-        """Raise ValueError naming each unknown key, the nearest known one and the config files."""
+        """Raise ValueError naming each unknown key, the nearest known one and the config files; or a path."""
         unknown = unknown_overrides(self.argv)
         if unknown:
             _, options = parse_command(self.argv)
-            files = ", ".join(str(file) for file in _config_files(_with_args_file(options)))
+            files = ", ".join(str(file) for file in config_files(with_args_file(options)))
             keys = "; ".join(f"{key!r} (nearest: {near!r})" if near else repr(key) for key, near in unknown)
             raise ValueError(f"unknown override {keys}: not a key of {files}, nor an argument of monai.bundle run")
+        if misread := misread_paths(self.argv):
+            raise ValueError(misread[0])
 
 
 def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -62,8 +68,8 @@ def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
     command, options = parse_command(argv)
     if command is None:
         return []
-    options = _with_args_file(options)
-    files = _config_files(options)
+    options = with_args_file(options)
+    files = config_files(options)
     if not files or not all(Path(file).is_file() for file in files):
         return []  # monai.bundle itself reports the missing file
     config = ConfigParser.load_config_files(files)
@@ -82,59 +88,6 @@ def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
             near = difflib.get_close_matches(leaf, sorted(candidates), n=1, cutoff=_CLOSE)
             unknown.append((written, "::".join(filter(None, (parent, near[0]))) if near else None))
     return unknown
-
-
-def parse_command(argv: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
-    """Split ``python -m monai.bundle run ...`` into the command and its options, as ``fire`` reads them.
-
-    Returns:
-        The command (None if it is not such a command line) and the options: ``--key value``, ``--key=value`` and
-        ``--flag``, and positional values under the names of ``run``'s arguments.
-    """
-    if len(argv) < 2 or Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or argv[1] not in COMMANDS:
-        return None, {}
-    words = list(argv[2:])
-    if "--" in words:  # words after the last one are for fire itself
-        words = words[: len(words) - 1 - words[::-1].index("--")]
-    options: dict[str, Any] = {}
-    positional = []
-    while words:
-        word = words.pop(0)
-        if not _is_flag(word):
-            positional.append(word)
-            continue
-        key, equals, value = word.lstrip("-").partition("=")
-        if not equals:
-            value = words.pop(0) if words and not _is_flag(words[0]) else "True"
-        options[key.replace("-", "_")] = value
-    names = [name for name in inspect.signature(run).parameters if name not in options]
-    return argv[1], {**dict(zip(names, positional, strict=False)), **options}
-
-
-def _is_flag(word: str) -> bool:
-    """Return whether fire reads the word as ``--key``; a negative number is a value."""
-    return word.startswith("--") or re.match(r"-[a-zA-Z]", word) is not None
-
-
-def _with_args_file(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options, completed with those of ``args_file``."""
-    path = options.get("args_file")
-    if not path or not Path(str(path)).is_file():
-        return dict(options)
-    return {**ConfigParser.load_config_file(str(path)), **options}
-
-
-def _config_files(options: Mapping[str, Any]) -> list[str]:
-    """Return ``config_file`` as a list; it may be a path, a list, ``"['a', 'b']"`` or ``"a,b"``."""
-    value = options.get("config_file")
-    if isinstance(value, str) and not Path(value).is_file():
-        try:
-            value = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            value = value.split(",")
-    if not value:
-        return []
-    return [value] if isinstance(value, str) else [str(file) for file in value]
 
 
 def _run_arguments(tracking: bool) -> set[str]:
@@ -173,7 +126,10 @@ def _siblings(config: Any, key: str, options: Iterable[str]) -> set[str] | None:
 
 
 def _parameters(target: Any) -> set[str] | None:
-    """Return the argument names of a dotted ``_target_``; None if they are unknown, or it takes any."""
+    """Return the argument names of a ``_target_``; None if they are unknown, or it takes any."""
+    if isinstance(target, str) and re.fullmatch(r"\w+", target):  # a class that MONAI finds by its name
+        module = ComponentLocator().get_component_module_name(target)
+        target = f"{module}.{target}" if isinstance(module, str) else None
     found = locate(target) if isinstance(target, str) and re.fullmatch(r"\w+(\.\w+)+", target) else None
     try:
         parameters = inspect.signature(found).parameters.values()  # type: ignore[arg-type]

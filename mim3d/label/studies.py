@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from monai.bundle.config_parser import ConfigParser
 
+from custom_components.config_text import check_no_hash
 from custom_components.data.nifti import open_image
 from mim3d.catalog import TASKS
 from mim3d.package.pack import package
@@ -51,8 +52,9 @@ def fresh_folder(out: Path) -> Path:
     """Make an empty work folder and return its absolute path.
 
     Raises:
-        ValueError: for a folder with content that this command did not make.
+        ValueError: for a folder with content that this command did not make, and for one that MONAI cannot name.
     """
+    check_no_hash(out, "--out")
     if out.exists() and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(
             f"{out} is not empty and was not made by mim3d label (no {MARKER} in it); give another --out"

@@ -17,6 +17,7 @@ from typing import Any
 
 from monai.bundle.config_parser import ConfigParser
 
+from custom_components.config_text import as_argument
 from mim3d.catalog import ROOT
 from mim3d.children import run_child
 from mim3d.quickstart.choice import Choice
@@ -47,7 +48,7 @@ def run_bundle(step: str, files: list[str], **overrides: Any) -> float:
     print(f"\n=== {step}", flush=True)
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
     for key, value in overrides.items():
-        command += [f"--{key}", str(value)]
+        command += [f"--{key}", as_argument(value)]
     start = time.perf_counter()
     status = run_child(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     if status:

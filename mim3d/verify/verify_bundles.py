@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.atomic import write_json
+from custom_components.config_text import check_no_hash
 from mim3d.arguments import UsageError
 from mim3d.catalog import ROOT
 from mim3d.children import end_group, start_child
@@ -42,9 +43,10 @@ def verify_all(arguments: argparse.Namespace) -> None:
         arguments: those of ``mim3d verify``.
 
     Raises:
-        ValueError: for an unknown check or bundle.
+        ValueError: for an unknown check or bundle, and for a temporary folder that MONAI cannot name.
         SystemExit: with status 1 if a check failed.
     """
+    check_no_hash(tempfile.gettempdir(), "TMPDIR")
     names, layers = _selected(arguments), arguments.layer
     bundles = [find_bundle(name) for name in arguments.bundles] or all_bundles()
     if arguments.schema and not arguments.schema.is_file():

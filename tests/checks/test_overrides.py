@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.checks.overrides import Overrides, parse_command, unknown_overrides
+from custom_components.checks.command_line import parse_command
+from custom_components.checks.overrides import Overrides, unknown_overrides
 
 MAIN = "/x/site-packages/monai/bundle/__main__.py"
 TRAIN = """
@@ -17,6 +18,7 @@ loss_weights: {reconstruction: 1.0, count: 0.1}
 network:
   _target_: monai.networks.nets.BasicUNet
   in_channels: 1
+short: {_target_: BasicUNet}
 train:
   handlers:
   - _target_: StatsHandler
@@ -67,6 +69,7 @@ def test_known_keys_pass(config: Path, words: tuple[str, ...]) -> None:
     [
         ("--network#in_chanels", "network::in_channels"),
         ("--network::featurs", "network::features"),
+        ("--short#featurs", "short::features"),  # a class that MONAI finds by its name
         ("--loss_weights#reconstruct", "loss_weights::reconstruction"),
         ("--train#handlers#7", None),
         ("--xyzzy", None),

@@ -65,6 +65,9 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
         words[words.index("--out") + 1] = str(sandbox.fresh())
     if name == "datalist":
         data = sandbox.unlisted()
+    if name == "segment":  # with the tiny network that the document's commands trained
+        bundle = words[words.index("mim3d") + 2]
+        words = [*words, "--layer", *sandbox.tiny_configs([f"bundles/{bundle}/configs/inference.yaml"])[1:]]
     if name == "package" and "--weights" in words:  # only training makes weights
         at = words.index("--weights")
         words = words[:at] + words[at + 2 :]

@@ -50,7 +50,7 @@ def test_every_argument_is_explained(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["phantom"], 2, "unknown command 'phantom'; did you mean phantoms? allowed: quickstart, datalist,"),
+        (["phantom"], 2, "unknown command 'phantom'; did you mean phantoms? allowed: quickstart, segment,"),
         (["phantoms", "--out", "OUT", "--case", "3"], 2, "unknown flag --case; did you mean --cases? allowed:"),
         (["stack", "DATA", "--oust", "OUT"], 2, "unknown flag --oust; did you mean --out? allowed:"),
         (["phantoms"], 2, "the following arguments are required: --out"),
