@@ -74,6 +74,16 @@ def put(file, key, value):
     return lambda root: edit(root, file, change)
 
 
+def put_interval(value):
+    """A breakage: set the interval of the handler that validates."""
+
+    def change(config):
+        (handler,) = (h for h in config["train"]["handlers"] if h["_target_"] == "ValidationHandler")
+        handler["interval"] = value
+
+    return lambda root: edit(root, TRAIN, change)
+
+
 def put_text(file, old, new):
     """A breakage: replace text, or all of it where ``old`` is None."""
 
@@ -161,7 +171,7 @@ BROKEN = [
         "transform inline",
     ),
     ("handlers are dictionaries", put(TRAIN, "train/handlers/0", "@best_checkpoint"), "train#handlers"),
-    ("val_interval", put(TRAIN, "train/handlers/2/interval", 5), "found 5"),
+    ("val_interval", put_interval(5), "found 5"),
     ("label: short training validates", put(TRAIN, "val_interval", 50), "50 for 1 epochs"),
     ("metric and key names", put(TRAIN, "key_metric", "val_dice"), "key_metric val_dice"),
     (
