@@ -163,8 +163,9 @@ class HybridMIM(PretextNetwork):
         Returns:
             ``reconstruction``, ``reconstruction_target`` ``(B, C, *window)``; ``reconstruction_mask`` (masked and
             valid voxels) and ``visible_mask`` (visible and valid ones) ``(B, 1, *window)``; ``count_logits``
-            ``(B, R, n + 1)`` and ``count_target`` ``(B, R)``; ``position_logits``, ``position_target``, ``patch_valid``
-            ``(B, R, n)``; ``region_valid`` ``(B, R)``; while training, ``view_1`` and ``view_2`` ``(B, P)``.
+            ``(B, R, n + 1)`` and ``count_target`` ``(B, R)``; ``position_logits``, ``position_target`` and
+            ``patch_valid`` ``(B, R, n)``; ``region_valid`` ``(B, R)``; while training, ``view_1`` and ``view_2``
+            ``(B, P)``.
         """
         valid = all_valid(image, valid)
         filled = self.fill_image(image, mask, valid)

@@ -58,9 +58,9 @@ class MaskedReconstruction(PretextNetwork):
 
         Returns:
             ``reconstruction``, ``reconstruction_target`` ``(B, C, D, H, W)``; ``reconstruction_mask`` (masked and
-            valid voxels) and ``visible_mask`` (visible and valid ones) ``(B, 1, D, H, W)``. With normalised targets
-            also ``rescaled_reconstruction``, scaled back with the mean and deviation of each patch of the image, as in
-            MAE's published pictures, and ``rescaled_target``, the image.
+            valid voxels) and ``visible_mask`` (visible and valid voxels) ``(B, 1, D, H, W)``. With normalised
+            targets also ``rescaled_reconstruction``, scaled back with the mean and deviation of each patch of the
+            image, as in MAE's published pictures, and ``rescaled_target``, the image.
         """
         masked = mask_to_voxels(mask.bool(), self.patch_size)
         outputs = {
