@@ -105,13 +105,11 @@ class Task:
     Attributes:
         name: of its view in bundles/_shared/views.
         phantoms: kind of `mim3d phantoms` that it can be tried on.
-        finetune_rate: peak learning rate that changes pretrained weights less than the rate of train.yaml does.
         small: whether the view is small, so that smoke.yaml keeps it.
     """
 
     name: str
     phantoms: str
-    finetune_rate: str
     small: bool = False
 
     @property
@@ -136,11 +134,11 @@ DEFAULT_VIEW = "btcv"  # task whose view the pretraining bundles have without a 
 TASKS = {
     task.name: task
     for task in (
-        Task("btcv", "abdomen_ct", "1.0e-4"),
-        Task("brats", "brain_mri", "3.0e-5"),
-        Task("msd_liver", "liver_ct", "1.0e-4"),
-        Task("msd_spleen", "spleen_ct", "1.0e-4"),
-        Task("msd_hippocampus", "hippocampus_mri", "3.0e-4", small=True),
+        Task("btcv", "abdomen_ct"),
+        Task("brats", "brain_mri"),
+        Task("msd_liver", "liver_ct"),
+        Task("msd_spleen", "spleen_ct"),
+        Task("msd_hippocampus", "hippocampus_mri", small=True),
     )
 }
 

@@ -170,6 +170,19 @@ class Backbone(ABC):
         keys = self.net.state_dict()
         return [key for key in keys if key.startswith(self.encoder_prefixes) and key not in self.unused_parameters]
 
+    def encoder_depths(self) -> dict[str, int]:
+        """Return each encoder parameter's depth: 0 for the first stage, one more for each stage that follows.
+
+        What runs before the first stage has its depth, what runs after the last one has the last one's.
+        """
+        parameters = [name for name, _ in self.net.named_parameters() if name.startswith(self.encoder_prefixes)]
+        return {name: self.depth_of(name) for name in parameters}
+
+    def depth_of(self, name: str) -> int:
+        """Return the depth of one encoder parameter, see `encoder_depths`."""
+        found = [depth for depth, stage in enumerate(self.stages) if name.startswith(stage + ".")]
+        return found[0] if found else 0
+
     def crop_stages(self, encoded: Encoded, window: Window | None) -> list[Tensor]:
         """Cut a window out of the output of every stage but the last."""
         pairs = zip(self.stages[:-1], self.strides, strict=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from monai.networks.nets.swin_unetr import SwinUNETR
 from torch import Tensor
 
@@ -50,6 +52,11 @@ class SwinUNETRBackbone(TokenBackbone):
         if vit.use_v2:
             x = vit.get_submodule(f"{name}c.0")(x.contiguous())
         return vit.get_submodule(f"{name}.0")(x.contiguous())
+
+    def depth_of(self, name: str) -> int:  # noqa: D102
+        # v2 puts a convolution, layers1c, in front of each stage.
+        stage = re.match(r"swinViT\.layers(\d)c?\.", name)
+        return int(stage[1]) if stage else 0
 
     def bottleneck(self, last: Tensor) -> Tensor:  # noqa: D102
         return self.net.swinViT.proj_out(last, self.net.normalize)

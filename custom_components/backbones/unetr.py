@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -132,6 +133,12 @@ class UNETRBackbone(TokenBackbone):
             x = self.net.get_submodule(decoder)(x, self.net.get_submodule(encoder)(skip))
         x = self.net.decoder2(x, self.net.encoder1(crop(encoded.image, window, 1)))
         return self.net.out(x)
+
+    def depth_of(self, name: str) -> int:  # noqa: D102
+        block = re.match(r"vit\.blocks\.(\d+)\.", name)  # a stage has several blocks, each one deeper
+        if block:
+            return 1 + int(block[1])
+        return len(self.net.vit.blocks) if name.startswith("vit.norm.") else 0
 
     def _cells(self, tokens: Tensor) -> Tensor:
         """View tokens ``(B, N, F)`` as cells ``(B, F, d, h, w)``, without a copy."""

@@ -12,6 +12,9 @@ _ALLOWED: dict[str, dict[str, Any]] = {
     "learning_rate": {"above": 0},
     "weight_decay": {"at_least": 0},
     "warmup_share": _SHARE,
+    "encoder_lr_factor": _SHARE,
+    "layer_decay": {"above": 0, "at_most": 1},
+    "decoder_warmup": {"at_least": 0, "below": 1},
     "batch_size": _COUNT,
     "num_samples": _COUNT,
     "accumulation_steps": _COUNT,
@@ -29,9 +32,9 @@ class Hyperparameters:
     """Each number must be in the range of its key.
 
     Args:
-        numbers: by config key. Allowed keys: learning_rate, weight_decay, warmup_share, batch_size, num_samples,
-            accumulation_steps, grad_clip (or null), ema_decay (or null), num_workers, worker_timeout, cache_rate,
-            sw_batch_size, sw_overlap.
+        numbers: by config key. Allowed keys: learning_rate, weight_decay, warmup_share, encoder_lr_factor,
+            layer_decay, decoder_warmup, batch_size, num_samples, accumulation_steps, grad_clip (or null), ema_decay
+            (or null), num_workers, worker_timeout, cache_rate, sw_batch_size, sw_overlap.
 
     Raises:
         ValueError: for another key.

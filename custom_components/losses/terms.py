@@ -20,17 +20,26 @@ KINDS = ("mse", "l1")
 
 
 @term(
+    "visible",
+    reads=("reconstruction", "reconstruction_target", "visible_mask"),
+    options={"reconstruction": "kind"},
+)
+@term(
     "reconstruction",
     reads=("reconstruction", "reconstruction_target", "reconstruction_mask"),
     options={"reconstruction": "kind"},
 )
 def reconstruction_loss(pred: Tensor, target: Tensor, mask: Tensor, kind: str = "mse") -> Tensor:
-    """Return the mean error over the masked voxels (MAE, arXiv 2111.06377: loss on masked patches only).
+    """Return the mean error over the marked voxels.
+
+    The term ``reconstruction`` marks the masked voxels (MAE, arXiv 2111.06377: loss on masked patches only), the
+    term ``visible`` those that the network sees. The second trains the output where it is needed later: a
+    segmentation network sees visible voxels only.
 
     Args:
         pred: ``(B, C, D, H, W)``, any real value.
         target: same shape, the image's own intensities.
-        mask: bool ``(B, 1, D, H, W)``, True where a voxel is masked and valid.
+        mask: bool ``(B, 1, D, H, W)``, True where a voxel counts.
         kind: "mse" (squared error) or "l1" (absolute error).
 
     Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from custom_components.averages import masked_mean_and_deviation
 from custom_components.masking.grid import Size, mask_to_voxels, patch_grid, to_3tuple
 
 FILLS = ("zero", "mean", "noise", "learned")
@@ -61,7 +62,7 @@ def fill_masked(
     if fill == "learned":
         return torch.where(masked, _tile(token, image, patch_size), image)
     visible = ~masked if valid is None else ~masked & valid.bool()
-    mean, deviation = _statistics(image, visible)
+    mean, deviation = masked_mean_and_deviation(image, visible)
     if fill == "mean":
         return torch.where(masked, mean.to(image.dtype), image)
     return torch.where(masked, mean.to(image.dtype) + deviation.to(image.dtype) * torch.randn_like(image), image)
@@ -74,13 +75,3 @@ def _tile(token: Tensor | None, image: Tensor, patch_size: Size) -> Tensor:
         found = None if token is None else tuple(token.shape)
         raise ValueError(f"fill 'learned' needs a token of shape {wanted}, found {found}")
     return token.to(image.dtype).repeat(1, 1, *patch_grid(image.shape[2:], patch_size))
-
-
-def _statistics(image: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation ``(B, C, 1, 1, 1)`` over the visible voxels; 0 when there are none."""
-    # At least single precision, because half precision cannot count the voxels of a crop.
-    voxels = image.to(torch.promote_types(image.dtype, torch.float32))
-    number = visible.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
-    mean = voxels.masked_fill(~visible, 0).sum(dim=(2, 3, 4), keepdim=True) / number
-    difference = (voxels - mean).masked_fill(~visible, 0)
-    return mean, (difference.square().sum(dim=(2, 3, 4), keepdim=True) / number).sqrt()

@@ -60,7 +60,7 @@ def pretext_scores(outputs: Outputs) -> dict[str, Tensor]:
     """Score a pretext network's outputs, for the heads that exist.
 
     ``masked_mae``: mean absolute error over masked valid voxels, in units of the network's input.
-    ``visible_mae``: the same over visible voxels (padding included), which no loss term trains.
+    ``visible_mae``: the same over visible voxels (padding included); only the loss term ``visible`` trains them.
     ``count_accuracy``: share of valid regions with the correct number of masked patches.
     ``count_error``: mean distance of the most likely number from the true one, in patches.
     ``position_accuracy``: share of valid patches that are correctly called masked or visible.

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from custom_components.backbones import adapt
 from custom_components.masking import check_fill, fill_masked
 
+from .corruption import InputCorruption
+
 
 class PretextNetwork(nn.Module):
     """A segmentation network with the heads of a pretraining method.
 
     Args:
         network: the very network that segmentation will use, of a class that ``backbones`` knows.
+        corruption: what is done to the network's input besides masking, while training; None: nothing.
 
     Attributes:
         outputs: names of what ``forward`` can return, which loss terms read.
@@ -32,9 +35,10 @@ class PretextNetwork(nn.Module):
     patch_size: tuple[int, int, int]
     fill: str
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, corruption: InputCorruption | None = None) -> None:
         super().__init__()
         self.network = network
+        self.corruption = InputCorruption() if corruption is None else corruption
         self.backbone = adapt(network)
 
     def check_reconstructs(self) -> None:
@@ -83,7 +87,8 @@ class PretextNetwork(nn.Module):
             self.token = nn.Parameter(torch.zeros(1, self.backbone.in_channels, *self.patch_size))
 
     def fill_image(self, image: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
-        """Replace the masked patches of ``(B, C, D, H, W)``."""
+        """Corrupt ``(B, C, D, H, W)``, then replace its masked patches."""
+        image = self.corruption(image, valid)
         return fill_masked(image, mask, self.patch_size, self.fill, getattr(self, "token", None), valid)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from custom_components.heads import PatchHead
 
 from .base import all_valid
+from .corruption import InputCorruption
 from .masked import MaskedReconstruction
 
 DECODERS = ("full", "light")
@@ -28,6 +29,7 @@ class DenseMAE(MaskedReconstruction):
         fill: what masked voxels are replaced with, one of `custom_components.masking.FILLS`; ``learned`` is one
             trained patch per channel.
         normalize_targets: see `MaskedReconstruction`.
+        corruption: see `MaskedReconstruction`.
 
     Raises:
         ValueError: if network, decoder, fill or channels do not fit together.
@@ -40,8 +42,9 @@ class DenseMAE(MaskedReconstruction):
         decoder: str = "full",
         fill: str = "zero",
         normalize_targets: bool = False,
+        corruption: InputCorruption | None = None,
     ) -> None:
-        super().__init__(network, patch_size, normalize_targets)
+        super().__init__(network, patch_size, normalize_targets, corruption)
         if decoder not in DECODERS:
             raise ValueError(f"decoder is {decoder!r}; allowed: {', '.join(DECODERS)}")
         self.train_only(("",) if decoder == "full" else self.backbone.encoder_prefixes)

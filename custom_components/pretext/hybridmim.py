@@ -21,6 +21,7 @@ from custom_components.masking import (
 )
 
 from .base import PretextNetwork, all_valid
+from .corruption import InputCorruption
 from .masked import RECONSTRUCTION
 from .stage_dropout import StageDropout
 
@@ -51,6 +52,7 @@ class HybridMIM(PretextNetwork):
         dropout_stages: stages whose output is dropped; None: all but the first.
         contrast_features: length of the contrast head's output.
         second_view_grad: whether gradient flows through the second view.
+        corruption: what is done to the input besides masking, in both views alike; None: nothing.
 
     Raises:
         ValueError: if sizes, terms, fill or channels do not fit together.
@@ -71,8 +73,9 @@ class HybridMIM(PretextNetwork):
         dropout_stages: Sequence[str] | None = None,
         contrast_features: int = 384,
         second_view_grad: bool = True,
+        corruption: InputCorruption | None = None,
     ) -> None:
-        super().__init__(network)
+        super().__init__(network, corruption)
         self.patch_size = to_3tuple(patch_size, "patch_size")
         self.region_size = to_3tuple(region_size, "region_size")
         self.window_size = None if window_size is None else to_3tuple(window_size, "window_size")
@@ -158,10 +161,11 @@ class HybridMIM(PretextNetwork):
             valid: bool ``(B, 1, D, H, W)`` on voxels, True = counts; None: all voxels count.
 
         Returns:
-            ``reconstruction``, ``reconstruction_target`` ``(B, C, *window)`` and ``reconstruction_mask``
-            ``(B, 1, *window)`` (masked and valid voxels); ``count_logits`` ``(B, R, n + 1)`` and
-            ``count_target`` ``(B, R)``; ``position_logits``, ``position_target``, ``patch_valid``
-            ``(B, R, n)``; ``region_valid`` ``(B, R)``; while training, ``view_1`` and ``view_2`` ``(B, P)``.
+            ``reconstruction``, ``reconstruction_target`` ``(B, C, *window)``; ``reconstruction_mask`` (masked and
+            valid voxels) and ``visible_mask`` (visible and valid ones) ``(B, 1, *window)``; ``count_logits``
+            ``(B, R, n + 1)`` and ``count_target`` ``(B, R)``; ``position_logits``, ``position_target`` and
+            ``patch_valid`` ``(B, R, n)``; ``region_valid`` ``(B, R)``; while training, ``view_1`` and ``view_2``
+            ``(B, P)``.
         """
         valid = all_valid(image, valid)
         filled = self.fill_image(image, mask, valid)
@@ -188,10 +192,12 @@ class HybridMIM(PretextNetwork):
             )
             voxels = (slice(None), slice(None), *window)
             image, valid, mask = image[voxels], valid[voxels], mask[(slice(None), slice(None), *patches)]
+        masked = mask_to_voxels(mask, self.patch_size)
         return {
             "reconstruction": reconstruction,
             "reconstruction_target": image,
-            "reconstruction_mask": mask_to_voxels(mask, self.patch_size) & valid,
+            "reconstruction_mask": masked & valid,
+            "visible_mask": ~masked & valid,
         }
 
     def _predict_regions(

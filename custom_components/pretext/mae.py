@@ -15,6 +15,7 @@ from custom_components.heads import PatchHead
 from custom_components.masking import flatten_grid
 
 from .base import all_valid
+from .corruption import InputCorruption
 from .masked import TokenReconstruction
 
 
@@ -90,6 +91,7 @@ class MAE(TokenReconstruction):
         decoder_heads: attention heads of the decoder.
         positions: ``"learned"``, or ``"sincos"`` (fixed), in encoder and decoder.
         normalize_targets: see `MaskedReconstruction`.
+        corruption: see `MaskedReconstruction`.
 
     Raises:
         ValueError: if network, sizes or positions do not fit together.
@@ -104,13 +106,14 @@ class MAE(TokenReconstruction):
         decoder_heads: int = 12,
         positions: str = "learned",
         normalize_targets: bool = False,
+        corruption: InputCorruption | None = None,
     ) -> None:
         if not isinstance(adapt(network), UNETRBackbone):
             raise ValueError(
                 f"MAE needs a UNETR encoder, found {type(network).__name__}; allowed: UNETR, UNETRPatch8. "
                 "For other networks use DenseMAE, or SimMIM for SwinUNETR"
             )
-        super().__init__(network, patch_size, positions, normalize_targets)
+        super().__init__(network, patch_size, positions, normalize_targets, corruption)
         self.grid = tuple(side // self.token_size for side in self.backbone.crop_size or ())
         features = self.backbone.bottleneck_channels
         self.decoder = TokenDecoder(features, self.grid, decoder_width, decoder_depth, decoder_heads, positions)
@@ -139,7 +142,7 @@ class MAE(TokenReconstruction):
             attended = present.clone()
             attended[:, 0] = True
         assert isinstance(self.backbone, UNETRBackbone)  # __init__ has checked it
-        encoded = self.backbone.encode_visible(image, keep, attended)
+        encoded = self.backbone.encode_visible(self.corruption(image, valid), keep, attended)
         reconstruction = self.head(self.decoder(encoded, keep, present), self.grid)
         return self.with_targets(reconstruction, image, mask, valid)
 

@@ -10,9 +10,10 @@ from custom_components.backbones import fix_sincos_positions
 from custom_components.masking import mask_to_voxels, normalize_patches, patch_grid, to_3tuple
 
 from .base import PretextNetwork
+from .corruption import InputCorruption
 
 POSITIONS = ("learned", "sincos")
-RECONSTRUCTION = frozenset({"reconstruction", "reconstruction_target", "reconstruction_mask"})
+RECONSTRUCTION = frozenset({"reconstruction", "reconstruction_target", "reconstruction_mask", "visible_mask"})
 
 
 class MaskedReconstruction(PretextNetwork):
@@ -24,6 +25,7 @@ class MaskedReconstruction(PretextNetwork):
         network: any backbone with ``out_channels == in_channels``.
         patch_size: voxels per side of a patch, the unit that is masked.
         normalize_targets: whether the mean and standard deviation of each patch are removed from the targets.
+        corruption: what is done to the input besides masking; the target stays clean. None: nothing.
 
     Raises:
         ValueError: for a network without an adapter, or with unequal channels.
@@ -31,8 +33,14 @@ class MaskedReconstruction(PretextNetwork):
 
     outputs = RECONSTRUCTION
 
-    def __init__(self, network: nn.Module, patch_size: Sequence[int] | int, normalize_targets: bool) -> None:
-        super().__init__(network)
+    def __init__(
+        self,
+        network: nn.Module,
+        patch_size: Sequence[int] | int,
+        normalize_targets: bool,
+        corruption: InputCorruption | None = None,
+    ) -> None:
+        super().__init__(network, corruption)
         self.patch_size = to_3tuple(patch_size, "patch_size")
         self.normalize_targets = normalize_targets
         self.check_reconstructs()
@@ -49,15 +57,17 @@ class MaskedReconstruction(PretextNetwork):
             valid: bool ``(B, 1, D, H, W)``.
 
         Returns:
-            ``reconstruction``, ``reconstruction_target`` ``(B, C, D, H, W)`` and ``reconstruction_mask``
-            ``(B, 1, D, H, W)`` (masked and valid voxels). With normalised targets also
-            ``rescaled_reconstruction``, scaled back with the mean and deviation of each patch of the image, as in
-            MAE's published pictures, and ``rescaled_target``, the image.
+            ``reconstruction``, ``reconstruction_target`` ``(B, C, D, H, W)``; ``reconstruction_mask`` (masked and
+            valid voxels) and ``visible_mask`` (visible and valid voxels) ``(B, 1, D, H, W)``. With normalised
+            targets also ``rescaled_reconstruction``, scaled back with the mean and deviation of each patch of the
+            image, as in MAE's published pictures, and ``rescaled_target``, the image.
         """
+        masked = mask_to_voxels(mask.bool(), self.patch_size)
         outputs = {
             "reconstruction": reconstruction,
             "reconstruction_target": image,
-            "reconstruction_mask": mask_to_voxels(mask.bool(), self.patch_size) & valid,
+            "reconstruction_mask": masked & valid,
+            "visible_mask": ~masked & valid,
         }
         if self.normalize_targets:
             target = normalize_patches(image, valid, self.patch_size)
@@ -76,15 +86,21 @@ class TokenReconstruction(MaskedReconstruction):
             SwinUNETR 2 voxels).
         positions: ``"learned"``, or ``"sincos"`` (fixed). SwinUNETR has its own relative positions: "learned".
         normalize_targets: see `MaskedReconstruction`.
+        corruption: see `MaskedReconstruction`.
 
     Raises:
         ValueError: if network, sizes or positions do not fit together.
     """
 
     def __init__(
-        self, network: nn.Module, patch_size: Sequence[int] | int, positions: str, normalize_targets: bool
+        self,
+        network: nn.Module,
+        patch_size: Sequence[int] | int,
+        positions: str,
+        normalize_targets: bool,
+        corruption: InputCorruption | None = None,
     ) -> None:
-        super().__init__(network, patch_size, normalize_targets)
+        super().__init__(network, patch_size, normalize_targets, corruption)
         if positions not in POSITIONS:
             raise ValueError(f"positions is {positions!r}; allowed: {', '.join(POSITIONS)}")
         name, self.token_size = type(network).__name__, self.backbone.strides[0]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from custom_components.heads import PatchHead
 
 from .base import all_valid
+from .corruption import InputCorruption
 from .masked import TokenReconstruction
 
 
@@ -26,8 +27,9 @@ class SimMIM(TokenReconstruction):
         patch_size: Sequence[int] | int = 16,
         positions: str = "learned",
         normalize_targets: bool = False,
+        corruption: InputCorruption | None = None,
     ) -> None:
-        super().__init__(network, patch_size, positions, normalize_targets)
+        super().__init__(network, patch_size, positions, normalize_targets, corruption)
         self.token = nn.Parameter(torch.zeros(1, self.backbone.token_channels, 1, 1, 1))
         nn.init.trunc_normal_(self.token, std=0.02)
         self.head = PatchHead(self.backbone.bottleneck_channels, self.backbone.in_channels, self.backbone.stride)
@@ -42,5 +44,6 @@ class SimMIM(TokenReconstruction):
         def replace(tokens: Tensor) -> Tensor:
             return torch.where(masked, self.token.to(tokens.dtype), tokens)
 
-        reconstruction = self.head.from_cells(self.backbone.encode(image, replace=replace).bottleneck)
+        encoded = self.backbone.encode(self.corruption(image, valid), replace=replace)
+        reconstruction = self.head.from_cells(encoded.bottleneck)
         return self.with_targets(reconstruction, image, mask, valid)

@@ -51,10 +51,7 @@ class Choice:
         if bundle != self.method.bundle:
             return changed
         if self.name == "hybridmim" and self.backbone == "swin_unetr":
-            # The encoder's stride is 32, so regions are 32 voxels wide. The layer's learning rate is for long
-            # runs.
-            sizes = {"region_size": [32, 32, 32], "window_size": [32, 64, 64], "patch_size": [16, 16, 16]}
-            return {**changed, **sizes, "learning_rate": 1e-3}
+            return {**changed, "learning_rate": 1e-3}  # the layer's rate is for long runs
         if self.name in ("mae", "simmim") and self.backbone == "unetr_patch8" and data == "hippocampus":
             changed["patch_size"] = [8, 8, 8]  # one token, because the hippocampus is small
         return changed

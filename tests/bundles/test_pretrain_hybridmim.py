@@ -57,11 +57,18 @@ def test_published_widths_are_the_defaults() -> None:
     unet = parse().get_parsed_content("architecture").keywords
     assert list(unet["features"]) == [64, 64, 128, 256, 512, 64]
     assert parse("swin_unetr.yaml").get_parsed_content("architecture").keywords["feature_size"] == 48
-    parser = parse()
+    assert parse().get_parsed_content("batch_size") >= 2
+
+
+def test_the_published_recipe_is_a_layer() -> None:
+    parser = parse("paper.yaml")
     expected = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
     weights = parser.get_parsed_content("loss_weights")
     assert {name: weight for name, weight in weights.items() if weight} == expected
-    assert parser.get_parsed_content("batch_size") >= 2
+    assert parser.get_parsed_content("mask_sampler").ratios == (0.4, 0.4)
+    pretext = parser.get_parsed_content("pretext")
+    assert (pretext.patch_size, pretext.window_size) == ((16,) * 3, (64,) * 3)
+    assert pretext.corruption.noise == (0, 0)
 
 
 # --- loss parts ----------------------------------------------------------------------------------------
@@ -111,9 +118,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "accumulation": {"accumulation_steps": 2, "grad_clip": None},
     "non-cubic patches": {"patch_size": [8, 8, 16], "region_size": [16, 16, 32]},
     "reconstruction only": {
-        f"loss_weights#{part}": 0.0 for part in ("count", "position", "consistency", "contrast")
+        f"loss_weights#{part}": 0.0 for part in ("visible", "count", "position", "consistency", "contrast")
     },
-    "no reconstruction": {"loss_weights#reconstruction": 0.0},
+    "no reconstruction": {"loss_weights#reconstruction": 0.0, "loss_weights#visible": 0.0},
+    "contrast of the input": {"input_contrast": [0.8, 1.25], "flip_prob": [0.5, 0.0, 0.0]},
 }
 
 
@@ -176,6 +184,7 @@ def test_backbone_trains_a_step(name: str, volumes: Path, tmp_path: Path) -> Non
     assert set(trainer.state.output) == {
         "loss",
         "reconstruction",
+        "visible",
         "count",
         "position",
         "consistency",

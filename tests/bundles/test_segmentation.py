@@ -73,9 +73,16 @@ def test_scratch_and_fine_tuning_differ_in_one_key(name: str, layer: str | None)
     assert {key for key in scratch if scratch[key] != tuned[key]} == {"pretrained"}
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
-def test_the_rate_for_fine_tuning_is_lower(task: Any) -> None:
-    assert 0 < float(task.finetune_rate) < parse(task.bundle.name)["learning_rate"]
+def test_a_pretrained_encoder_has_a_tenth_of_the_rate_and_the_key_overrides_it() -> None:
+    for given, expected in (({}, 1.0), ({"pretrained": "weights.pt"}, 0.1)):
+        parser = workflow("seg_btcv", "train.yaml", [], **given).parser
+        assert parser.get_parsed_content("encoder_lr_factor") == expected
+    parser = workflow("seg_btcv", "train.yaml", [], encoder_lr_factor=0.5, layer_decay=0.75).parser
+    groups = parser.get_parsed_content("parameters")
+    rate = parser.get_parsed_content("learning_rate")
+    assert [group["lr"] for group in groups] == pytest.approx(
+        [rate, *(0.5 * rate * 0.75**n for n in (4, 3, 2, 1, 0))]
+    )
 
 
 # --- what others read -----------------------------------------------------------------------------------------

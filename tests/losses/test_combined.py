@@ -159,9 +159,9 @@ def test_active_terms_come_in_one_order_and_zero_is_not_active():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"reconstruction": 1, "perceptual": 1}, "unknown loss term perceptual; allowed: reconstruction, count"),
+        ({"reconstruction": 1, "perceptual": 1}, "unknown loss term perceptual; allowed: reconstruction, visible"),
         *(({"count": w}, f"loss_weights::count is {w!r}; allowed: a number at least 0") for w in WRONG),
-        ({"count": 0, "contrast": 0.0}, "no loss term has a weight above 0; allowed: reconstruction, count"),
+        ({"count": 0, "contrast": 0.0}, "no loss term has a weight above 0; allowed: reconstruction, visible"),
         ({}, "no loss term has a weight above 0"),
         (1, "loss_weights is 1; allowed: a number for each of reconstruction, "),
     ],

@@ -108,6 +108,7 @@ def test_outputs_have_the_documented_shapes(make_network, network_name, channels
         "reconstruction": voxels,
         "reconstruction_target": voxels,
         "reconstruction_mask": (1, *SHAPE),
+        "visible_mask": (1, *SHAPE),
         "count_logits": (regions, patches + 1),
         "count_target": (regions,),
         "position_logits": (regions, patches),
