@@ -33,8 +33,8 @@ class Hyperparameters:
 
     Args:
         numbers: by config key. Allowed keys: learning_rate, weight_decay, warmup_share, encoder_lr_factor,
-            layer_decay, decoder_warmup, batch_size, num_samples, accumulation_steps, grad_clip (or null), ema_decay
-            (or null), num_workers, worker_timeout, cache_rate, sw_batch_size, sw_overlap.
+            layer_decay, decoder_warmup, batch_size, num_samples, accumulation_steps, grad_clip (or null),
+            ema_decay (or null), num_workers, worker_timeout, cache_rate, sw_batch_size, sw_overlap.
 
     Raises:
         ValueError: for another key.
