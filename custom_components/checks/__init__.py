@@ -2,6 +2,7 @@
 
 from .factories import Factories
 from .hyperparameters import Hyperparameters
+from .intensities import Intensities
 from .items import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
 from .labels import LabelFiles, LabelSettings, LabelSource
 from .masks import Masks
@@ -23,6 +24,7 @@ __all__ = [
     "DistinctOutputs",
     "Factories",
     "Hyperparameters",
+    "Intensities",
     "KeyMetric",
     "LabelFiles",
     "LabelSettings",
