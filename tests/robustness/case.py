@@ -142,10 +142,10 @@ def _expected(image: Path, volume: Volume, whole: Whole, folder: Path) -> tuple[
     pristine = whole.folder / relative
     if pristine.is_file() and pristine.read_bytes() == image.read_bytes():
         return whole.masks[relative], True
-    plain = folder / "plain" / "plain.nii"
+    plain = folder / "plain" / relative.replace("/", "_").split(".")[0] / "plain.nii"
     save(plain, volume.voxels, volume.affine)
     masks: list[np.ndarray] = []
-    end = run_stage("reference", lambda: masks.append(mask_of(plain, whole.weights, folder / "plain_masks")))
+    end = run_stage("reference", lambda: masks.append(mask_of(plain, whole.weights, plain.parent / "masks")))
     return None if end.refusal or end.trace else (masks[0], False)
 
 

@@ -154,7 +154,7 @@ def infer(images: Path, weights: Path, out: Path) -> None:
     """Segment a file, or all files of a folder."""
     keys = ("device", "amp", "architecture#features", "roi_size", "sw_overlap")
     if "segment" in cli.COMMANDS:
-        words = [f"--{key}={str(TINY[key]).replace(' ', '')}" for key in keys[2:]]
+        words = [word for key in keys[2:] for word in (f"--{key}", str(TINY[key]).replace(" ", ""))]
         cli.main(["segment", str(BUNDLE), str(images), "--out", str(out), "--weights", str(weights), *words])
     else:
         chosen = {key: TINY[key] for key in keys}
