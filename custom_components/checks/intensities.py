@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from custom_components.checks.hounsfield import Finding, describe_constant, describe_ct, describe_range
 from custom_components.data.layouts import Item
-from custom_components.data.nifti import read_voxels
+from custom_components.data.volumes import read_volume
 from custom_components.distributed import rank
 from custom_components.number_checks import check_number
 
 _SAMPLE = 1_000_000  # voxels that percentiles are computed from
 _LISTED = 10  # rows of the table
-_THREADS = 4
+_THREADS = 2  # a large CT takes gigabytes as float32
 
 
 class Row(NamedTuple):
@@ -52,6 +52,7 @@ class Intensities:
         volumes: number of cases to read; None: all; 0: none.
         strict: whether the first wrong volume is an error.
         dataset_dir: the data folder; the table shows paths relative to it.
+        non_finite: what NaN and infinity do, as in training: ``raise`` or ``replace``.
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class Intensities:
         volumes: int | None = 32,
         strict: bool = False,
         dataset_dir: str = "",
+        non_finite: str = "raise",
     ) -> None:
         self.items, self.validation_items, self.channels = items, validation_items, channels
         self.intensity, self.volumes, self.strict, self.dataset_dir = intensity, volumes, strict, dataset_dir
+        self.non_finite = non_finite
 
     def __call__(self) -> str | None:
         """Return how many volumes were read, and a table of the wrong ones.
@@ -81,7 +84,7 @@ class Intensities:
             return None
         window = hu_window(self.intensity, self.channels)
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = pool.map(lambda item: describe_case(item, window), chosen)
+            found = pool.map(lambda item: describe_case(item, window, self.non_finite), chosen)
             rows = [
                 row for rows in tqdm(found, "reading intensities", len(chosen), False, unit="case") for row in rows
             ]
@@ -124,12 +127,13 @@ def hu_window(intensity: Any, channels: Sequence[str]) -> tuple[float, float] | 
     return float(scaled[0].a_min), float(scaled[0].a_max)
 
 
-def describe_case(item: Item, window: tuple[float, float] | None) -> list[Row]:
+def describe_case(item: Item, window: tuple[float, float] | None, non_finite: str = "raise") -> list[Row]:
     """Return what looks wrong with the image of a case: a row per file, or per channel of a 4D file.
 
     Args:
         item: a dictionary with ``image``: a path, or one path per channel.
         window: lower and upper end in HU of the config's window; None: intensities without a unit.
+        non_finite: what NaN and infinity do: ``raise`` or ``replace``.
 
     Raises:
         ValueError: if a file cannot be read.
@@ -137,8 +141,7 @@ def describe_case(item: Item, window: tuple[float, float] | None) -> list[Row]:
     image = item["image"]
     rows = []
     for path in map(str, image if isinstance(image, (list, tuple)) else [image]):
-        voxels = read_voxels(path)
-        volumes = np.moveaxis(voxels, -1, 0) if voxels.ndim > 3 else voxels[None]
+        volumes, _ = read_volume(path, non_finite)
         for number, volume in enumerate(volumes):
             name = f"{path} (channel {number})" if len(volumes) > 1 else path
             low, high, finding = describe_volume(volume, window)
@@ -148,11 +151,7 @@ def describe_case(item: Item, window: tuple[float, float] | None) -> list[Row]:
 
 
 def describe_volume(volume: np.ndarray, window: tuple[float, float] | None) -> tuple[float, float, Finding | None]:
-    """Return lowest and highest finite value of a volume, and what looks wrong; None if nothing does."""
-    if volume.dtype.kind == "f" and not np.isfinite(volume).all():  # reported where volumes are loaded
-        volume = volume[np.isfinite(volume)]
-    if volume.size == 0:
-        return float("nan"), float("nan"), Finding("no finite value", "store it again")
+    """Return lowest and highest value of a finite volume, and what looks wrong; None if nothing does."""
     low, high = float(volume.min()), float(volume.max())
     step = max(1, round((volume.size / _SAMPLE) ** (1 / volume.ndim)))
     values = volume[(slice(None, None, step),) * volume.ndim].ravel()

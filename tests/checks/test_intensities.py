@@ -76,7 +76,6 @@ def test_mr_in_a_ct_view_is_no_hu() -> None:
         (np.zeros_like, "empty: all voxels are 0"),
         (lambda volume: np.where(volume == volume.max(), volume * 1e6, volume), "99.8 % of the voxels lie in"),
         (lambda volume: np.where(volume == volume.max(), volume, 0), "99.8 % of the voxels are 0"),
-        (lambda volume: np.full_like(volume, np.nan), "no finite value"),
     ],
 )
 def test_a_z_score_needs_values_that_differ(change: Callable[..., np.ndarray], expected: str | None) -> None:
@@ -133,6 +132,15 @@ def test_each_channel_is_named_in_files_and_in_an_axis(tmp_path: Path) -> None:
     items = [both[0], {"image": [both[1]["image"], both[2]["image"]]}]
     report = Intensities(items, ["T1", "T2"], MR, dataset_dir=str(tmp_path))() or ""
     assert [line.split("  ")[1] for line in report.splitlines()[3:]] == ["both.nii (channel 1)", "e.nii"]
+
+
+def test_values_that_are_not_finite_end_the_check_as_they_would_end_training(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(100, 20, (8, 8, 8)).astype(np.float32)
+    values[1, 2, 3] = np.nan
+    items = write(tmp_path, {"a.nii": values})
+    with pytest.raises(ValueError, match=r"a.nii holds 1 of 512 values that are not finite"):
+        Intensities(items, ["MRI"], MR)()
+    assert Intensities(items, ["MRI"], MR, non_finite="replace")() == "1 of 1 volumes read"
 
 
 def test_a_long_table_is_cut(tmp_path: Path) -> None:
