@@ -3,6 +3,7 @@
 from .factories import Factories
 from .folders import OutputFolder
 from .hyperparameters import Hyperparameters, Switches
+from .intensities import Intensities
 from .items import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
 from .labels import LabelFiles, LabelSettings, LabelSource
 from .masks import Masks
@@ -27,6 +28,7 @@ __all__ = [
     "DistinctOutputs",
     "Factories",
     "Hyperparameters",
+    "Intensities",
     "KeyMetric",
     "LabelFiles",
     "LabelSettings",
