@@ -3,7 +3,7 @@
 from .factories import Factories
 from .folders import OutputFolder
 from .hyperparameters import Hyperparameters, Switches
-from .items import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
+from .items import Batches, Cases, ContrastValidation, DistinctOutputs, LabelMaps, ListedChannels
 from .labels import LabelFiles, LabelSettings, LabelSource
 from .masks import Masks
 from .memory import CacheMemory, DiskSpace
@@ -29,6 +29,7 @@ __all__ = [
     "Hyperparameters",
     "KeyMetric",
     "LabelFiles",
+    "LabelMaps",
     "LabelSettings",
     "LabelSource",
     "ListedChannels",
