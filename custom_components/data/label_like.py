@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -84,18 +84,21 @@ def _judge(chunks: Iterator[np.ndarray]) -> str:
         ):
             voxels[value] = voxels.get(value, 0) + int(length)
             runs[value] = runs.get(value, 0) + count
-        if len(voxels) > _MOST_VALUES:
+        seen, run = _foreground(voxels, runs)
+        if len(voxels) > _MOST_VALUES or (len(voxels) > 2 and seen > _CHUNK // 4 and run < _SHORTEST_RUN / 2):
             return ""
-    if len(voxels) < 2:
-        return ""
-    background = max(voxels, key=lambda value: voxels[value])
-    rest = [value for value in voxels if value != background]
-    run = sum(voxels[value] for value in rest) / sum(runs[value] for value in rest)
-    if len(voxels) > 2 and run < _SHORTEST_RUN:
+    if len(voxels) < 2 or (len(voxels) > 2 and run < _SHORTEST_RUN):
         return ""
     shown = ", ".join(f"{value:g}" for value in sorted(voxels)[:_SHOWN])
     more = ", ..." if len(voxels) > _SHOWN else ""
     return f"holds only {len(voxels)} values ({shown}{more}) in regions"
+
+
+def _foreground(voxels: Mapping[float, int], runs: Mapping[float, int]) -> tuple[int, float]:
+    """Return the number of voxels without the most frequent value, and the mean length of their runs."""
+    background = max(voxels, key=lambda value: voxels[value])
+    seen = sum(voxels.values()) - voxels[background]
+    return seen, seen / max(1, sum(runs.values()) - runs[background])
 
 
 def _chunks(path: str) -> Iterator[np.ndarray]:

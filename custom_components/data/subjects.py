@@ -113,7 +113,7 @@ def _by_name(cases: dict[str, Item]) -> dict[str, str]:
         bids = _BIDS.search(image)
         if bids:
             subjects[image] = bids.group(1)
-        elif patient := patient_of(case):
+        elif patient := patient_of(_without_endings(case, numbered=False)):
             subjects[image] = patient
         else:
             folders = tuple(
