@@ -13,7 +13,7 @@ from custom_components.data.descriptions import channel_names, listed_items
 from custom_components.data.names import NIFTI_SUFFIXES, Item, files_of, first_image, stem_of
 
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-_FOLDERS = ("imagesTr", "imagesTs", "labelsTr", "labelsTs")
+_FOLDERS = {"imagesTr": "labelsTr", "images": "labels"}  # the second as other data sets name them
 
 
 class RawData(NamedTuple):
@@ -51,9 +51,9 @@ def check_file_ending(description: Mapping[str, Any], source: str) -> None:
 def raw_data(files: Sequence[str], folder: Path) -> RawData | None:
     """Group the files of nnU-Net's folders by case, channels in order; the folders may lie at any depth.
 
-    A folder ``imagesTr`` is nnU-Net's if the ``dataset.json`` beside it names channels and has no list
-    ``training``, and an image name ends in a channel number (``_0000``). Without a ``dataset.json``, a label must
-    have an image's name without the number, because ``_0001`` may be a patient.
+    A folder ``imagesTr`` (or ``images``) is nnU-Net's if an image name ends in a channel number (``_0000``), and a
+    label has that name without the number, or the ``dataset.json`` beside it names channels and has no list
+    ``training``. Otherwise ``_0001`` may be a patient.
 
     Args:
         files: relative POSIX paths.
@@ -66,10 +66,8 @@ def raw_data(files: Sequence[str], folder: Path) -> RawData | None:
         ValueError: for a case that lacks a channel, has one too many or twice, for an image without a number, and
             for data sets with different numbers of channels.
     """
-    roots = sorted(
-        {path.parent.parent.as_posix() for path in map(PurePosixPath, files) if path.parent.name == "imagesTr"}
-    )
-    found = {root: raw for root in roots if (raw := _raw_data(files, root, folder))}
+    folders = sorted({path.parent for path in map(PurePosixPath, files) if path.parent.name in _FOLDERS})
+    found = {images.as_posix(): raw for images in folders if (raw := _raw_data(files, images, folder))}
     if not found:
         return None
     counts = {
@@ -104,28 +102,36 @@ def listed_one_by_one(description: Mapping[str, Any]) -> list[Item]:
     return listed_items(entries, "dataset")
 
 
-def _raw_data(files: Sequence[str], root: str, folder: Path) -> RawData | None:
+def _raw_data(files: Sequence[str], images_folder: PurePosixPath, folder: Path) -> RawData | None:
+    root, training_labels = images_folder.parent, _FOLDERS[images_folder.name]
     path = folder / root / "dataset.json"
     description = read_json(path) if path.is_file() else {}
-    prefix = "" if root == "." else f"{root}/"
     inside = {
-        name: [f for f in files if PurePosixPath(f).parent.as_posix() == f"{prefix}{name}"] for name in _FOLDERS
+        name: [file for file in files if PurePosixPath(file).parent == root / name]
+        for name in (images_folder.name, training_labels, "imagesTs", "labelsTs")
     }
-    images = [*inside["imagesTr"], *inside["imagesTs"]]
+    trained = inside[images_folder.name]
+    tested = inside["imagesTs"] if images_folder.name == "imagesTr" else []
+    images = [*trained, *tested]
     cases = {match["case"] for image in images if (match := _CHANNEL.fullmatch(stem_of(image)))}
-    labels = {stem_of(label) for label in inside["labelsTr"]}
+    labels = {stem_of(label) for label in inside[training_labels]}
     stated = bool(channel_names(description)) and not isinstance(description.get("training"), list)
     numbered_labels = bool(labels & {stem_of(image) for image in images})  # then _0001 is a patient
     if not cases or not (cases & labels or (stated and not numbered_labels)):
         return None
     names = channel_names(description)
     count = len(names) or len({_numbered(image, folder)[1] for image in images})
-    training = _with_labels(_grouped(inside["imagesTr"], count, names, folder), inside["labelsTr"])
-    test = _with_labels(_grouped(inside["imagesTs"], count, names, folder), inside["labelsTs"])
+    training = _with_labels(_grouped(trained, count, names, folder), inside[training_labels])
+    test = _with_labels(_grouped(tested, count, names, folder), inside["labelsTs"] if tested else [])
     lone = training[2]
-    unmatched = (inside["imagesTr"][0], lone[0]) if lone and not training[0] and inside["imagesTr"] else None
-    tested = sorted([*test[0], *test[1]], key=first_image)
-    return RawData(training[0], training[1], tested, [*lone, *test[2]], unmatched)
+    unmatched = (trained[0], lone[0]) if lone and not training[0] else None
+    return RawData(
+        labelled=training[0],
+        unlabelled=training[1],
+        test_images=sorted([*test[0], *test[1]], key=first_image),
+        lone_labels=[*lone, *test[2]],
+        unmatched=unmatched,
+    )
 
 
 def with_channel_files(item: Item, folder: Path, channels: int) -> Item:

@@ -41,7 +41,8 @@ _SESSION_FOLDER = re.compile(rf"(?:{_SHOWS}|{_SESSION}|{_DATE}|(?:19|20)\d\d)", 
 _BIDS = re.compile(r"(?:^|/)(sub-[^_/.]+)", re.IGNORECASE)
 _COLLECTION = re.compile(
     r"(?:data|raw|nifti|niftis|scans?|volumes?|un?labell?ed|labell?ed|train|training|val|valid|validation|test|testing"
-    r"|(?:site|cent(?:er|re)|batch|part|fold|set|dataset|ds|task|group|cohort|vendor|scanner)s?[-_ ]?\w*)",
+    r"|more|extra|others?|public|private|source|target"
+    r"|(?:site|hosp|clinic|cent(?:er|re)|batch|part|fold|(?:sub|data)?set|ds|task|group|cohort|vendor|scanner)\w*)",
     re.IGNORECASE,
 )
 Place = tuple[str, ...]

@@ -85,6 +85,11 @@ def test_without_a_description_a_label_shows_which_number_is_a_channel(tmp_path:
         )
 
 
+def test_channel_numbers_count_in_a_folder_images_too(tmp_path: Path) -> None:
+    names = [*channels("FLARE22_Tr_0001", 1, "images"), "labels/FLARE22_Tr_0001.nii.gz"]
+    assert scan(write(tmp_path, *names)).labelled == [{"image": names[0], "label": names[1]}]
+
+
 def test_several_data_sets_in_one_folder_are_grouped_each(tmp_path: Path) -> None:
     for name in ("Dataset001_A", "Dataset002_B"):
         data_set(tmp_path / name)
@@ -93,7 +98,8 @@ def test_several_data_sets_in_one_folder_are_grouped_each(tmp_path: Path) -> Non
     assert layout.labelled[0]["label"] == "Dataset001_A/labelsTr/c1.nii.gz"
     write(tmp_path / "Dataset003_C", *channels("x", 1), **{**DESCRIPTION, "channel_names": {"0": "CT"}})
     with pytest.raises(
-        ValueError, match="several nnU-Net data sets: Dataset001_A has 2 .*Dataset003_C has 1 channel"
+        ValueError,
+        match="several nnU-Net data sets: Dataset001_A/imagesTr has 2 .*Dataset003_C/imagesTr has 1 channel",
     ):
         scan(tmp_path)
 
