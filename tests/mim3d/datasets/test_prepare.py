@@ -250,3 +250,17 @@ def test_a_pattern_is_stored_so_that_readers_find_the_same_subjects(tmp_path: Pa
     path = prepare_datalist(tmp_path, validation=1, test=1, subject_pattern="(.*)")
     assert content(path)["subject_pattern"] == "(.*)"
     assert len(DataList(tmp_path).items("training")) == 2
+
+
+def test_subjects_are_stated_where_a_reader_would_find_others(tmp_path: Path) -> None:
+    # Six files in one of two folders: no folders of patients. With the four test images left out, they would be.
+    touch(
+        tmp_path,
+        *(f"{part}Tr/{p}/{f}.nii" for part in ("images", "labels") for p in "AB" for f in f"{p}x {p}y".split()),
+    )
+    touch(
+        tmp_path, *(f"imagesTr/A/imagesTs/t{k}.nii" for k in range(4)), *(f"imagesTr/A/{k}q.nii" for k in range(3))
+    )
+    path = prepare_datalist(tmp_path, validation=1)
+    assert len(DataList(tmp_path).items("training")) == 3
+    assert len({item["subject"] for item in content(path)["training"] + content(path)["validation"]}) == 4
