@@ -76,8 +76,9 @@ def prepare_datalist(
     layout = _layout(folder, include_label_like, images_only)
     subjects = Subjects([*layout.labelled, *layout.unlabelled, *layout.test_images], subject_pattern)
     left_out = dict(layout.left_out)
-    sections = split(layout.labelled, training, validation, test, seed, subjects, subject_pattern)
-    rest = sections.pop("rest")
+    drawn = split(layout.labelled, training, validation, test, seed, subjects, subject_pattern)
+    rest = drawn.pop("rest")
+    sections = {"unlabelled": [], **drawn}
     also = [*rest, *(sections["training"] if unlabelled == "training+rest" else [])]
     left_out |= add_images(sections, also, layout, subjects, include_test_images)
     if subject_pattern is None:

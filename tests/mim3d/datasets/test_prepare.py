@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.data import DataList
+from custom_components.data import DataList, check_no_leak
+from custom_components.data.subjects import Subjects
 from mim3d.datasets.prepare import prepare_datalist
+from mim3d.datasets.split import stating_subjects
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -252,15 +254,18 @@ def test_a_pattern_is_stored_so_that_readers_find_the_same_subjects(tmp_path: Pa
     assert len(DataList(tmp_path).items("training")) == 2
 
 
-def test_subjects_are_stated_where_a_reader_would_find_others(tmp_path: Path) -> None:
-    # Six files in one of two folders: no folders of patients. With the four test images left out, they would be.
-    touch(
-        tmp_path,
-        *(f"{part}Tr/{p}/{f}.nii" for part in ("images", "labels") for p in "AB" for f in f"{p}x {p}y".split()),
-    )
-    touch(
-        tmp_path, *(f"imagesTr/A/imagesTs/t{k}.nii" for k in range(4)), *(f"imagesTr/A/{k}q.nii" for k in range(3))
-    )
-    path = prepare_datalist(tmp_path, validation=1)
-    assert len(DataList(tmp_path).items("training")) == 3
-    assert len({item["subject"] for item in content(path)["training"] + content(path)["validation"]}) == 4
+def test_subjects_are_stated_where_a_reader_would_find_others() -> None:
+    names = {"training": "A/k", "validation": "A/l", "test": "B/m"}
+    parted = {section: [{"image": f"{name}.nii"}] for section, name in names.items()}
+    # With three files in A, the two folders are no patients'; without the third, which is left out, they are.
+    every = Subjects([{"image": f"{name}.nii"} for name in ("A/k", "A/l", "A/left_out", "B/m")])
+    with pytest.raises(ValueError, match="are of one subject"):
+        check_no_leak(parted)
+    stated = stating_subjects(parted, every)
+    check_no_leak(stated)
+    assert [item["subject"] for section in stated.values() for item in section] == ["A/k", "A/l", "B/m"]
+
+
+def test_sections_keep_their_order_in_the_file(labelled: Path) -> None:
+    written = content(prepare_datalist(labelled, test=1))
+    assert list(written)[4:] == ["unlabelled", "training", "validation", "test"]
