@@ -4,7 +4,7 @@ from .factories import Factories
 from .folders import OutputFolder
 from .hyperparameters import Hyperparameters, Switches
 from .intensities import Intensities
-from .items import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
+from .items import Batches, Cases, ContrastValidation, DistinctOutputs, LabelMaps, ListedChannels
 from .labels import LabelFiles, LabelSettings, LabelSource
 from .masks import Masks
 from .memory import CacheMemory, DiskSpace
@@ -31,6 +31,7 @@ __all__ = [
     "Intensities",
     "KeyMetric",
     "LabelFiles",
+    "LabelMaps",
     "LabelSettings",
     "LabelSource",
     "ListedChannels",

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from custom_components.checks.volumes import check_images
 from custom_components.data import DataList, check_channel_names, datalist_hash
-from custom_components.data.layouts import Item, case_id, first_image
+from custom_components.data.label_like import label_like_files
+from custom_components.data.layouts import left_out_text
+from custom_components.data.names import Item, case_id, first_image
 from custom_components.data.volumes import check_non_finite
+from custom_components.data.walk import real_file
 from custom_components.distributed import rank, world_size
 from custom_components.losses import active_terms
 
@@ -60,7 +63,8 @@ class Cases:
             raise ValueError(
                 f"no images: dataset_dir is {self.dataset_dir!r}; allowed: a folder of .nii or .nii.gz files"
             )
-        both = sorted({first_image(item) for item in items} & {first_image(item) for item in validation})
+        trained = {real_file(first_image(item)) for item in items}
+        both = sorted(image for item in validation if real_file(image := first_image(item)) in trained)
         if both:
             raise ValueError(f"{both[0]} is in both training and validation ({len(both)} such cases)")
         everything = [*items, *validation]
@@ -90,6 +94,38 @@ class DistinctOutputs:
             other = named.setdefault(case_id(image), image)
             if other != image:
                 raise ValueError(f"{other} and {image} would have the same outputs; rename or move one of them")
+
+
+class LabelMaps:
+    """No image may be a label map: nothing fails when a network learns from one, but what it learns is useless.
+
+    Args:
+        data_list: the list; what it leaves out of its folder is printed.
+        items: the cases, for training or evaluation.
+        validation_items: the cases for validation; None: none.
+        include_label_like: do not look.
+    """
+
+    def __init__(
+        self,
+        data_list: DataList,
+        items: Sequence[Item],
+        validation_items: Sequence[Item] | None = None,
+        include_label_like: bool = False,
+    ) -> None:
+        self.data_list, self.items, self.validation_items = data_list, items, validation_items
+        self.include_label_like = include_label_like
+
+    def __call__(self) -> str:
+        """Return what the list leaves out; raise ValueError naming an image that looks like a label map."""
+        items = [*self.items, *(self.validation_items or [])]
+        found = {} if self.include_label_like else label_like_files(items, progress=rank() == 0)
+        for path, why in found.items():
+            raise ValueError(
+                f"{path} is listed as an image, but {why}, like a label map ({len(found)} such files);"
+                " leave it out, or set include_label_like to true if it is an image"
+            )
+        return left_out_text(self.data_list.left_out)
 
 
 class Batches:

@@ -2,9 +2,9 @@
 
 from custom_components.data.channels import check_channel_names
 from custom_components.data.disk_cache import item_hash
+from custom_components.data.leaks import check_no_leak
 from custom_components.data.lists import DataList, datalist_hash
 from custom_components.data.reader import AlignLabeld, LabelReader, VolumeReader
-from custom_components.data.sections import check_no_leak
 from custom_components.data.views import TwoViewsd
 from custom_components.data.volumes import read_label, read_volume
 from custom_components.data.writer import write_like

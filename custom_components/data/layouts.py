@@ -1,4 +1,4 @@
-"""Recognising the layout of a folder of NIfTI files: decathlon, BraTS cases, images with labels, or images.
+"""Recognising the layout of a folder of NIfTI files: decathlon, BraTS, nnU-Net, images with labels, or images.
 
 Everything here works on names; no volume is opened. Paths in the results are POSIX paths relative to the folder,
 so that a list made on one machine works on another.
@@ -6,33 +6,49 @@ so that a list made on one machine works on another.
 
 from __future__ import annotations
 
-import os
-import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from custom_components.atomic import read_json
 from custom_components.data.brats import brats_cases
 from custom_components.data.channels import BRATS_CHANNELS
-
-Item = dict[str, Any]
-
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-# Label files beside their images ("case_seg.nii.gz", "case_labels.nii.gz", "label0001.nii.gz") are skipped: a
-# network would pretrain on a label map in the list without any error.
-_LABEL_NAME = re.compile(r"(^|[_.-])(labels?|seg|segmentation|masks?)$|^labels?[_-]?\d+$", re.IGNORECASE)
-# Keys that name the channels: our lists, the decathlon, nnU-Net.
-_CHANNEL_KEYS = ("channels", "modality", "channel_names")
-# (images folder, labels folder); the first pair that exists is used.
-_FOLDER_PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("img", "label"))
-# Label names for an image name: the same, as in BTCV (img0001, label0001), or with a suffix.
-_LABEL_FROM_IMAGE = (
-    lambda name: name,
-    lambda name: re.sub("^(img|image)", "label", name),
-    lambda name: f"{name}_seg",
-    lambda name: f"{name}_label",
-    lambda name: f"{name}_labels",
+from custom_components.data.descriptions import channel_names, label_names, listed_items
+from custom_components.data.names import (
+    NIFTI_SUFFIXES,
+    Item,
+    case_id,
+    files_of,
+    first_image,
+    in_label_folder,
+    is_image_folder,
+    is_label_name,
+    is_nifti,
+    split_of,
 )
+from custom_components.data.nnunet import (
+    check_file_ending,
+    listed_one_by_one,
+    raw_data,
+    with_channel_files,
+)
+from custom_components.data.pairs import NO_IMAGE, is_derivative, pair
+from custom_components.data.walk import existing_folder, nifti_files, other_paths
+
+__all__ = [
+    "NIFTI_SUFFIXES",
+    "Item",
+    "Layout",
+    "case_id",
+    "existing_folder",
+    "first_image",
+    "is_nifti",
+    "scan",
+]
+
+_DERIVATIVES = "files in derivatives (processed copies)"
+_LINKS = "other paths to a file that is listed"
+_BESIDE_BRATS = "files beside the BraTS cases"
 
 
 class Layout(NamedTuple):
@@ -41,180 +57,164 @@ class Layout(NamedTuple):
     Attributes:
         labelled: items ``{"image": path, "label": path}``; ``image`` is a list if each channel is a file.
         unlabelled: items ``{"image": path}`` of images without a label.
-        test_images: items ``{"image": path}`` of a decathlon ``imagesTs``, the test images of a challenge.
+        test_images: items ``{"image": path}`` of ``imagesTs``, the test images of a challenge, with ``label``
+        where
+            there is one.
         meta: ``name``, ``labels`` (number -> name) and ``channels`` (names in order) of ``dataset.json``; empty if
             unknown. BraTS folders have the BraTS channels.
+        left_out: reason -> files that are in no item.
+        unmatched: an image and a label, if there is a folder of labels none of which fits an image; else None.
     """
 
     labelled: list[Item]
     unlabelled: list[Item]
     test_images: list[Item]
     meta: dict[str, Any]
+    left_out: dict[str, list[str]] = {}
+    unmatched: tuple[str, str] | None = None
 
 
-def is_nifti(name: str) -> bool:
-    """Return whether the file name ends in ``.nii`` or ``.nii.gz`` and does not start with a dot."""
-    return name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith(".")
-
-
-def case_id(image: str | list[str]) -> str:
-    """Return the name of a case: its file name without ``.nii``/``.nii.gz``.
-
-    For several files it is the part that their names share, up to a ``_``, ``-`` or dot; if they share nothing,
-    the name of the first file.
-    """
-    names = [image] if isinstance(image, str) else image
-    stems = [re.sub(r"\.nii(\.gz)?$", "", PurePosixPath(name).name, flags=re.IGNORECASE) for name in names]
-    if len(set(stems)) == 1:
-        return stems[0]
-    shared = re.sub(r"[^_.-]*$", "", os.path.commonprefix(stems)).rstrip("_.-")
-    return shared or stems[0]
-
-
-def first_image(item: Item) -> str:
-    """Return the item's image path; the first one if each channel is a file."""
-    image = item["image"]
-    return str(image if isinstance(image, str) else image[0])
-
-
-def nifti_files(folder: Path, skip_labels: bool = True) -> list[str]:
-    """Return every NIfTI file under ``folder``, recursively, as sorted POSIX paths relative to it.
-
-    Args:
-        folder: where to look; names that start with a dot are skipped.
-        skip_labels: also skip folders whose name starts with ``label``, a decathlon's ``imagesTs``, and files that
-            are named like label maps.
-    """
-    found: list[str] = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and not (skip_labels and (name.lower().startswith("label") or name == "imagesTs"))
-        )
-        for name in names:
-            if is_nifti(name) and not (skip_labels and _LABEL_NAME.search(case_id(name))):
-                found.append((Path(parent) / name).relative_to(folder).as_posix())
-    return sorted(found)
-
-
-def existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
-    """Return ``dataset_dir`` as an absolute path.
-
-    Raises:
-        ValueError: if it is empty, or not a folder.
-    """
-    if not str(dataset_dir):
-        raise ValueError("dataset_dir is empty: give the folder that holds the NIfTI files")
-    folder = Path(os.path.abspath(dataset_dir))
-    if not folder.is_dir():
-        found = "is a file" if folder.exists() else "does not exist"
-        raise ValueError(f"dataset_dir {folder} {found}: give the folder that holds the NIfTI files")
-    return folder
-
-
-def decathlon_item(entry: Any) -> Item:
-    """Return one entry of ``dataset.json`` (``{"image": "./a", "label": "./b"}`` or ``"./a"``) as an item."""
-    item = {"image": entry} if isinstance(entry, str) else dict(entry)
-    for key in ("image", "label"):
-        if isinstance(item.get(key), str):
-            item[key] = PurePosixPath(item[key]).as_posix()
-        elif isinstance(item.get(key), list):
-            item[key] = [PurePosixPath(part).as_posix() for part in item[key]]
-    return item
-
-
-def scan(folder: Path) -> Layout:
+def scan(folder: Path, include_label_like: bool = False) -> Layout:
     """Recognise the layout of ``folder`` and list its cases.
 
     The first of these that applies is used:
 
-    1. ``dataset.json`` with a list ``training``.
+    1. ``dataset.json`` with a list ``training`` (decathlon, nnU-Net's first version).
     2. BraTS cases at any depth, see `custom_components.data.brats.brats_cases`.
-    3. ``imagesTr`` and ``labelsTr``, ``images`` and ``labels``, or ``img`` and ``label``. A label has the name of
-    its
-       image, or ``label0001`` for ``img0001``, or the name with ``_seg``, ``_label`` or ``_labels``. Images in
-       other subfolders are unlabelled.
-    4. Every NIfTI file under the folder, as unlabelled.
+    3. nnU-Net's raw data, see `custom_components.data.nnunet.raw_data`.
+    4. Images, and label maps recognised by the name of file or folder. A label map that fits exactly one image
+       makes a labelled case, see `custom_components.data.pairs`; other label maps are left out.
+
+    One real file is listed once, whatever links lead to it.
+
+    Args:
+        folder: the data folder.
+        include_label_like: take files that are named like label maps for images, unless they are the label of a
+            case; also those in ``derivatives``.
 
     Raises:
-        ValueError: if there is no NIfTI file, ``dataset.json`` is not JSON, or a BraTS case lacks a sequence.
+        ValueError: if there is no NIfTI image, ``dataset.json`` is damaged or states a file ending other than
+            NIfTI's, or a case of BraTS or nnU-Net lacks a channel.
     """
     description = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
-    meta = _meta(folder, description)
+    try:
+        layout = _scan(folder, description, include_label_like)
+    except ValueError as error:
+        raise ValueError(_naming(folder, str(error))) from None
+    layout = _once(_visible(layout), folder)
+    if not (layout.labelled or layout.unlabelled or layout.test_images):
+        left = f" ({left_out_text(layout.left_out)})" if layout.left_out else ""
+        raise ValueError(f"no .nii or .nii.gz under {folder}{' that is an image' if left else ''}{left}")
+    return layout
+
+
+def left_out_text(left_out: Mapping[str, Sequence[str]]) -> str:
+    """Return what was left out, and why, in one line with counts and a first file for each reason."""
+    parts = [f"{len(files)} {reason}, first {files[0]}" for reason, files in left_out.items()]
+    return "left out: " + "; ".join(parts) if parts else ""
+
+
+def _naming(folder: Path, message: str) -> str:
+    return message if str(folder) in message else f"{folder}: {message}"
+
+
+def _scan(folder: Path, description: Mapping[str, Any], include_label_like: bool) -> Layout:
+    meta = {
+        "name": description.get("name") or folder.name,
+        "labels": label_names(description),
+        "channels": channel_names(description),
+    }
+    check_file_ending(description, str(folder / "dataset.json"))
     if isinstance(description.get("training"), list):
-        listed = [decathlon_item(entry) for entry in description["training"]]
-        test = [decathlon_item(entry) for entry in description.get("test") or []]
-        labelled = [item for item in listed if "label" in item]
-        layout = Layout(labelled, [item for item in listed if "label" not in item], test, meta)
-    elif cases := brats_cases(nifti_files(folder, skip_labels=False), folder.name):
-        labelled = [item for item in cases if "label" in item]
-        unlabelled = [item for item in cases if "label" not in item]
+        return _decathlon(folder, description, meta)
+    if isinstance(description.get("dataset"), dict):
+        return Layout(*_by_label(listed_one_by_one(description)), [], meta)
+    files = nifti_files(folder)
+    if cases := brats_cases(files, folder.name):
         meta["channels"] = list(BRATS_CHANNELS)
-        layout = Layout(labelled, unlabelled, [], meta)
-    else:
-        layout = _folders(folder, meta)
-    shown = Layout(_visible(layout.labelled), _visible(layout.unlabelled), _visible(layout.test_images), meta)
-    if not (shown.labelled or shown.unlabelled or shown.test_images):
-        raise ValueError(f"no .nii or .nii.gz under {folder}")
-    return shown
+        used = {file for item in cases for key in ("image", "label") for file in files_of(item, key)}
+        beside = [file for file in files if file not in used]
+        return Layout(*_by_label(cases), [], meta, {_BESIDE_BRATS: beside} if beside else {})
+    if raw := raw_data(files, folder):
+        items = (*raw.labelled, *raw.unlabelled, *raw.test_images)
+        used = {file for item in items for key in ("image", "label") for file in files_of(item, key)}
+        rest = [file for file in files if file not in used and file not in raw.lone_labels]
+        other = _images_and_labels(rest, meta, include_label_like)
+        return other._replace(
+            labelled=[*raw.labelled, *other.labelled],
+            unlabelled=[*raw.unlabelled, *other.unlabelled],
+            test_images=[*raw.test_images, *other.test_images],
+            left_out={**other.left_out, **({NO_IMAGE: raw.lone_labels} if raw.lone_labels else {})},
+            unmatched=raw.unmatched,
+        )
+    return _images_and_labels(files, meta, include_label_like)
 
 
-def _folders(folder: Path, meta: dict[str, Any]) -> Layout:
-    for images, labels in _FOLDER_PAIRS:
-        if not (folder / images).is_dir():
-            continue
-        label_of = {_stem(name): f"{labels}/{name}" for name in _files_in(folder / labels)}
-        labelled: list[Item] = []
-        unlabelled: list[Item] = []
-        for name in _files_in(folder / images):
-            item = {"image": f"{images}/{name}"}
-            where, stem = _stem(name)
-            names = [(where, rename(stem)) for rename in _LABEL_FROM_IMAGE]
-            label = next((label_of[candidate] for candidate in names if candidate in label_of), None)
-            if label is None:
-                unlabelled.append(item)
-            else:
-                labelled.append({**item, "label": label})
-        test: list[Item] = [{"image": f"imagesTs/{name}"} for name in _files_in(folder / "imagesTs")]
-        # Volumes outside these folders are unlabelled data for pretraining.
-        beside = {first_image(item) for item in (*labelled, *unlabelled)}
-        unlabelled += [{"image": name} for name in nifti_files(folder) if name not in beside]
-        return Layout(labelled, unlabelled, test, meta)
-    return Layout([], [{"image": name} for name in nifti_files(folder)], [], meta)
+def _decathlon(folder: Path, description: Mapping[str, Any], meta: dict[str, Any]) -> Layout:
+    channels = len(meta["channels"])
+    training = listed_items(description["training"], "training")
+    test = listed_items(description.get("test") or [], "test")
+    training, test = ([with_channel_files(item, folder, channels) for item in items] for items in (training, test))
+    return Layout(*_by_label(training), test, meta)
 
 
-def _stem(name: str) -> tuple[str, str]:
-    """Return folder and case id: cases in different subfolders may have the same file name."""
-    return PurePosixPath(name).parent.as_posix(), case_id(name)
+def _by_label(items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
+    items = list(items)
+    return [item for item in items if item.get("label")], [item for item in items if not item.get("label")]
 
 
-def _files_in(folder: Path) -> list[str]:
-    return nifti_files(folder, skip_labels=False) if folder.is_dir() else []
+def _images_and_labels(files: Sequence[str], meta: dict[str, Any], include_label_like: bool) -> Layout:
+    """Sort files into images and label maps by their names, and pair them."""
+    labels = [file for file in files if is_label_name(file) or in_label_folder(file)]
+    named = set(labels)
+    derived = [file for file in files if is_derivative(file) and file not in named]
+    images = [file for file in files if file not in named and not is_derivative(file)]
+    pairs = pair(images, labels)
+    left = dict(pairs.left)
+    if include_label_like:
+        images += [*derived, *(file for unpaired in left.values() for file in unpaired)]
+        left, derived = {}, []
+    if derived:
+        left[_DERIVATIVES] = derived
+    items = [_item(image, pairs.label_of) for image in images]
+    test = [item for item in items if _is_test_image(first_image(item))]
+    labelled, unlabelled = _by_label(item for item in items if not _is_test_image(first_image(item)))
+    unmatched = None if include_label_like else pairs.unmatched
+    return Layout(labelled, unlabelled, test, meta, left, unmatched)
 
 
-def _visible(items: list[Item]) -> list[Item]:
+def _item(image: str, label_of: Mapping[str, str]) -> Item:
+    return {"image": image, "label": label_of[image]} if image in label_of else {"image": image}
+
+
+def _is_test_image(path: str) -> bool:
+    return any(is_image_folder(part) and split_of(part) == "ts" for part in PurePosixPath(path).parts[:-1])
+
+
+def _visible(layout: Layout) -> Layout:
     """Sort items, without the ``._name`` files that macOS leaves in archives (some lists name them)."""
-    return sorted((i for i in items if is_nifti(PurePosixPath(first_image(i)).name)), key=first_image)
+
+    def shown(items: Sequence[Item]) -> list[Item]:
+        return sorted((i for i in items if is_nifti(PurePosixPath(first_image(i)).name)), key=first_image)
+
+    return layout._replace(
+        labelled=shown(layout.labelled), unlabelled=shown(layout.unlabelled), test_images=shown(layout.test_images)
+    )
 
 
-def _meta(folder: Path, description: dict[str, Any]) -> dict[str, Any]:
-    name, labels = description.get("name") or folder.name, label_names(description)
-    return {"name": name, "labels": labels, "channels": channel_names(description)}
-
-
-def label_names(description: dict[str, Any]) -> dict[str, str]:
-    """Return the class names of a data list or ``dataset.json`` by number; empty if it has none."""
-    labels = description.get("labels") or {}
-    if labels and all(isinstance(value, int) for value in labels.values()):  # nnU-Net writes {"spleen": 1}
-        return {str(value): name for name, value in labels.items()}
-    return dict(labels)
-
-
-def channel_names(description: dict[str, Any]) -> list[str]:
-    """Return the channel names of a data list or ``dataset.json`` in order; empty if it has none."""
-    found: Any = next((description[key] for key in _CHANNEL_KEYS if description.get(key)), [])
-    if isinstance(found, dict):
-        found = [found[key] for key in sorted(found, key=int)]
-    return [str(name) for name in found] if isinstance(found, list) else [str(found)]
+def _once(layout: Layout, folder: Path) -> Layout:
+    """Leave out items whose image is a file that an earlier item has, by another path; labelled items go first."""
+    groups = (layout.labelled, layout.test_images, layout.unlabelled)
+    # Labels first of all: a link to a label map may have the name of an image.
+    files = [file for item in layout.labelled for file in files_of(item, "label")]
+    again = other_paths([*files, *(file for items in groups for item in items for file in files_of(item))], folder)
+    again = {file: before for file, before in again.items() if file not in files}
+    if not again:
+        return layout
+    kept = [[item for item in items if not any(file in again for file in files_of(item))] for items in groups]
+    return layout._replace(
+        labelled=kept[0],
+        test_images=kept[1],
+        unlabelled=kept[2],
+        left_out={**layout.left_out, _LINKS: sorted(again)},
+    )

@@ -6,20 +6,24 @@ A list is a JSON file (default name ``datalist.json``, in the data folder)::
      "unlabelled": [{"image": "rel/path.nii.gz"}],
      "training": [{"image": "...", "label": "..."}], "validation": [...], "test": [...]}
 
-Paths are relative to the data folder. ``image`` may be a list of files, one per channel.
+Paths are relative to the data folder. ``image`` may be a list of files, one per channel. An item's ``subject``
+states whose image it is, and the list's ``subject_pattern`` finds it in paths; otherwise names decide, see
+`custom_components.data.subjects`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from custom_components.data.layouts import Item, existing_folder, first_image
-from custom_components.data.sections import Listing, check_no_leak, hold_out, ordered, read_list
+from custom_components.data.leaks import check_no_leak, hold_out, ordered
+from custom_components.data.names import Item, files_of, first_image
+from custom_components.data.sections import DATALIST_NAME, Listing, read_list
+from custom_components.data.walk import existing_folder
 from custom_components.distributed import rank
 
 PathLike = str | os.PathLike[str]
@@ -42,9 +46,11 @@ class DataList:
             image's file name without ``.nii``/``.nii.gz``; for several files, the part their names share.
         require_label: True: an item without a label raises; False: labels are dropped (pretraining); None: items
             are returned as they are listed.
-        holdout: if the list has no ``validation``, this share (float in [0, 1)) or number (int) of ``unlabelled``
-            becomes it: drawn with ``seed`` from the sorted images, and removed from ``unlabelled``.
+        holdout: if the list has no ``validation``, this share (float in [0, 1)) or number (int) of the subjects of
+            ``unlabelled`` becomes it: drawn with ``seed`` from the sorted images, and removed from ``unlabelled``.
         seed: seed of ``holdout``.
+        include_label_like: without a list file, files whose names or voxels look like label maps are left out of
+            ``unlabelled``; True keeps them, but for the labels of cases.
     """
 
     def __init__(
@@ -55,18 +61,21 @@ class DataList:
         require_label: bool | None = None,
         holdout: float | int = 0,
         seed: int = 0,
+        include_label_like: bool = False,
     ) -> None:
         self.dataset_dir, self.datalist, self.split = dataset_dir, datalist, split
         self.require_label, self.holdout, self.seed = require_label, holdout, seed
+        self.include_label_like = include_label_like
 
     @cached_property
     def _listing(self) -> Listing:
         if not str(self.dataset_dir):
             return Listing({}, "", [], {})
-        listing = read_list(existing_folder(self.dataset_dir), self.datalist, self.split)
+        folder = existing_folder(self.dataset_dir)
+        listing = read_list(folder, self.datalist, self.split, self.include_label_like)
         if self.holdout:
-            hold_out(listing.sections, self.holdout, self.seed, listing.source)
-        check_no_leak(listing.sections, listing.source)
+            hold_out(listing.sections, self.holdout, self.seed, listing.source, listing.subject_pattern)
+        check_no_leak(listing.sections, listing.source, folder, listing.subject_pattern)
         return listing
 
     @cached_property
@@ -95,6 +104,11 @@ class DataList:
         """Meaning of the numbers in label files; empty if the list does not state it."""
         return self._listing.labels
 
+    @property
+    def left_out(self) -> Mapping[str, Sequence[str]]:
+        """Files of the folder that are in no section, by reason; empty for a list file."""
+        return self._listing.left_out
+
     def items(self, section: str | Sequence[str]) -> list[Item]:
         """Return the items of one section, or of several, with absolute paths and a ``volume_id``.
 
@@ -103,8 +117,9 @@ class DataList:
 
         Returns:
             Dictionaries with ``image`` (absolute path, or list of them), ``label`` if there is one, further keys
-            as listed, and ``volume_id``: an integer, the image's position in the whole list (all sections in a
-            fixed order). It is unique, and the same in every run, on every rank and for every section asked for.
+            as listed but ``subject``, and ``volume_id``: an integer, the image's position in the whole list (all
+            sections in a fixed order). It is unique, and the same in every run, on every rank and for every
+            section asked for.
 
         Raises:
             ValueError: for a missing folder or file, an empty folder, an unknown or empty section, a missing
@@ -116,30 +131,40 @@ class DataList:
         items: dict[int, Item] = {}
         for name in [section] if isinstance(section, str) else section:
             if not sections.get(name):
-                found = {key: len(value) for key, value in sections.items() if value}
-                raise ValueError(
-                    f"{self.source} has no cases in section {name!r}; found {found} (`python -m mim3d datalist"
-                    f" {self.dataset_dir} --overwrite` writes a list with training, validation and test)"
-                )
+                raise ValueError(self._no_cases(name))
             for item in sections[name]:
                 items.setdefault(self._volume_ids[first_image(item)], item)
         return [self._finish(item, number) for number, item in items.items()]
+
+    def _no_cases(self, section: str) -> str:
+        found = {key: len(value) for key, value in self._listing.sections.items() if value}
+        message = f"{self.source} has no cases in section {section!r}; found {found}"
+        if self._listing.unmatched:
+            image, label = self._listing.unmatched
+            return f"{message}. No label fits an image by its name: an image is {image}, a label is {label}"
+        return (
+            f"{message}. List the cases by section in {os.path.join(self.dataset_dir, DATALIST_NAME)}"
+            " (the command mim3d datalist of this bundle's repository writes it)"
+        )
 
     def section(self, section: str | Sequence[str]) -> Section:
         """Return the same as :meth:`items`, for use in a config, see :class:`Section`."""
         return Section(self, section)
 
     def _finish(self, item: Item, number: int) -> Item:
-        done = {key: value for key, value in item.items() if key != "label" or self.require_label is not False}
+        # Not every case states its subject, and the samples of a batch must have the same keys.
+        unwanted = {"subject", "label"} if self.require_label is False else {"subject"}
+        done = {key: value for key, value in item.items() if key not in unwanted}
         if self.require_label and not done.get("label"):
             raise ValueError(f"{self.source}: {first_image(item)} has no label")
         folder = existing_folder(self.dataset_dir)
         for key in ("image", "label"):
-            if key in done:
-                paths = [str(folder / path) for path in _as_list(done[key])]
+            if done.get(key):
+                paths = [str(folder / path) for path in files_of(done, key)]
                 for path in paths:
                     if not os.path.isfile(path):
-                        raise ValueError(f"{path} does not exist; {self.source} names it as {key}")
+                        lost = "is a link to nothing" if os.path.islink(path) else "does not exist"
+                        raise ValueError(f"{path} {lost}; {self.source} names it as {key}")
                 done[key] = paths if isinstance(done[key], list) else paths[0]
         return {**done, "volume_id": number}
 
@@ -189,14 +214,8 @@ def datalist_hash(items: Iterable[Item], dataset_dir: PathLike = "") -> str:
     """
     names = []
     for item in items:
-        parts = [path for key in ("image", "label") for path in _as_list(item.get(key))]
+        parts = [path for key in ("image", "label") for path in files_of(item, key)]
         if dataset_dir:
             parts = [os.path.relpath(p, dataset_dir) if os.path.isabs(p) else p for p in parts]
         names.append("\t".join(Path(part).as_posix() for part in parts))
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
-
-
-def _as_list(value: Any) -> list[str]:
-    if not value:
-        return []
-    return [str(part) for part in value] if isinstance(value, (list, tuple)) else [str(value)]

@@ -1,4 +1,4 @@
-"""Sections of a data list: where they are read from, the check for leaks, and the held-out validation."""
+"""Sections of a data list, and where they are read from: a list file, ``dataset.json``, a split, or the folder."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from custom_components.atomic import read_json
-from custom_components.data.layouts import (
-    Item,
-    Layout,
-    case_id,
-    channel_names,
-    decathlon_item,
-    first_image,
-    label_names,
-    scan,
-)
-from custom_components.number_checks import is_number
+from custom_components.data.descriptions import channel_names, label_names, listed_items
+from custom_components.data.label_like import label_like_files
+from custom_components.data.layouts import Layout, scan
+from custom_components.data.leaks import SECTIONS, Sections
+from custom_components.data.names import Item, case_id, first_image
+from custom_components.data.subjects import Subjects
 
 DATALIST_NAME = "datalist.json"
-# The order in which volumes are numbered; other sections follow by name.
-SECTIONS = ("unlabelled", "training", "validation", "test")
-Sections = dict[str, list[Item]]
+LOOKS_LIKE_LABELS = "images whose voxels look like a label map"
 
 
 class Listing(NamedTuple):
@@ -36,18 +27,25 @@ class Listing(NamedTuple):
         source: path of the file or folder that was read.
         channels: names of the image's channels, in order; empty if not stated.
         labels: number in label files -> name; empty if not stated.
+        subject_pattern: regular expression for the subject in a path; None: names decide.
+        left_out: reason -> files of the folder that are in no section; empty for a list file.
+        unmatched: an image and a label that do not fit by name, if the folder has labels but no labelled case.
     """
 
     sections: Sections
     source: str
     channels: list[str]
     labels: dict[int, str]
+    subject_pattern: str | None = None
+    left_out: Mapping[str, Sequence[str]] = {}
+    unmatched: tuple[str, str] | None = None
 
 
 def read_list(
     folder: Path,
     datalist: str | os.PathLike[str] | None = None,
     split: str | os.PathLike[str] | None = None,
+    include_label_like: bool = False,
 ) -> Listing:
     """Read the list for ``folder``; see :class:`custom_components.data.DataList` for the arguments.
 
@@ -60,14 +58,62 @@ def read_list(
     listed = _find_list(folder, datalist)
     description = read_json(listed) if listed else {}
     if listed and not split:
-        sections = _lists_in(description, listed)
-        _offer_unlabelled(sections, sections.get("training", []))
-        return Listing(sections, str(listed), channel_names(description), _numbered(label_names(description)))
-    layout = scan(folder)
+        return _listed(description, listed)
+    layout = scan(folder, include_label_like)
+    if not include_label_like:
+        layout = without_label_like(layout, folder)
+    pattern = _pattern(description, listed)
     sections, source = _sections_of(layout, folder, split)
-    _offer_unlabelled(sections, [*layout.labelled, *layout.unlabelled])
-    channels = channel_names(description) or list(layout.meta["channels"])
-    return Listing(sections, source, channels, _numbered(label_names(description) or layout.meta["labels"]))
+    _offer_unlabelled(sections, [*layout.labelled, *layout.unlabelled], pattern)
+    try:
+        channels = channel_names(description) or list(layout.meta["channels"])
+        labels = _numbered(label_names(description) or layout.meta["labels"])
+    except ValueError as error:
+        raise ValueError(f"{listed}: {error}") from None
+    return Listing(sections, source, channels, labels, pattern, layout.left_out, layout.unmatched)
+
+
+def without_label_like(layout: Layout, folder: Path, progress: bool = False) -> Layout:
+    """Return a layout without the unlabelled images whose voxels look like a label map; they become left out.
+
+    Args:
+        layout: what :func:`custom_components.data.layouts.scan` found.
+        folder: the folder that paths are relative to.
+        progress: show a bar on stderr.
+    """
+    there = [{**item, "image": _absolute(item["image"], folder)} for item in layout.unlabelled]
+    found = label_like_files(there, progress)
+    kept: list[Item] = []
+    left: list[Item] = []
+    for item, absolute in zip(layout.unlabelled, there, strict=True):
+        paths = absolute["image"] if isinstance(absolute["image"], list) else [absolute["image"]]
+        (left if any(path in found for path in paths) else kept).append(item)
+    if not left:
+        return layout
+    files = [first_image(item) for item in left]
+    return layout._replace(unlabelled=kept, left_out={**layout.left_out, LOOKS_LIKE_LABELS: files})
+
+
+def _absolute(image: str | list[str], folder: Path) -> str | list[str]:
+    return [str(folder / path) for path in image] if isinstance(image, list) else str(folder / image)
+
+
+def _listed(description: Mapping[str, Any], path: Path) -> Listing:
+    try:
+        sections = _lists_in(description)
+        channels, labels = channel_names(description), _numbered(label_names(description))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    pattern = _pattern(description, path)
+    _offer_unlabelled(sections, sections.get("training", []), pattern)
+    return Listing(sections, str(path), channels, labels, pattern)
+
+
+def _pattern(description: Mapping[str, Any], path: Path | None) -> str | None:
+    pattern = description.get("subject_pattern")
+    if pattern is not None and not isinstance(pattern, str):
+        raise ValueError(f"{path}: subject_pattern is {pattern!r}; allowed: a regular expression")
+    return pattern
 
 
 def read_sections(folder: Path) -> tuple[Sections, str]:
@@ -90,98 +136,37 @@ def _numbered(names: Mapping[str, str]) -> dict[int, str]:
     return {int(number): str(name) for number, name in names.items() if str(number).isdigit()}
 
 
-def check_no_leak(sections: Mapping[str, Sequence[Item]], source: str = "the data list") -> None:
-    """Raise if a case is in two sections, or twice in one.
+def _offer_unlabelled(sections: Sections, cases: Sequence[Item], pattern: str | None) -> None:
+    """If ``unlabelled`` is not listed, set it to the images of ``cases``.
 
-    Images of ``training`` may also be ``unlabelled``, because pretraining on them leaks nothing. Images of
-    ``validation`` and ``test`` may not. A case is identified by the path of its (first) image.
-
-    Raises:
-        ValueError: naming the case and both sections.
+    Subjects of validation and test are left out. An image that is listed in both a held and another section is
+    reported for those sections, not for this one.
     """
-    seen: dict[str, str] = {}
-    for name in ordered(sections):
-        for item in sections[name]:
-            image = first_image(item)
-            before = seen.get(image)
-            if before is not None and (before, name) != ("unlabelled", "training"):
-                where = f"twice in section {name!r}" if before == name else f"in sections {before!r} and {name!r}"
-                raise ValueError(f"{source}: {image} is {where}; a case belongs to one section")
-            seen[image] = name
-
-
-def ordered(sections: Mapping[str, Sequence[Item]]) -> list[str]:
-    """Return the sections' names in the order in which volumes are numbered."""
-    known = [name for name in SECTIONS if name in sections]
-    return known + sorted(set(sections) - set(SECTIONS))
-
-
-def hold_out(sections: Sections, holdout: float | int, seed: int, source: str) -> None:
-    """Move the held-out share of ``unlabelled`` into ``validation``, unless the list has a validation."""
-    if sections.get("validation") or not sections.get("unlabelled"):
+    if "unlabelled" in sections:
         return
-    items = sorted(sections["unlabelled"], key=first_image)
-    count = share(holdout, len(items), "holdout")
-    if count >= len(items):
-        raise ValueError(f"holdout={holdout} leaves none of the {len(items)} unlabelled images of {source}")
-    chosen = set(np.random.RandomState(seed).permutation(len(items))[:count].tolist())
-    held = {first_image(items[k]) for k in chosen}
-    sections["validation"] = [item for k, item in enumerate(items) if k in chosen]
-    # A held-out image may be a training case too. It then leaves training, or training would see validation
-    # images.
-    for name in ("unlabelled", "training"):
-        if name in sections:
-            sections[name] = [item for item in sections[name] if first_image(item) not in held]
-
-
-def share(wanted: float | int | None, of: int, name: str) -> int:
-    """Return a share (float in [0, 1]) or number (int) of ``of`` cases as a number; 0 for None.
-
-    A share above 0 gives at least one case; the rounding is Python's ``round``.
-
-    Raises:
-        ValueError: outside these ranges, naming the argument.
-    """
-    if wanted is None:
-        return 0
-    if not is_number(wanted) or wanted < 0:
-        raise ValueError(f"{name} is {wanted!r}; allowed: a share in [0, 1] or a number of cases")
-    if isinstance(wanted, int):
-        if wanted > of:
-            raise ValueError(f"{name} asks for {wanted} cases, there are {of}")
-        return wanted
-    if wanted > 1:
-        raise ValueError(
-            f"{name} is {wanted!r}; a share lies in [0, 1], a number of cases is written without a dot"
-        )
-    return max(1, round(wanted * of)) if wanted > 0 and of else 0
-
-
-def _offer_unlabelled(sections: Sections, cases: Sequence[Item]) -> None:
-    """If ``unlabelled`` is not listed, set it to the images of ``cases`` without those of validation and test."""
-    held = {first_image(item) for name in ("validation", "test") for item in sections.get(name, [])}
+    held_items = [item for name in ("validation", "test") for item in sections.get(name, [])]
+    subjects = Subjects([*cases, *held_items], pattern)
+    held = {subjects.of(item) for item in held_items}
     # A dictionary by image: an image listed twice is reported for the section that lists it, not for this one.
-    images = {first_image(item): {"image": item["image"]} for item in cases if first_image(item) not in held}
-    sections.setdefault("unlabelled", list(images.values()))
+    images = {first_image(item): _unlabelled(item) for item in cases if subjects.of(item) not in held}
+    sections["unlabelled"] = list(images.values())
 
 
-def _lists_in(content: Mapping[str, Any], path: Path) -> Sections:
+def _unlabelled(item: Item) -> Item:
+    return {key: item[key] for key in ("image", "subject") if key in item}
+
+
+def _lists_in(content: Mapping[str, Any]) -> Sections:
     sections: Sections = {}
     for name, entries in content.items():
         # Other lists in the file, such as the channels, hold no items.
-        if not isinstance(entries, list) or (
-            name not in SECTIONS and not all(isinstance(e, dict) for e in entries)
-        ):
-            continue
-        sections[name] = [decathlon_item(entry) for entry in entries]
-        for item in sections[name]:
-            if not item.get("image"):
-                raise ValueError(f"{path}: an item of section {name!r} has no 'image': {item}")
+        if isinstance(entries, list) and (name in SECTIONS or all(isinstance(e, dict) for e in entries)):
+            sections[name] = listed_items(entries, name)
     return sections
 
 
 def _apply_split(cases: Sequence[Item], path: Path) -> Sections:
-    by_id = {case_id(item["image"]): item for item in cases}
+    by_id = {_split_id(item): item for item in cases}
     if len(by_id) < len(cases):
         raise ValueError(f"{path}: {len(cases) - len(by_id)} cases share a file name; a split needs distinct ones")
     sections: Sections = {}
@@ -197,6 +182,13 @@ def _apply_split(cases: Sequence[Item], path: Path) -> Sections:
             )
         sections[name] = [by_id[str(identifier)] for identifier in ids]
     return sections
+
+
+def _split_id(item: Item) -> str:
+    """Return a case's name in a split file; ``case`` for nnU-Net's ``case_0000`` with the label ``case``."""
+    case = case_id(item["image"])
+    label = case_id(item["label"]) if item.get("label") else case
+    return label if case == f"{label}_0000" else case
 
 
 def _find_list(folder: Path, datalist: str | os.PathLike[str] | None = None) -> Path | None:

@@ -10,8 +10,10 @@ from mim3d.arguments import number, share_or_count
 DESCRIPTION = """\
 Split a folder of volumes by subject and write its datalist.json, which the configs read.
 
-The folder may be a Medical Segmentation Decathlon task, BraTS cases, images beside labels, or any folder of NIfTI
-files. The same seed gives the same split, and fewer training subjects are a part of more."""
+The folder may be a Medical Segmentation Decathlon task, BraTS cases, nnU-Net raw data, images beside labels (as in
+LiTS, KiTS or BIDS), or any folder of NIfTI files. Label maps are recognised by name and by their voxels; what is
+left out is printed and stored. The same seed gives the same split, and fewer training subjects are a part of
+more."""
 EXAMPLE = "example:\n  mim3d datalist DATA --training 0.7 --validation 0.1 --test 0.2"
 
 
@@ -45,7 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subject_pattern",
         metavar="REGEX",
-        help="regular expression whose first group is the subject in a case's path (default: a case is a subject)",
+        help="regular expression whose first group is the subject in a case's path (default: names decide; volumes"
+        " of one sub-01, or that differ by session, date or sequence only, are of one subject)",
+    )
+    parser.add_argument(
+        "--include_label_like",
+        action="store_true",
+        help="list files as images although their names or voxels look like label maps",
+    )
+    parser.add_argument(
+        "--images_only", action="store_true", help="list the images alone, although labels lie beside them"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a list that differs")
 

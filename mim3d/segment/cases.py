@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from custom_components.data.layouts import case_id, is_nifti, nifti_files
+from custom_components.data.names import case_id, in_label_folder, is_label_name, is_nifti
 from custom_components.data.sections import read_list
+from custom_components.data.walk import nifti_files
 from mim3d.segment.channels import Group, group_channels
 from mim3d.segment.marker import read_marker
 
@@ -93,11 +94,8 @@ def _given_group(paths: Sequence[Path], channels: Sequence[str]) -> Group:
 
 def _images(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
     """Return the images in a folder as relative POSIX paths, and what is left alone."""
-    every = nifti_files(folder, skip_labels=False)
-    images = set(nifti_files(folder))
-    # In a list for training, imagesTs is left out; here these are the images that most need a mask.
-    tests = {parent for name in every for parent in PurePosixPath(name).parents if parent.name == "imagesTs"}
-    images |= {f"{test}/{name}" for test in tests for name in nifti_files(folder / test)}
+    every = nifti_files(folder)
+    images = {name for name in every if not is_label_name(name) and not in_label_folder(name)}
     masks = {name for name in every if read_marker(folder / name)}
     left = {
         "masks that mim3d segment wrote": sorted(masks),

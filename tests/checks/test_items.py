@@ -6,9 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
-from custom_components.checks import Batches, Cases, ContrastValidation, DistinctOutputs, ListedChannels
+from custom_components.checks import (
+    Batches,
+    Cases,
+    ContrastValidation,
+    DistinctOutputs,
+    LabelMaps,
+    ListedChannels,
+)
 from custom_components.data import DataList, datalist_hash
 
 ONE = ["CT"]
@@ -39,6 +48,34 @@ def test_two_images_with_the_outputs_of_one_are_named() -> None:
     DistinctOutputs([{"image": "a/x.nii"}, {"image": "a/y.nii"}])()
     with pytest.raises(ValueError, match=r"a/x.nii and a/x.NII.GZ would have the same outputs; rename or move"):
         DistinctOutputs([{"image": "a/x.nii"}, {"image": "a/y.nii"}, {"image": "a/x.NII.GZ"}])()
+
+
+def test_a_link_to_a_training_image_is_no_validation_image(folder: Path) -> None:
+    items = DataList(folder).items("training")
+    link = folder / "other.nii.gz"
+    link.symlink_to(items[0]["image"])
+    with pytest.raises(ValueError, match=r"other.nii.gz is in both training and validation \(1 such cases\)"):
+        Cases(items, ONE, [{"image": str(link)}])()
+
+
+def test_listed_label_maps_are_refused_unless_a_key_allows_them(folder: Path) -> None:
+    data = DataList(folder)
+    items, validation = data.items("training"), data.items("validation")
+    assert LabelMaps(data, items, validation)() == ""
+    labels = [{"image": item["label"]} for item in items]
+    for label in labels:
+        nib.save(nib.Nifti1Image(np.eye(20, dtype=np.uint8)[..., None], np.eye(4)), label["image"])
+    with pytest.raises(ValueError, match=r"c0.nii.gz is listed as an image, but holds only 2 .* \(3 such files\)"):
+        LabelMaps(data, validation, labels)()
+    assert LabelMaps(data, labels, include_label_like=True)() == ""
+
+
+def test_what_a_folder_without_a_list_leaves_out_is_printed(folder: Path) -> None:
+    (folder / "datalist.json").unlink()
+    (folder / "labels" / "extra.nii.gz").write_bytes((folder / "labels" / "c0.nii.gz").read_bytes())
+    data = DataList(folder)
+    message = LabelMaps(data, data.section("unlabelled"))()
+    assert message == "left out: 1 label maps without an image of that name, first labels/extra.nii.gz"
 
 
 def test_a_bad_image_of_either_list_is_named(folder: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 
@@ -149,7 +152,7 @@ def test_btcv_names_pair_images_with_labels(tmp_path: Path) -> None:
 def test_a_plain_folder_is_all_unlabelled_without_its_label_maps(tmp_path: Path) -> None:
     touch(tmp_path, "p/b.nii.gz", "a.nii", "labelsTr/a.nii", "Labels/x.nii", "p/b_seg.nii.gz", "notes.txt")
     touch(tmp_path, ".cache/c.nii", "p/._b.nii.gz", "label0001.nii.gz")
-    assert names(load_datalist(tmp_path, "unlabelled")) == ["a.nii", "b.nii.gz"]
+    assert sorted(names(load_datalist(tmp_path, "unlabelled"))) == ["a.nii", "b.nii.gz"]
 
 
 def test_holdout_is_seeded_disjoint_and_only_where_no_validation_is_listed(tmp_path: Path) -> None:
@@ -162,6 +165,113 @@ def test_holdout_is_seeded_disjoint_and_only_where_no_validation_is_listed(tmp_p
     assert any(held != names(load_datalist(tmp_path, "validation", holdout=2, seed=s)) for s in range(1, 5))
     with pytest.raises(ValueError, match="leaves none of the 10"):
         load_datalist(tmp_path, "unlabelled", holdout=10)
+
+
+def bids(folder: Path, subjects: int = 10) -> None:
+    for number in range(subjects):
+        for session, sequence in (("01", "T1w"), ("01", "T2w"), ("02", "T1w")):
+            case = f"sub-{number:02d}_ses-{session}_{sequence}.nii.gz"
+            touch(folder, f"sub-{number:02d}/ses-{session}/anat/{case}")
+
+
+def test_holdout_draws_subjects_with_all_their_volumes(tmp_path: Path) -> None:
+    bids(tmp_path)
+    for seed in range(4):
+        data = DataList(tmp_path, holdout=0.2, seed=seed)
+        held, kept = ({name[:6] for name in names(data.items(part))} for part in ("validation", "unlabelled"))
+        assert (len(held), len(kept), held & kept) == (2, 8, set())
+        assert len(data.items("validation")) == 6
+    with pytest.raises(ValueError, match=r"leaves none of the 30 unlabelled images \(10 subjects\)"):
+        load_datalist(tmp_path, "unlabelled", holdout=10)
+
+
+def test_holdout_takes_a_subjects_labelled_cases_out_of_training(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"P{k}_{visit}.nii" for k in range(3) for visit in ("pre", "post")), "l.nii")
+    content = {
+        "unlabelled": [{"image": f"P{k}_pre.nii"} for k in range(3)],
+        "training": [{"image": f"P{k}_post.nii", "label": "l.nii"} for k in range(3)],
+    }
+    write_json(tmp_path / "datalist.json", content)
+    data = DataList(tmp_path, holdout=1)
+    (held,) = names(data.items("validation"))
+    assert len(data.items("training")) == 2
+    assert held.replace("pre", "post") not in names(data.items("training"))
+
+
+def test_images_of_subjects_in_validation_are_not_offered_for_pretraining(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"imagesTr/P{k}_t1.nii" for k in range(3)), *(f"labelsTr/P{k}_t1.nii" for k in range(3)))
+    touch(tmp_path, "more/x.nii", "imagesTr/P1_t2.nii")
+    split = write_json(tmp_path / "split.json", {"training": ["P0_t1"], "validation": ["P1_t1"]})
+    assert names(load_datalist(tmp_path, "unlabelled", split=split)) == ["P0_t1.nii", "P2_t1.nii", "x.nii"]
+
+
+def test_a_list_that_parts_a_subject_is_refused_unless_it_states_two(tmp_path: Path) -> None:
+    bids(tmp_path, 2)
+    pre, post = (f"sub-00/ses-01/anat/sub-00_ses-01_{sequence}.nii.gz" for sequence in ("T1w", "T2w"))
+    content: dict[str, Any] = {"training": [{"image": pre}], "validation": [{"image": post}]}
+    path = write_json(tmp_path / "datalist.json", content)
+    with pytest.raises(
+        ValueError, match="T1w.nii.gz of section 'training' and .*T2w.* are of one subject .sub-00."
+    ):
+        load_datalist(tmp_path, "training")
+    write_json(path, {**content, "subject_pattern": "(.*)"})
+    assert len(load_datalist(tmp_path, "training")) == 1
+    content["validation"][0]["subject"] = "another"
+    write_json(path, content)
+    (item,) = load_datalist(tmp_path, "validation")
+    assert "subject" not in item  # samples of a batch must have the same keys
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_one_file_by_two_paths_in_two_sections_is_refused(tmp_path: Path, link: Any) -> None:
+    touch(tmp_path, "a.nii", "b.nii")
+    link(tmp_path / "a.nii", tmp_path / "c.nii")
+    content = {"training": [{"image": "a.nii"}], "validation": [{"image": "c.nii"}]}
+    write_json(tmp_path / "datalist.json", content)
+    with pytest.raises(ValueError, match="c.nii is in sections 'training' and 'validation', first as a.nii"):
+        load_datalist(tmp_path, "training")
+    write_json(tmp_path / "datalist.json", {"training": [{"image": "a.nii"}, {"image": "c.nii"}]})
+    with pytest.raises(ValueError, match="c.nii is twice in section '.*', first as a.nii"):
+        load_datalist(tmp_path, "training")
+
+
+def test_label_maps_among_images_are_found_by_their_voxels(tmp_path: Path, write_nifti: Any) -> None:
+    for k in range(3):
+        write_nifti(tmp_path / f"p{k}.nii.gz", seed=k)
+    regions = np.kron(np.random.RandomState(0).randint(0, 3, (3, 5, 4)), np.ones((8, 4, 4))).astype(np.uint8)
+    nib.save(nib.Nifti1Image(regions, np.eye(4)), tmp_path / "result.nii.gz")
+    data = DataList(tmp_path)
+    assert names(data.items("unlabelled")) == [f"p{k}.nii.gz" for k in range(3)]
+    assert data.left_out == {"images whose voxels look like a label map": ["result.nii.gz"]}
+    assert len(load_datalist(tmp_path, "unlabelled", include_label_like=True)) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"training": ["a.nii", 5]}, "an item of section 'training' is 5; allowed"),
+        ({"training": [{"label": "a.nii"}]}, "an item of section 'training' has no 'image'"),
+        ({"training": [{"image": ["a.nii", None]}]}, "has the image ['a.nii', None]; allowed: a path"),
+        ({"training": [{"image": "a.nii", "label": 3}]}, "has the label 3; allowed: a path"),
+        ({"training": [{"image": "a.nii"}], "labels": 3}, "labels is 3; allowed: names by number"),
+        ({"training": [{"image": "a.nii"}], "channels": {"x": "CT"}}, "allowed: names by number"),
+        ({"training": [{"image": "a.nii"}], "subject_pattern": 1}, "subject_pattern is 1; allowed"),
+        ({"training": [{"image": "a.nii"}], "subject_pattern": "("}, "'(' is not a regular expression"),
+    ],
+)
+def test_a_damaged_list_is_one_clear_line(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    touch(tmp_path, "a.nii")
+    write_json(tmp_path / "datalist.json", content)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        load_datalist(tmp_path, "training")
+    assert "datalist.json" in str(caught.value) or "subject_pattern" in str(caught.value)
+
+
+def test_a_list_written_with_what_was_left_out_is_read(listed: Path) -> None:
+    content = json.loads((listed / "datalist.json").read_text())
+    left_out = {"label maps": {"files": 1, "first": ["x_seg.nii"]}}
+    write_json(listed / "datalist.json", {**content, "left_out": left_out})
+    assert names(load_datalist(listed, "training")) == ["a.nii"]
 
 
 def test_holdout_leaves_a_listed_validation_alone(listed: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from custom_components.data import DataList
+from custom_components.data import DataList, check_no_leak
+from custom_components.data.subjects import Subjects
 from mim3d.datasets.prepare import prepare_datalist
+from mim3d.datasets.split import stating_subjects
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -151,9 +154,10 @@ def test_decathlon_tasks_as_distributed_become_lists(tmp_path: Path, task: str) 
 
 def test_a_plain_folder_becomes_an_unlabelled_list(tmp_path: Path) -> None:
     touch(tmp_path, "p1/scan.nii.gz", "p2/scan.nii.gz", "p2/scan_label.nii.gz")
-    path = prepare_datalist(tmp_path, labels=["background", "x"], channels=["CT"])
+    path = prepare_datalist(tmp_path, labels=["background", "x"], channels=["CT"], images_only=True)
     assert images(path, "unlabelled") == ["p1/scan.nii.gz", "p2/scan.nii.gz"]
     assert content(path)["training"] == content(path)["validation"] == []
+    assert "left_out" not in content(path)
     assert content(path)["labels"] == {"0": "background", "1": "x"}
     assert len(DataList(tmp_path).items("unlabelled")) == 2
 
@@ -191,3 +195,77 @@ def test_volumes_beside_the_labelled_folders_are_for_pretraining(labelled: Path)
     found = images(prepare_datalist(labelled, test=1), "unlabelled")
     assert {"more/scans/u1.nii", "more/u2.nii.gz"} < set(found)
     assert not any(name.startswith("imagesTs") for name in found)
+
+
+def test_what_is_left_out_is_counted_printed_and_stored(
+    tmp_path: Path, write_nifti: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(2):
+        touch(tmp_path, f"s{k}/ct.nii.gz", f"s{k}/segmentations/liver.nii.gz", f"s{k}/segmentations/spleen.nii.gz")
+    write_nifti(tmp_path / "s2" / "ct.nii.gz")
+    write_nifti(tmp_path / "s2" / "result.nii.gz", label_classes=2)
+    path = prepare_datalist(tmp_path)
+    assert images(path, "unlabelled") == ["s0/ct.nii.gz", "s1/ct.nii.gz", "s2/ct.nii.gz"]
+    counts = {reason: left["files"] for reason, left in content(path)["left_out"].items()}
+    assert counts == {
+        "label maps of one class or object each, in a folder beside the image": 4,
+        "images whose voxels look like a label map": 1,
+    }
+    printed = capsys.readouterr().out
+    assert "left out 4 label maps of one class" in printed
+    assert "write the sum of number x mask as label.nii.gz" in printed
+    assert (
+        "left out 1 images whose voxels look like a label map, first s2/result.nii.gz (--include_label" in printed
+    )
+    assert len(DataList(tmp_path).items("unlabelled")) == 3
+    wide = prepare_datalist(tmp_path, include_label_like=True, out=tmp_path / "wide.json")
+    assert len(images(wide, "unlabelled")) == 8
+    assert "left_out" not in content(wide)
+
+
+def test_volumes_of_a_subject_stay_together_with_and_without_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(6):
+        for visit in ("ses-1", "ses-2"):
+            case = f"sub-{k}/{visit}/anat/sub-{k}_{visit}"
+            touch(tmp_path, f"{case}_T1w.nii.gz", f"derivatives/{case}_T1w_dseg.nii.gz")
+        touch(tmp_path, f"sub-{k}/ses-1/anat/sub-{k}_ses-1_T2w.nii.gz")
+    path = prepare_datalist(tmp_path, validation=1, test=2)
+    held = {i[:5] for i in images(path, "validation") + images(path, "test")}
+    assert (len(images(path, "validation")), len(images(path, "test")), len(held)) == (2, 4, 3)
+    seen = images(path, "training") + images(path, "unlabelled")
+    assert not held & {i[:5] for i in seen}
+    assert len(set(seen)) == 9  # three subjects of three volumes
+    assert content(path)["left_out"]["other volumes of subjects in validation or test"]["files"] == 3
+    assert {item["subject"] for item in content(path)["training"]} == {i[:5] for i in images(path, "training")}
+    assert "15 cases are of 6 subjects" in capsys.readouterr().out
+    assert len(DataList(tmp_path, holdout=0.5).items("validation")) == 2
+
+
+def test_a_pattern_is_stored_so_that_readers_find_the_same_subjects(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{kind}/case_ses-{k}.nii" for kind in ("images", "labels") for k in range(4)))
+    with pytest.raises(
+        ValueError, match="asks for test 1, validation 1, training -1; there are 1 labelled subjects"
+    ):
+        prepare_datalist(tmp_path, validation=1, test=1)
+    path = prepare_datalist(tmp_path, validation=1, test=1, subject_pattern="(.*)")
+    assert content(path)["subject_pattern"] == "(.*)"
+    assert len(DataList(tmp_path).items("training")) == 2
+
+
+def test_subjects_are_stated_where_a_reader_would_find_others() -> None:
+    names = {"training": "A/k", "validation": "A/l", "test": "B/m"}
+    parted = {section: [{"image": f"{name}.nii"}] for section, name in names.items()}
+    # With three files in A, the two folders are no patients'; without the third, which is left out, they are.
+    every = Subjects([{"image": f"{name}.nii"} for name in ("A/k", "A/l", "A/left_out", "B/m")])
+    with pytest.raises(ValueError, match="are of one subject"):
+        check_no_leak(parted)
+    stated = stating_subjects(parted, every)
+    check_no_leak(stated)
+    assert [item["subject"] for section in stated.values() for item in section] == ["A/k", "A/l", "B/m"]
+
+
+def test_sections_keep_their_order_in_the_file(labelled: Path) -> None:
+    written = content(prepare_datalist(labelled, test=1))
+    assert list(written)[4:] == ["unlabelled", "training", "validation", "test"]

@@ -1,0 +1,48 @@
+"""What ``mim3d datalist`` prints and stores about a folder: sizes, subjects, and what was left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from custom_components.atomic import read_json
+from custom_components.data.descriptions import IGNORE, regions_of
+from custom_components.data.layouts import first_image
+from custom_components.data.leaks import Sections
+from custom_components.data.pairs import PER_CLASS
+from custom_components.data.sections import LOOKS_LIKE_LABELS
+from custom_components.data.subjects import Subjects
+
+_EXAMPLES = 5  # files that a list names for each reason
+_ADVICE = {
+    PER_CLASS: ". For one label map per case, number the classes 1, 2, ... and write the sum of number x mask as"
+    " label.nii.gz beside the image",
+    LOOKS_LIKE_LABELS: " (--include_label_like keeps them)",
+}
+
+
+def counted(left_out: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return what a list stores; a dictionary, because a list would be read as a section."""
+    return {reason: {"files": len(files), "first": list(files[:_EXAMPLES])} for reason, files in left_out.items()}
+
+
+def report(
+    path: Path, sections: Sections, subjects: Subjects, folder: Path, left_out: Mapping[str, Sequence[str]]
+) -> None:
+    """Print the sizes of the sections, what was left out and why, and what was done with nnU-Net's regions."""
+    print(f"{path}: " + ", ".join(f"{len(items)} {name}" for name, items in sections.items()))
+    cases = {first_image(item): item for items in sections.values() for item in items}
+    if (count := len(subjects.group(cases.values()))) < len(cases):
+        print(
+            f"{len(cases)} cases are of {count} subject{'s'[: count - 1]}; the volumes of a subject stay together"
+        )
+    for reason, files in left_out.items():
+        print(f"left out {len(files)} {reason}, first {files[0]}{_ADVICE.get(reason, '')}")
+    description = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
+    for name, values in regions_of(description).items():
+        print(f"dataset.json: {name} is the region of the label values {', '.join(map(str, values))}")
+    if regions_of(description):
+        print("labels: each value is named by the smallest region that holds it; a config's regions join values")
+    if IGNORE in (description.get("labels") or {}):
+        print(f"dataset.json: the label {IGNORE!r} is listed as a class; the losses here do not ignore it")
