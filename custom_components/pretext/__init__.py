@@ -3,8 +3,9 @@
 from .dense_mae import DenseMAE
 from .hybridmim import HybridMIM
 from .mae import MAE
-from .simclr import PooledFeatures, SimCLR
+from .simclr import PooledFeatures, SimCLR, pooled_bottleneck
 from .simmim import SimMIM
 from .stage_dropout import StageDropout
 
 __all__ = ["MAE", "DenseMAE", "HybridMIM", "PooledFeatures", "SimCLR", "SimMIM", "StageDropout"]
+__all__ += ["pooled_bottleneck"]
