@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from ignite.engine import Engine, Events
 
 from custom_components.atomic import write_csv
 from custom_components.distributed import rank
+from custom_components.faults import Fault
 
+logger = logging.getLogger(__name__)
 #: File name of the table in the folder of a run's output.
 CURVE = "validation_curve.csv"
 
@@ -21,14 +24,21 @@ def read_curve(path: Path) -> list[dict[str, Any]]:
 
     Returns:
         The rows; none if there is no such file.
+
+    Raises:
+        Fault: if the file holds anything else.
     """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            {key: int(value) if key == "epoch" else float(value) if value else None for key, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{"epoch": int(row.pop("epoch")), **_numbers(row)} for row in csv.DictReader(file)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Fault(f"{path} is not a table of validations ({error}); delete it") from None
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float | None]:
+    return {name: float(value) if value else None for name, value in row.items()}
 
 
 class ValidationCurve:
@@ -56,6 +66,14 @@ class ValidationCurve:
         if rank() != 0:
             return
         if self._rows is None:
-            self._rows = [row for row in read_curve(self.path) if row["epoch"] < epoch] if self.resume else []
+            self._rows = [row for row in self._earlier() if row["epoch"] < epoch]
         self._rows.append({"epoch": epoch, **{name: float(value) for name, value in sorted(metrics.items())}})
         write_csv(self.path, self._rows)
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        """Return the rows of the run that this one continues; a damaged table must not cost the training."""
+        try:
+            return read_curve(self.path) if self.resume else []
+        except Fault as fault:
+            logger.warning("%s. The table starts again with this validation", fault)
+            return []

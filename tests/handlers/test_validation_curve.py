@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from ignite.engine import Engine, Events
 
+from custom_components.faults import Fault
 from custom_components.handlers import ValidationCurve, read_curve
 
 
@@ -41,6 +43,16 @@ def test_a_resumed_run_goes_on_after_its_epoch_and_a_new_run_starts_afresh(tmp_p
     assert [(row["epoch"], row["val_loss"]) for row in resumed] == [(5, 2.0), (10, 3.0)]
     afresh = validate(ValidationCurve(str(tmp_path)), {7: {"val_loss": 9.0}})
     assert afresh == [{"epoch": 7, "val_loss": 9.0}]
+
+
+def test_a_damaged_table_is_named_and_does_not_end_a_resumed_run(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "validation_curve.csv"
+    for content in ("no table", "epoch,val_loss\n5,high\n"):
+        path.write_text(content + "\n1\n")
+        with pytest.raises(Fault, match="validation_curve.csv is not a table of validations"):
+            read_curve(path)
+    assert len(validate(ValidationCurve(str(tmp_path), resume=True), {9: {"val_loss": 1.0}})) == 1
+    assert "validation_curve.csv is not a table of validations" in caplog.text
 
 
 def test_only_rank_zero_writes(tmp_path: Path, monkeypatch) -> None:
