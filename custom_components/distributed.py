@@ -1,4 +1,4 @@
-"""The process group: this process's rank, the number of ranks, and gathering from all of them."""
+"""The process group: this process's rank, the number of ranks, and gathering or adding up over all of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 Content = TypeVar("Content")
 
@@ -47,3 +48,10 @@ def gather_objects(content: Content) -> list[Content]:
     gathered: list[Content] = [content] * world_size()
     dist.all_gather_object(gathered, content)
     return gathered
+
+
+def sum_over_ranks(t: Tensor) -> Tensor:
+    """Add up every rank's tensor in place, and return it; all ranks must call it with equal shapes."""
+    if is_initialized():
+        dist.all_reduce(t)
+    return t

@@ -11,6 +11,7 @@ from .memory import CacheMemory, DiskSpace
 from .networks import NetworkShape
 from .overrides import Overrides
 from .preflight import Preflight
+from .probe import Probe
 from .resume import Resume
 from .rotation import RotationPlane
 from .run_folder import RunFolder, RunLock
@@ -41,6 +42,7 @@ __all__ = [
     "Overrides",
     "Preflight",
     "PretrainedWeights",
+    "Probe",
     "Resume",
     "RotationPlane",
     "RunFolder",

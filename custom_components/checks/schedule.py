@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from custom_components.metrics import PROBE_METRICS, key_metrics
 from custom_components.number_checks import check_number
 
 
@@ -35,19 +36,22 @@ class KeyMetric:
     Args:
         key_metric: with the prefix ``val_``.
         validation_metrics: what a validation measures, without the prefix.
+        probe: whether validations have the dense probe, whose scores can then be chosen.
     """
 
-    def __init__(self, key_metric: str, validation_metrics: Sequence[str]) -> None:
-        self.key_metric, self.validation_metrics = key_metric, validation_metrics
+    def __init__(self, key_metric: str, validation_metrics: Sequence[str], probe: bool = False) -> None:
+        self.key_metric, self.validation_metrics, self.probe = key_metric, validation_metrics, probe
 
     def __call__(self) -> None:
         """Raise ValueError listing what can be chosen."""
+        if self.probe and self.key_metric in PROBE_METRICS:
+            return
         if set(self.validation_metrics) == {"loss"}:
             raise ValueError(
                 "contrast is the only loss term: validation has no second view, so it could not tell good weights"
-                " from bad; give another term a weight above 0"
+                " from bad; give another term a weight above 0, or choose a score of the dense probe as key_metric"
             )
-        allowed = [f"val_{name}" for name in self.validation_metrics if name != "negatives"]
+        allowed = key_metrics(self.validation_metrics) + list(PROBE_METRICS) * self.probe
         if self.key_metric not in allowed:
             raise ValueError(
                 f"key_metric is {self.key_metric!r}; allowed with these loss terms: {', '.join(allowed)}"

@@ -82,18 +82,28 @@ def check_labels(
     """
 
     def check(item: Item) -> list[float]:
-        image, (label, *more) = _paths(item, "image")[0], _paths(item, "label")
-        if more:
-            raise ValueError(f"{label} and {len(more)} more label files belong to {image}; allowed: one label map")
-        header = image_header(label)
-        if header.channels != 1:
-            raise ValueError(f"{label} has {header.channels} channels; a label map has 1")
-        orientation_onto(label, header, image, image_header(image))
+        label = checked_label_map(item)
         found = distinct_values(label)
         _check_values(label, found, allowed, source)
         return found
 
     return _each(check, items, "checking labels", progress)
+
+
+def checked_label_map(item: Item) -> str:
+    """Return the path of a case's label map, after checking that it lies on its image's grid.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    image, (label, *more) = _paths(item, "image")[0], _paths(item, "label")
+    if more:
+        raise ValueError(f"{label} and {len(more)} more label files belong to {image}; allowed: one label map")
+    header = image_header(label)
+    if header.channels != 1:
+        raise ValueError(f"{label} has {header.channels} channels; a label map has 1")
+    orientation_onto(label, header, image, image_header(image))
+    return label
 
 
 def _check_values(label: str, found: Sequence[float], allowed: Sequence[int], source: str | None) -> None:

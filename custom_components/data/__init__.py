@@ -2,6 +2,7 @@
 
 from custom_components.data.channels import check_channel_names
 from custom_components.data.disk_cache import item_hash
+from custom_components.data.labelled import LabelledCrop, draw_voxels, labelled_crops, probe_cases
 from custom_components.data.leaks import check_no_leak
 from custom_components.data.lists import DataList, datalist_hash
 from custom_components.data.reader import AlignLabeld, LabelReader, VolumeReader
@@ -13,6 +14,7 @@ __all__ = [
     "AlignLabeld",
     "DataList",
     "LabelReader",
+    "LabelledCrop",
     "TwoViewsd",
     "VolumeReader",
     "check_channel_names",
@@ -22,4 +24,7 @@ __all__ = [
     "read_label",
     "read_volume",
     "write_like",
+    "draw_voxels",
+    "labelled_crops",
+    "probe_cases",
 ]

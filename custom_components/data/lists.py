@@ -68,15 +68,22 @@ class DataList:
         self.include_label_like = include_label_like
 
     @cached_property
-    def _listing(self) -> Listing:
+    def _content(self) -> tuple[Listing, dict[str, Any]]:
+        """The listing, and the label of each labelled image: the holdout moves images without their labels."""
         if not str(self.dataset_dir):
-            return Listing({}, "", [], {})
+            return Listing({}, "", [], {}), {}
         folder = existing_folder(self.dataset_dir)
         listing = read_list(folder, self.datalist, self.split, self.include_label_like)
+        labelled = [item for name in ("training", "validation") for item in listing.sections.get(name, [])]
+        labels = {first_image(item): item["label"] for item in labelled if item.get("label")}
         if self.holdout:
             hold_out(listing.sections, self.holdout, self.seed, listing.source, listing.subject_pattern)
         check_no_leak(listing.sections, listing.source, folder, listing.subject_pattern)
-        return listing
+        return listing, labels
+
+    @property
+    def _listing(self) -> Listing:
+        return self._content[0]
 
     @cached_property
     def _volume_ids(self) -> dict[str, int]:
@@ -146,6 +153,29 @@ class DataList:
             f"{message}. List the cases by section in {os.path.join(self.dataset_dir, DATALIST_NAME)}"
             " (the command mim3d datalist of this bundle's repository writes it)"
         )
+
+    def labelled(self, section: str) -> list[Item]:
+        """Return the cases of a section that have a label, with it, whatever ``require_label`` is.
+
+        Only labels that are listed in ``training`` and ``validation`` count, also for held-out cases.
+
+        Args:
+            section: a section's name.
+
+        Returns:
+            Items as of :meth:`items`; none if the section is empty or unknown.
+        """
+        listing, labels = self._content
+        found = [(first_image(item), item) for item in listing.sections.get(section, [])]
+        return [
+            {**self._finish(item, self._volume_ids[image]), "label": self._absolute(labels[image])}
+            for image, item in found
+            if image in labels
+        ]
+
+    def _absolute(self, label: Any) -> Any:
+        folder = existing_folder(self.dataset_dir)
+        return [str(folder / part) for part in label] if isinstance(label, list) else str(folder / label)
 
     def section(self, section: str | Sequence[str]) -> Section:
         """Return the same as :meth:`items`, for use in a config, see :class:`Section`."""

@@ -169,7 +169,8 @@ class PretrainEvaluator(Evaluator):
     Args:
         network: the pretext network.
         loss_function: as in `PretrainTrainer`.
-        scores: returns named scalars from the network's outputs; None: no scores.
+        scores: returns named scalars from the network's outputs, the validity ``(B, 1, D, H, W)`` and the
+            network's ``patch_size`` (None if it masks nothing); None: no scores.
         kwargs: as for `monai.engines.Evaluator`.
     """
 
@@ -178,7 +179,7 @@ class PretrainEvaluator(Evaluator):
         *,
         network: nn.Module,
         loss_function: Callable[..., dict[str, Tensor]],
-        scores: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = pretext_scores,
+        scores: Callable[..., dict[str, Tensor]] | None = pretext_scores,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("prepare_batch", prepare_pretrain_batch)
@@ -198,7 +199,9 @@ class PretrainEvaluator(Evaluator):
         with torch.no_grad():
             values = dict(engine.loss_function(outputs, volume_id))
             if engine.scores is not None:
-                values |= engine.scores(outputs)
+                # inputs[2] is the validity of the image, or of the first view
+                patch_size = getattr(engine.network, "patch_size", None)
+                values |= engine.scores(outputs, inputs[2], patch_size)
         engine.state.last_outputs, engine.state.last_batch = outputs, tuple(inputs)
         engine.state.output = _to_scalars(values)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)

@@ -1,7 +1,10 @@
-"""Handlers that MONAI and ignite lack: seeding, checkpoints with cards, averages, resume, pictures, reports."""
+"""Handlers that MONAI and ignite lack: seeding, checkpoints, averages, resume, probe, pictures, reports."""
 
 from .best_checkpoint import BestCheckpoint
+from .dense_probe import DenseProbe, ProbeBeforeTraining
+from .early_stopping import EarlyStopping
 from .ema import EMA
+from .feature_rank import FeatureRank
 from .finite_loss import FiniteLoss
 from .pictures import ReconstructionPictures
 from .pretext_report import PretextReport
@@ -11,14 +14,8 @@ from .seeding import ReseedEachEpoch
 from .segmentation_report import SegmentationReport
 from .stop_on_signal import StopOnSignal
 from .tensorboard_log import TensorBoardLog
+from .validation_curve import ValidationCurve, read_curve
 
-__all__ = [
-    "EMA",
-    "BestCheckpoint",
-    "FiniteLoss",
-    "PretextReport",
-    "ProgressLog",
-    "ReconstructionPictures",
-    "ReseedEachEpoch",
-]
-__all__ += ["ResumeCheckpoint", "SegmentationReport", "StopOnSignal", "TensorBoardLog"]
+__all__ = ["EMA", "BestCheckpoint", "DenseProbe", "EarlyStopping", "FeatureRank", "FiniteLoss", "PretextReport"]
+__all__ += ["ProbeBeforeTraining", "ProgressLog", "ReconstructionPictures", "ReseedEachEpoch", "ResumeCheckpoint"]
+__all__ += ["SegmentationReport", "StopOnSignal", "TensorBoardLog", "ValidationCurve", "read_curve"]

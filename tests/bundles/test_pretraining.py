@@ -9,9 +9,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from scipy.ndimage import zoom
 
 from custom_components.losses import supported_terms
 from custom_components.masking import FixedPatchMaskd
@@ -157,6 +160,23 @@ def test_one_mask_sampler_draws_in_training_validation_and_inference(bundle: str
     assert [t.sampler for t in shown] == [inference.get_parsed_content("mask_sampler")]
     assert (shown[0].seed, fixed.seed) == (0, 0)
     assert vars(shown[0].sampler)["ratios"] == sampler.ratios
+
+
+def test_the_probe_reads_labels_as_the_segmentation_bundle_does(tmp_path: Path) -> None:
+    rng = np.random.RandomState(0)
+    label = zoom(rng.rand(8, 7, 6) > 0.6, 6, order=0).astype(np.uint8)
+    image = np.where(label, 80, -90).astype(np.int16)
+    affine = np.array([[0, 2.1, 0, 5], [-1.3, 0, 0, 9], [0, 0, 3.0, -4], [0, 0, 0, 1.0]])  # not RAS
+    for name, voxels in (("image", image), ("label", label)):
+        nib.save(nib.Nifti1Image(voxels, affine), tmp_path / f"{name}.nii.gz")
+    item = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")}
+    probe = parse("pretrain_hybridmim").get_parsed_content("validate#probe")
+    data = probe.transform({**item, "volume_id": 0})
+    expected = parse("seg_btcv").get_parsed_content("validate#preprocessing")(item)
+    assert data["image"].shape == expected["image"].shape
+    same = (data["label"] == expected["label"])[data["valid"] > 0.5].float().mean()
+    assert same > 0.99, "all but voxels on a border between two classes"
+    assert data["label"].unique().tolist() == [0, 1]
 
 
 # --- what the zoo asks ---------------------------------------------------------------------------------

@@ -41,11 +41,15 @@ OWN: dict[str, dict[str, Any]] = {
     "hybridmim": {**SHARED["hybridmim"], "window_size": [16, 32, 32], "contrast_features": 8},
     "mae": {**SHARED["mae"], "ema_decay": 0.5},
     "simmim": SHARED["simmim"],
-    "simclr": {"projection_width": 16, "projection_features": 8},
+    "simclr": {"projection_width": 16, "projection_features": 8, "key_metric": "val_probe_dice"},
 }
 WORKERS = {"hybridmim": 0, "mae": 0, "simmim": 2, "simclr": 0}
 REGIONS = {"count", "position", "consistency"}
-RECONSTRUCTED = {"reconstruction", "masked_mae", "visible_mae"}
+FILLS = {f"{fill}_{error}" for fill in ("mean_fill", "gaussian_fill") for error in ("mae", "mse")}
+EXPLAINED = {f"explained_{error}_{fill}" for fill in ("mean_fill", "gaussian_fill") for error in ("mae", "mse")}
+RECONSTRUCTED = {"reconstruction", "masked_mae", "masked_mse", "visible_mae", *FILLS, *EXPLAINED}
+#: Of every method, because the phantoms have labels.
+FEATURES = {"effective_rank", "probe_dice", "probe_accuracy"}
 #: What each method logs beside the loss, in training and in validation.
 TRAINED = {
     "hybridmim": {"reconstruction", *REGIONS, "contrast", "negatives"},
@@ -63,7 +67,7 @@ for name in METHODS:  # what a method without an entry has
     OWN.setdefault(name, SHARED.setdefault(name, {}))
     WORKERS.setdefault(name, 0)
     TRAINED.setdefault(name, {"reconstruction"})
-    VALIDATED.setdefault(name, RECONSTRUCTED)
+    VALIDATED[name] = VALIDATED.get(name, RECONSTRUCTED) | FEATURES
 NETWORK = {method: network_of(f"pretrain_{method}", None) for method in OWN}
 SMALL = {method: small(network) for method, network in NETWORK.items()}
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
@@ -164,12 +168,23 @@ def test_two_epochs_and_two_resumed_equal_four(
     halves, whole = tmp_path / "halves", tmp_path / "whole"
     shutil.copytree(trained(method), halves)
     here(method, halves, resume=True, **FOUR_EPOCHS, num_workers=WORKERS[method])
-    here(method, whole, **FOUR_EPOCHS, num_workers=WORKERS[method])
+    # The probe changes nothing: where it does not select the weights, the uninterrupted run has none.
+    probe = {} if "key_metric" in OWN[method] else {"probe_interval": None}
+    here(method, whole, **FOUR_EPOCHS, **probe, num_workers=WORKERS[method])
     first, second = load(halves / "resume.pt"), load(whole / "resume.pt")
     assert first["trainer"]["epoch"] == 4
     assert [key for key in second if not same(first[key], second[key])] == []
     assert same(load(halves / "model.pt"), load(whole / "model.pt"))
     assert scalars(halves)["loss"] == scalars(whole)["loss"]
+
+
+def test_patience_ends_a_run_whose_key_metric_stands_still(here: Run, tmp_path: Path, load: Load) -> None:
+    keys = {"key_metric": "val_count_accuracy", "learning_rate": 1.0e-12, "patience": 2, "probe_interval": None}
+    here("hybridmim", tmp_path / "run", epochs=9, **keys)
+    resume = load(tmp_path / "run" / "resume.pt")
+    assert resume["trainer"]["epoch"] == 3
+    assert (resume["best"]["best_epoch"], resume["best"]["mode"]) == (1, "max")
+    assert not {"val_probe_dice", "val_probe_accuracy"} & set(scalars(tmp_path / "run"))
 
 
 @every_method
@@ -188,7 +203,9 @@ def test_evaluation_repeats_to_the_digit(
     card = read_card(folder / "pretext.pt")
     assert card is not None
     assert reports[0]["weights_sha256"] == card["sha256"]
-    assert reports[0]["metrics"]["val_loss"] == pytest.approx(card["metric"]["val_loss"], rel=1e-6)
+    ((key, value),) = card["metric"].items()
+    assert key == OWN[method].get("key_metric", "val_loss")
+    assert reports[0]["metrics"][key] == pytest.approx(value, rel=1e-6)
 
 
 # --- inference ------------------------------------------------------------------------------------------------
@@ -345,6 +362,12 @@ WRONG_TOO: dict[str, Wrong] = {
     "unknown positions": ("simmim", {"positions": "fixed"}, "positions is 'fixed'; allowed: learned, sincos"),
     "fewer volumes than a batch": ("simclr", {"batch_size": 5}, "4 training case(s) fill no batch of 5 volumes"),
     "a metric that is not measured": ("simclr", {"key_metric": "val_masked_mae"}, "val_loss, val_contrast"),
+    "no patience": ("simclr", {"patience": 0}, "patience is 0; allowed: null or a whole number at least 1"),
+    "a probe between validations": (
+        "simclr",
+        {"val_interval": 1, "probe_interval": 3, "key_metric": "val_probe_accuracy"},
+        "probe_interval is 3; allowed: val_interval (1)",
+    ),
     "no projection": ("simclr", {"projection_features": 0}, "projection_features is 0"),
     "roi of parts of patches": (
         "mae",

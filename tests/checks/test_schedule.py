@@ -26,5 +26,11 @@ def test_key_metric_must_be_one_that_these_terms_measure() -> None:
         KeyMetric("val_position", validation_names(["reconstruction"]))()
     with pytest.raises(ValueError, match="contrast is the only loss term"):
         KeyMetric("val_loss", validation_names(["contrast"]))()
+    KeyMetric("val_explained_mae_gaussian_fill", validation_names(["reconstruction"]))()
+    KeyMetric("val_probe_dice", validation_names(["contrast"]), probe=True)()
+    with pytest.raises(ValueError, match="'val_probe_dice'; allowed"):
+        KeyMetric("val_probe_dice", validation_names(["reconstruction"]))()
+    with pytest.raises(ValueError, match="'val_mean_fill_mae'; allowed .*, val_probe_dice, val_probe_accuracy"):
+        KeyMetric("val_mean_fill_mae", validation_names(["reconstruction"]), probe=True)()
     with pytest.raises(ValueError, match="val_negatives"):
         KeyMetric("val_negatives", validation_names(["contrast"], views=True))()

@@ -69,6 +69,18 @@ def test_without_weights_their_sha_is_not_recorded(tmp_path):
     assert run(PretextReport(str(tmp_path / "metrics.json")))["weights_sha256"] is None
 
 
+def test_the_curve_of_the_training_is_part_of_the_report(tmp_path):
+    curve = tmp_path / "validation_curve.csv"
+    curve.write_text("epoch,val_loss,val_probe_dice\n5,2.0,\n10,1.0,0.5\n")
+    found = run(PretextReport(str(tmp_path / "metrics.json"), curve=str(curve)))
+    assert found["validations"] == [
+        {"epoch": 5, "val_loss": 2.0, "val_probe_dice": None},
+        {"epoch": 10, "val_loss": 1.0, "val_probe_dice": 0.5},
+    ]
+    without = PretextReport(str(tmp_path / "metrics.json"), curve=str(tmp_path / "none.csv"))
+    assert run(without)["validations"] == []
+
+
 def test_missing_weights_raise(tmp_path):
     with pytest.raises(FileNotFoundError, match="model.pt"):
         run(PretextReport(str(tmp_path / "metrics.json"), str(tmp_path / "model.pt")))

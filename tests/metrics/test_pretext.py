@@ -9,7 +9,14 @@ import torch
 from ignite.engine import Engine
 
 from custom_components.losses import CombinedLoss
-from custom_components.metrics import loss_terms, pretext_scores, term_metrics, validation_names
+from custom_components.metrics import (
+    best_mode,
+    key_metrics,
+    loss_terms,
+    pretext_scores,
+    term_metrics,
+    validation_names,
+)
 from custom_components.pretext import HybridMIM, SimCLR
 from custom_components.pretext.hybridmim import TERMS
 
@@ -35,10 +42,15 @@ def outputs():
 
 
 def test_scores_of_a_hand_made_case():
-    scores = pretext_scores(outputs())
+    scores = pretext_scores(outputs(), patch_size=(1, 2, 2))
     assert {name: float(value) for name, value in scores.items()} == pytest.approx(
         {
             "masked_mae": 1.0,
+            "masked_mse": 4.0,
+            "mean_fill_mae": 0.0,
+            "mean_fill_mse": 0.0,
+            "gaussian_fill_mae": 0.0,
+            "gaussian_fill_mse": 0.0,
             "visible_mae": 0.5,
             "count_accuracy": 0.5,
             "count_error": 1.0,
@@ -47,21 +59,11 @@ def test_scores_of_a_hand_made_case():
     )
 
 
-def test_with_normalised_targets_the_rescaled_reconstruction_is_scored():
-    case, plain = outputs(), outputs()
-    case["rescaled_reconstruction"], case["rescaled_target"] = (
-        case["reconstruction"],
-        case["reconstruction_target"],
-    )
-    case["reconstruction"], case["reconstruction_target"] = (torch.full((1, 2, 2, 2, 2), v) for v in (3.0, -3.0))
-    assert pretext_scores(case) == pretext_scores(plain)
-
-
 def test_scores_over_nothing_are_zero():
     case = outputs()
     for key in ("reconstruction_mask", "region_valid", "patch_valid"):
         case[key] = torch.zeros_like(case[key])
-    scores = pretext_scores(case)
+    scores = pretext_scores(case, patch_size=(1, 2, 2))
     assert scores["masked_mae"] == scores["count_accuracy"] == scores["count_error"] == 0
     assert scores["position_accuracy"] == 0
 
@@ -72,7 +74,8 @@ def test_the_names_are_what_an_evaluation_gives(make_network, terms):
     mask = torch.zeros(1, 1, 2, 2, 2, dtype=torch.bool)
     with torch.no_grad():
         found = pretext(torch.randn(1, 1, 32, 32, 32), mask)
-        values = {**CombinedLoss(dict.fromkeys(terms, 1.0))(found), **pretext_scores(found)}
+        scores = pretext_scores(found, patch_size=pretext.patch_size)
+        values = {**CombinedLoss(dict.fromkeys(terms, 1.0))(found), **scores}
     assert set(validation_names(terms)) == set(values)
     assert len(validation_names(terms)) == len(values)
 
@@ -95,6 +98,37 @@ def test_term_metrics_average_each_named_scalar_over_batches():
         metric.attach(engine, name)
     engine.run([1.0, 2.0, 6.0])
     assert engine.state.metrics == {"val_loss": pytest.approx(3.0), "val_count": pytest.approx(30.0)}
+
+
+def test_explained_shares_follow_from_the_averages_not_from_single_batches():
+    names = ("masked_mae", "mean_fill_mae", "gaussian_fill_mae", "masked_mse")
+    batches = [(1.0, 10.0, 4.0, 0.0), (3.0, 2.0, 2.0, 0.0)]
+    engine = Engine(lambda engine, batch: dict(zip(names, batch, strict=True)))
+    for name, metric in term_metrics(names).items():
+        metric.attach(engine, name)
+    engine.run(batches)
+    engine.run(batches)  # a second validation starts afresh
+    found = {name: value for name, value in engine.state.metrics.items() if "explained" in name}
+    assert found == {
+        "val_explained_mae_mean_fill": pytest.approx(1 - 2 / 6),
+        "val_explained_mae_gaussian_fill": pytest.approx(1 - 2 / 3),
+    }
+    assert engine.state.metrics["val_masked_mae"] == 2.0
+
+
+def test_what_can_select_weights_and_in_which_direction():
+    names = ["loss", "masked_mae", "mean_fill_mae", "gaussian_fill_mae", "count_accuracy", "negatives"]
+    allowed = ["val_loss", "val_masked_mae", "val_count_accuracy"]
+    allowed += ["val_explained_mae_mean_fill", "val_explained_mae_gaussian_fill"]
+    assert key_metrics(names) == allowed
+    assert [best_mode(name) for name in allowed] == ["min", "min", "max", "max", "max"]
+    assert best_mode("val_probe_dice") == best_mode("val_position_accuracy") == "max"
+    assert best_mode("val_count_error") == best_mode("val_contrast") == "min"
+
+
+def test_a_reconstruction_is_not_scored_without_its_patch_size():
+    with pytest.raises(ValueError, match="patch_size is None"):
+        pretext_scores(outputs())
 
 
 def test_loss_terms_hands_the_output_to_a_logger_unchanged():
