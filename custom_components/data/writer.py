@@ -50,9 +50,4 @@ def write_like(
     header["aux_file"] = b""
     # Without an affine, nibabel keeps both forms of the header and their codes.
     image = type(opened)(np.asarray(mask, dtype), None, header)
-    try:
-        write_atomically(path, lambda partial: nib.save(image, partial))
-    except OSError as error:
-        above_is_file = isinstance(error, (FileExistsError, NotADirectoryError))
-        reason = "its folder is a file" if above_is_file else error.strerror or error
-        raise Fault(f"{path} cannot be written ({reason}); nothing was left there") from None
+    write_atomically(path, lambda partial: nib.save(image, partial))
