@@ -49,7 +49,8 @@ class Choice:
         """
         changed = dict(NARROW[self.backbone])
         if bundle != self.method.bundle:
-            return changed
+            # The smoke layer's rate is for a CNN.
+            return changed if self.backbone in ("basic_unet", "segresnet") else {**changed, "learning_rate": 1e-3}
         if self.name == "hybridmim" and self.backbone == "swin_unetr":
             return {**changed, "learning_rate": 1e-3}  # the layer's rate is for long runs
         if self.name in ("mae", "simmim") and self.backbone == "unetr_patch8" and data == "hippocampus":
