@@ -15,6 +15,7 @@ from custom_components.atomic import write_csv, write_json
 from custom_components.data.layouts import Item, case_id, first_image
 from custom_components.distributed import gather_objects, rank
 from custom_components.metrics.segmentation import Regions, Row, check_score_regions, score_case, summarise
+from custom_components.number_checks import check_number
 from custom_components.transfer import file_sha256, provenance, read_card
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class SegmentationReport:
         progress: show a bar over the cases.
         regions: name -> class numbers whose union is scored instead of each class; they may overlap
             (``tumour core: [1, 3]``, ``whole tumour: [1, 2, 3]``). None: score each class.
+        tolerance: of the normalised surface Dice, in mm, above 0.
         items: the list's items. A case of several files is then named after all of them, as the list names it.
 
     Raises:
@@ -52,9 +54,11 @@ class SegmentationReport:
         progress: bool = True,
         regions: Regions | None = None,
         items: Sequence[Item] | None = None,
+        tolerance: float = 1.0,
     ) -> None:
         if len(class_names) < 2:
             raise ValueError(f"class_names is {list(class_names)}; it needs the background and a class")
+        check_number(tolerance, "surface_tolerance", above=0)
         if regions is not None:
             check_score_regions(regions, class_names)
         self.output_dir = Path(output_dir)
@@ -67,7 +71,7 @@ class SegmentationReport:
             first_image(item): str(PurePath(first_image(item)).with_name(case_id(item["image"])))
             for item in items or ()
         }
-        self.percentile = percentile
+        self.percentile, self.tolerance = percentile, tolerance
         self.progress = progress
         self.rows: list[Row] = []
         self._bar: Any = None
@@ -92,7 +96,8 @@ class SegmentationReport:
             path = self._path(item)
             try:
                 spacing = label.pixdim.tolist()
-                scored = score_case(pred, label, spacing, self.class_names, self.percentile, self.regions)
+                settings = (self.percentile, self.regions, self.tolerance)
+                scored = score_case(pred, label, spacing, self.class_names, *settings)
             except ValueError as error:
                 raise ValueError(f"{case_id(PurePath(path).name)}: {error}") from None
             self.rows += [{"path": path, **row} for row in scored]
@@ -124,6 +129,7 @@ class SegmentationReport:
             **self.facts,
             "grid": "the label files' own; spacing in mm",
             "dice": "absent from the label: not counted",
+            "nsd": f"tolerance {self.tolerance:g} mm",
             **provenance(),
         }
         if self.regions is not None:

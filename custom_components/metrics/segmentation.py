@@ -1,4 +1,4 @@
-"""Scores of a segmentation: Dice and Hausdorff distance per case and class or region, and their spread."""
+"""Scores of a segmentation per case and class or region, and their spread: Dice, surface Dice, Hausdorff distance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.surface_dice import compute_surface_dice
 from scipy.ndimage import find_objects
 from torch import Tensor
 
@@ -47,12 +48,15 @@ def score_case(
     class_names: Sequence[str],
     percentile: float = 95,
     regions: Regions | None = None,
+    tolerance: float = 1.0,
 ) -> list[Row]:
-    """Score one case by Dice and Hausdorff distance, for each class but the background, or for each region.
+    """Score one case by overlap and surface distance, for each class but the background, or for each region.
 
     The distance is the larger of the two directed ``percentile``-th percentiles of surface distances, as in
     `monai.metrics.compute_hausdorff_distance`. Dice is nan if the label lacks the class; the distance is nan if
-    label or prediction lack it.
+    label or prediction lack it. The normalised surface Dice is the share of voxels on both surfaces that lie within
+    ``tolerance`` of the other surface, as in `monai.metrics.compute_surface_dice`; 0 if only the prediction lacks
+    the class, nan if the label lacks it.
 
     Args:
         pred: class numbers, ``(1, D, H, W)``.
@@ -61,10 +65,11 @@ def score_case(
         class_names: in the order of their numbers, background first.
         percentile: in (0, 100].
         regions: name -> class numbers whose union is scored under that name; they may overlap. None: each class.
+        tolerance: of the surface Dice, in mm.
 
     Returns:
-        One row per class or region: ``value`` (of a region ``"1+3"``), ``class`` (its name), ``dice`` in [0, 1],
-        ``hd95_mm`` (or ``hd<percentile>_mm``), ``label_voxels``, ``predicted_voxels``, and ``false_positive_ml``:
+        One row per class or region: ``value`` (of a region ``"1+3"``), ``class`` (its name), ``dice`` and ``nsd``
+        (surface Dice) in [0, 1], ``hd95_mm`` (or ``hd<percentile>_mm``), ``label_voxels``, ``predicted_voxels``, and ``false_positive_ml``:
         the predicted volume of a class that the label lacks; None if the label has it.
 
     Raises:
@@ -89,6 +94,7 @@ def score_case(
                 "value": value,
                 "class": name,
                 "dice": 2 * int((a & b).sum()) / (predicted + labelled) if labelled else math.nan,
+                "nsd": _surface_dice(a, b, spacing, tolerance) if both else 0.0 if labelled else math.nan,
                 f"hd{percentile:g}_mm": _distance(a, b, spacing, percentile) if both else math.nan,
                 "label_voxels": labelled,
                 "predicted_voxels": predicted,
@@ -113,6 +119,13 @@ def _distance(a: np.ndarray, b: np.ndarray, spacing: Sequence[float], percentile
             predicted, labelled, include_background=True, percentile=percentile, spacing=list(spacing)
         )
     return float(value)
+
+
+def _surface_dice(a: np.ndarray, b: np.ndarray, spacing: Sequence[float], tolerance: float) -> float:
+    predicted, labelled = (torch.from_numpy(mask)[None, None] for mask in (a, b))
+    return float(
+        compute_surface_dice(predicted, labelled, [tolerance], include_background=True, spacing=list(spacing))
+    )
 
 
 def _union(a: Slices | None, b: Slices | None) -> Slices | None:
@@ -141,6 +154,7 @@ def summarise(rows: Sequence[Row], class_names: Sequence[str], distance: str = "
         classes[name] = {
             "cases": len(there),
             **_spread("dice", [row["dice"] for row in there]),
+            **_spread("nsd", [row["nsd"] for row in there]),
             **_spread(distance, [row[distance] for row in there]),
             "missed_cases": sum(not row["predicted_voxels"] for row in there),
             "absent_cases": len(absent),
@@ -149,7 +163,7 @@ def summarise(rows: Sequence[Row], class_names: Sequence[str], distance: str = "
         }
     cases = dict.fromkeys(row["case"] for row in rows)
     total: Row = {"cases": len(cases)}
-    for key in ("dice", distance):
+    for key in ("dice", "nsd", distance):
         of_cases = [_mean([row[key] for row in rows if row["case"] == case]) for case in cases]
         total |= _spread(key, of_cases)
     return {"all": total, "classes": classes}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.metrics import compute_hausdorff_distance
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from monai.networks.utils import one_hot
 
 from custom_components.metrics.segmentation import check_score_regions, score_case, summarise
@@ -38,6 +38,9 @@ def test_scores_are_those_of_monai_on_the_whole_volume() -> None:
     masks = [one_hot(t[None], 4) for t in (pred, label)]
     expected = compute_hausdorff_distance(*masks, include_background=False, percentile=95, spacing=list(SPACING))
     assert [row["hd95_mm"] for row in rows] == pytest.approx(expected[0].tolist())
+    surface = compute_surface_dice(*masks, [2.0] * 3, include_background=False, spacing=list(SPACING))
+    tolerant = score_case(pred, label, SPACING, NAMES, tolerance=2.0)
+    assert [row["nsd"] for row in tolerant] == pytest.approx(surface[0].tolist())
     for row in rows:
         a, b = pred == row["value"], label == row["value"]
         assert row["dice"] == pytest.approx(float(2 * (a & b).sum() / (a.sum() + b.sum())))
@@ -48,12 +51,16 @@ def test_a_shift_by_one_voxel_is_its_spacing_in_mm(axis: int, millimetres: float
     label = volume((1, cube(2, 6)))
     row = score_case(label.roll(1, axis + 1), label, SPACING, NAMES)[0]
     assert row["hd95_mm"] == pytest.approx(millimetres)
+    shifted = label.roll(1, axis + 1)
+    assert score_case(shifted, label, SPACING, NAMES, tolerance=millimetres)[0]["nsd"] == 1.0
+    assert score_case(shifted, label, SPACING, NAMES, tolerance=0.9 * millimetres)[0]["nsd"] < 1.0
 
 
 def test_a_class_absent_from_the_label_has_no_dice_and_its_paint_a_column_of_its_own() -> None:
     rows = score_case(volume((2, cube(1, 3))), volume((1, cube(4, 6))), SPACING, NAMES)
     missed, painted, neither = rows
-    assert missed["dice"] == 0.0
+    assert (missed["dice"], missed["nsd"]) == (0.0, 0.0)
+    assert math.isnan(painted["nsd"])
     assert math.isnan(missed["hd95_mm"])
     assert missed["false_positive_ml"] is None
     assert math.isnan(painted["dice"])
