@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from matplotlib.figure import Figure
 
 from custom_components.atomic import write_json, write_text
-from mim3d.quickstart.report_pictures import RUNS, draw_curves, draw_overlay
+from mim3d.report.curves import curve
+from mim3d.report.html import number, page, table
+from mim3d.report.volumes import draw_volumes
 
 if TYPE_CHECKING:
     from mim3d.quickstart.steps import Steps
 
+#: The two segmentation runs, and their names in the report.
+RUNS = {"scratch": "from scratch", "finetuned": "from pretrained weights"}
 SECTIONS = ("unlabelled", "training", "validation", "test")
 #: Mean Dice below which a run learned nothing: predicting background alone scores 0 on every labelled class.
 LEARNED = 0.01
@@ -25,11 +30,6 @@ NOT_SEGMENTED = (
 RECONSTRUCTION = (
     "A validation volume with its fixed mask. The loss covers masked voxels only, so the reconstruction of "
     "visible voxels has no meaning."
-)
-STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}img{max-width:100%}"
 )
 Scores = dict[str, Any]
 
@@ -55,9 +55,7 @@ def write_report(steps: Steps, case: dict[str, Any], seconds: dict[str, float]) 
     numbers = _numbers(steps, scores, seconds)
     write_json(out / "report.json", numbers)
     pretext = numbers["pretext"]
-    page = [
-        f"<!doctype html><meta charset='utf-8'><title>quick start: {steps.data.name}</title>",
-        f"<style>{STYLE}</style>",
+    parts = [
         "<h1>Quick start: pretraining and fine-tuning</h1>",
         f"<p>{html.escape(verdict(scores))}</p>",
         f"<p>{html.escape(_transfer_sentence(numbers['transfer']))}</p>",
@@ -73,7 +71,7 @@ def write_report(steps: Steps, case: dict[str, Any], seconds: dict[str, float]) 
         table(["", ""], _facts(steps, numbers)),
     ]
     report = out / "report.html"
-    write_text(report, "\n".join(page))
+    write_text(report, page(f"quick start: {steps.data.name}", parts))
     if idle := idle_runs(scores):
         names = " and ".join(RUNS[run] for run in idle)
         message = (
@@ -119,18 +117,6 @@ def dice_table(scores: Scores) -> str:
     return table(["class", "Dice, scratch", "Dice, pretrained", "HD95 mm, scratch", "HD95 mm, pretrained"], rows)
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return an HTML table."""
-    lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return "<table>" + "\n".join(lines) + "</table>"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number for a table cell, or ``not measured`` for None."""
-    return "not measured" if value is None else f"{value:.{digits}f}"
-
-
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -168,6 +154,19 @@ def _transfer_sentence(transfer: dict[str, Any]) -> str:
     return f"Tensors transferred from pretraining: {counts}; {transfer['encoder_share']:.0%} of the encoder."
 
 
+def draw_curves(out: Path) -> None:
+    """Write ``dice_curves.png``: validation Dice over epochs, of both runs."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for run, name in RUNS.items():
+        steps, values = curve(out / run, "val_mean_dice")
+        axes.plot(steps, values, marker="o", label=name)
+    axes.set(xlabel="epoch", ylabel="mean Dice on validation volumes", ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(out / "dice_curves.png", dpi=110)
+
+
 def _facts(steps: Steps, numbers: dict[str, Any]) -> list[list[str]]:
     """Return the rows of the table on the run itself."""
     method, machine = steps.choice.method, numbers["machine"]
@@ -200,6 +199,7 @@ def _segmentation_section(steps: Steps, case: dict[str, Any]) -> str:
         return f"<p>{html.escape(NOT_SEGMENTED)}</p>"
     folder = steps.data.dataset_dir
     prediction = next((steps.out / "segmentation").glob("*_seg.nii.gz"))
-    draw_overlay(steps.out, folder / case["image"], folder / case["label"], prediction)
+    predictions = {"prediction": prediction}
+    draw_volumes(steps.out / "overlay.png", folder / case["image"], folder / case["label"], predictions)
     name = html.escape(str(prediction.relative_to(steps.out)))
     return f"<img src='overlay.png' alt='label and prediction'><p>{name}</p>"
