@@ -24,6 +24,7 @@ from mim3d.arguments import Parser, UsageError
 COMMANDS = {
     "quickstart": ("mim3d.commands.quickstart", "pretrain, fine-tune, compare and report, in small"),
     "segment": ("mim3d.commands.segment", "segment a folder of volumes with a bundle"),
+    "study": ("mim3d.commands.study", "compare training from scratch with fine-tuning over a grid"),
     "datalist": ("mim3d.commands.datalist", "split a folder of volumes into training, validation and test"),
     "phantoms": ("mim3d.commands.phantoms", "write synthetic volumes to learn from and to test with"),
     "stack": ("mim3d.commands.stack", "join one file per sequence into one 4D file per case"),

@@ -1,0 +1,1 @@
+"""``mim3d study``: compares training from scratch with fine-tuning over a grid, and says how they differ."""

@@ -1,0 +1,70 @@
+"""The plan of a study as text: arms, cells, commands, number of runs, and time."""
+
+from __future__ import annotations
+
+import shlex
+
+from mim3d.study.choice import search_runs
+from mim3d.study.plan import Plan
+from mim3d.study.progress import Times, clock, say
+from mim3d.study.runs import Run
+from mim3d.study.stages import chosen_or_first, first_runs, run_count
+
+
+def print_plan(plan: Plan, slots: int, commands: bool = True) -> None:
+    """Print a plan.
+
+    Args:
+        plan: the plan.
+        slots: runs at a time.
+        commands: whether to print every command; otherwise only the summary.
+    """
+    study, data = plan.study, plan.data
+    cases = ", ".join(f"{len(items)} {name}" for name, items in data.sections.items())
+    say(f"study {study.name}: {study.task.bundle.name}, results in {plan.out}")
+    say(f"data: {data.folder or ''} {data.source}; {cases}".replace("data:  ", "data: "))
+    for arm in plan.arms:
+        candidates = "; ".join(_keys(keys) for keys in plan.candidates(arm))
+        pretraining = (
+            f", pretraining of {plan.steps(arm.pretraining_steps)} steps" if arm.pretraining_steps else ""
+        )
+        say(f"arm {arm.name}: {arm.backbone}{pretraining}; rates: {candidates}")
+    say(f"label counts {plan.label_counts}, seeds {plan.seeds}, steps {plan.budgets}: {len(plan.cells)} cells")
+    if commands:
+        _print_commands(plan)
+    pretrainings, trainings, tests = run_count(plan)
+    say(f"runs: {pretrainings} pretrainings, {trainings} trainings, {tests} tests; {slots} at a time")
+    say(f"time: {_time(plan, slots)}")
+
+
+def _print_commands(plan: Plan) -> None:
+    for run in first_runs(plan):
+        say(f"# {run.title}\n{shlex.join(run.command())}")
+    for cell in plan.cells:
+        test = plan.test(chosen_or_first(plan, cell))
+        chosen = ", with the chosen rate, for example" if search_runs(plan, cell) else ""
+        say(f"# {test.title}{chosen}\n{shlex.join(test.command())}")
+
+
+def _time(plan: Plan, slots: int) -> str:
+    """Return the time that is left, from the runs that the results folder holds already."""
+    times, runs = Times(), [*first_runs(plan), *(chosen_or_first(plan, cell) for cell in plan.cells)]
+    runs += [plan.test(run) for run in runs if run.kind == "training"]
+    distinct = {run.digest: run for run in runs}.values()
+    waiting: list[Run] = []
+    for run in distinct:
+        record = run.done
+        if record is None:
+            waiting.append(run)
+        else:
+            times.learn(run, float(record["seconds"]))
+    if not waiting:
+        return "every run is done"
+    left = times.left(waiting, slots)
+    if left is None:
+        return "not known before the first pretraining, training and test are done; the study then prints it"
+    return f"about {clock(left)}, from the {len(distinct) - len(waiting)} runs that are done"
+
+
+def _keys(keys: dict[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in keys.items()) or "that of the config"

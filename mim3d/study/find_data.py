@@ -1,0 +1,134 @@
+"""Where the cases of a study come from: a folder with or without a list, or phantoms."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from custom_components.atomic import read_json
+from custom_components.data.layouts import Item, first_image
+from custom_components.data.sections import DATALIST_NAME, check_no_leak, read_list
+from mim3d.datasets.prepare import prepare_datalist
+from mim3d.phantoms import write_phantoms
+from mim3d.phantoms.dataset import SHARES, split_counts
+from mim3d.study.data import SECTIONS, StudyData
+from mim3d.study.definition import Keys, Study
+from mim3d.study.mistakes import Mistakes
+
+_SPLIT = ("sizes", "seed", "subject_pattern")
+ALLOWED = ("dataset_dir", "datalist", "split", "phantoms", *_SPLIT)
+
+
+def find_data(study: Study, dataset_dir: Path | None, out: Path, dry_run: bool) -> StudyData:
+    """Find, split or write the cases of a study.
+
+    A folder's list comes from the first of: ``datalist`` or ``split`` of the study, the folder's own
+    ``datalist.json``, and ``sizes`` of the study, drawn with its ``seed``.
+
+    Args:
+        study: the study.
+        dataset_dir: folder given on the command line; it replaces that of the study.
+        out: folder of the results; phantoms are written to ``out/data``.
+        dry_run: write nothing. Without a folder, cases are made up in the numbers that ``sizes`` states.
+
+    Raises:
+        StudyError: for data that cannot be used, with one line for each mistake.
+    """
+    mistakes = Mistakes(study.name)
+    data = mistakes.mapping(study.data, "data", ALLOWED)
+    folder = dataset_dir or (study.folder / str(data["dataset_dir"]) if data.get("dataset_dir") else None)
+    found: StudyData | None = None
+    if folder is not None and data.get("phantoms") and dataset_dir is None:
+        mistakes.add("data has both phantoms and dataset_dir; allowed: one of them")
+    if folder is None and not data.get("phantoms") and not (dry_run and data.get("sizes")):
+        mistakes.add("the study has no data; give --dataset_dir, or data phantoms in the study")
+    mistakes.stop()
+    try:
+        if folder is not None:
+            found = _of_folder(study, folder, data)
+        elif data.get("phantoms"):
+            found = _phantoms(mistakes.mapping(data["phantoms"], "data phantoms"), out / "data", dry_run)
+        else:
+            found = _made_up(data["sizes"])
+        _check(found, mistakes)
+    except (ValueError, OSError, TypeError) as error:
+        mistakes.add(f"data: {error}")
+    mistakes.stop()
+    assert found is not None
+    return found
+
+
+def _of_folder(study: Study, folder: Path, data: Keys) -> StudyData:
+    given = {key: _beside(study, folder, data[key]) for key in ("datalist", "split") if data.get(key)}
+    source = next(iter(given.values()), None)
+    if source is None and (folder / DATALIST_NAME).is_file():
+        source = str(folder / DATALIST_NAME)
+    if source is None and not data.get("sizes"):
+        raise ValueError(f"{folder} has no {DATALIST_NAME}; write one with mim3d datalist, or give data sizes")
+    if source is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            sizes = {key: data[key] for key in _SPLIT[1:] if key in data} | dict(data["sizes"])
+            with contextlib.redirect_stdout(io.StringIO()):  # it names the temporary file
+                given = {"datalist": str(prepare_datalist(folder, Path(temporary) / "drawn.json", **sizes))}
+            listing = read_list(folder, **given)
+        text = ", ".join(f"{size} {name}" for name, size in data["sizes"].items())
+        source = f"drawn with seed {data.get('seed', 0)}: {text}"
+    else:
+        listing = read_list(folder, **given)
+    check_no_leak(listing.sections, source)  # lists of single runs hold some of the sections only
+    facts = {"channels": listing.channels, "labels": {str(k): name for k, name in listing.labels.items()}}
+    sections = {name: listing.sections.get(name, []) for name in SECTIONS}
+    return StudyData(folder.resolve(), sections, facts, source)
+
+
+def _beside(study: Study, folder: Path, name: Any) -> str:
+    """Return the path of a list: beside the study file, or in the data folder."""
+    for parent in (study.folder, folder):
+        if (parent / str(name)).is_file():
+            return str(parent / str(name))
+    raise ValueError(f"{name} does not exist beside the study file or in {folder}")
+
+
+def _phantoms(settings: Keys, folder: Path, dry_run: bool) -> StudyData:
+    kind = settings.get("kind", "abdomen_ct")
+    if dry_run:
+        counts = split_counts(settings.get("cases"), {name: settings.get(name) for name in SHARES})
+        return StudyData(None, _named(counts, kind), {}, f"phantoms {kind}")
+    datalist = folder / DATALIST_NAME
+    if not datalist.is_file():  # written last, so what is without it is incomplete
+        write_phantoms(folder, overwrite=folder.exists(), **settings)
+    content = read_json(datalist)
+    facts = {key: content[key] for key in ("channels", "labels")}
+    return StudyData(folder.resolve(), {name: content[name] for name in SECTIONS}, facts, f"phantoms {kind}")
+
+
+def _made_up(sizes: Keys) -> StudyData:
+    whole = {name: sizes.get(name) for name in SECTIONS[1:]}
+    if not all(isinstance(size, int) for size in whole.values()):
+        raise ValueError(f"sizes is {sizes}; a plan without --dataset_dir needs numbers of cases, not shares")
+    sections = _named({**whole, "unlabelled": whole["training"]}, "case")
+    return StudyData(None, sections, {}, "not given; the plan assumes the sizes that the study asks for")
+
+
+def _named(counts: dict[str, Any], stem: str) -> dict[str, list[Item]]:
+    return {
+        name: [
+            {"image": f"{name}/{stem}_{number}.nii.gz"}
+            | ({} if name == "unlabelled" else {"label": f"labels/{name}_{number}.nii.gz"})
+            for number in range(counts[name])
+        ]
+        for name in SECTIONS
+    }
+
+
+def _check(data: StudyData, mistakes: Mistakes) -> None:
+    found = ", ".join(f"{len(data.sections[name])} {name}" for name in SECTIONS)
+    for name in SECTIONS[1:]:
+        bare = [first_image(item) for item in data.sections[name] if not item.get("label")]
+        if bare:
+            mistakes.add(f"data: {len(bare)} {name} cases have no label, first {bare[0]}; every one needs a label")
+        if not data.sections[name]:
+            mistakes.add(f"data: there are no {name} cases; found {found}; a study needs all three with labels")

@@ -1,0 +1,45 @@
+"""What the scheduler needs to know of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Job(Protocol):
+    """A run as the scheduler sees it; see `mim3d.study.runs.Run`."""
+
+    @property
+    def kind(self) -> str:
+        """Runs of one kind take similar times for a step."""
+
+    @property
+    def title(self) -> str:
+        """For people."""
+
+    @property
+    def folder(self) -> Path:
+        """For its log."""
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other runs."""
+
+    @property
+    def steps(self) -> int:
+        """Its size."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Digests of runs that must be done before."""
+
+    @property
+    def done(self) -> dict[str, Any] | None:
+        """Its record."""
+
+    def prepare(self, environment: Mapping[str, str]) -> list[str]:
+        """Make its folder ready and return its command."""
+
+    def finish(self) -> None:
+        """Write its record; raises ValueError if the run did not leave what it should have."""

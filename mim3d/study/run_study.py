@@ -1,0 +1,107 @@
+"""A study from its file to its report: the stages, in order."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from custom_components.atomic import read_json
+from mim3d.study.comparison import compare, rank_arms
+from mim3d.study.config_checks import check_configs
+from mim3d.study.devices import make_slots
+from mim3d.study.dry_run import print_plan
+from mim3d.study.find_data import find_data
+from mim3d.study.folder import check_same_data, open_folder
+from mim3d.study.pictures import Shown, shown_cases
+from mim3d.study.plan import Plan, make_plan
+from mim3d.study.progress import say
+from mim3d.study.read import read_study
+from mim3d.study.report import write_report
+from mim3d.study.results import Results
+from mim3d.study.runs import DONE
+from mim3d.study.scheduler import Failure, Scheduler
+from mim3d.study.stages import chosen_runs, first_runs
+
+
+def run_study(arguments: argparse.Namespace, file: Path) -> None:
+    """Run a study, or print its plan.
+
+    Args:
+        arguments: those of ``mim3d study``.
+        file: the study file.
+
+    Raises:
+        StudyError: for mistakes in the study file, its keys, or its data.
+        ValueError: for a folder or device that cannot be used; when runs failed.
+        KeyboardInterrupt: when the study was ended by a signal.
+    """
+    study, out = read_study(file), arguments.out.resolve()
+    if "#" in str(out):
+        raise ValueError(f"--out {out} has a '#', which configs read as a part of a key; give another folder")
+    slots = make_slots(arguments.devices, arguments.parallel)
+    if arguments.dry_run:
+        plan = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
+        check_configs(plan)
+        print_plan(plan, len(slots))
+        return
+    planned = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
+    check_configs(planned)
+    with open_folder(out, study), ended_by_signals():
+        plan = make_plan(study, find_data(study, arguments.dataset_dir, out, False), out, arguments.budget)
+        check_same_data(out, study, plan.data)
+        plan.write_lists()
+        print_plan(plan, len(slots), commands=False)
+        scheduler = Scheduler(slots)
+        page = _run(plan, scheduler)
+        say(f"report: {page}")
+        _end(scheduler.failures)
+
+
+def _run(plan: Plan, scheduler: Scheduler) -> Path:
+    """Run the stages and write the report."""
+    # The tests come after every choice; until then the training of the first candidate stands for them.
+    tests = [plan.test(plan.training(cell, plan.candidates(cell.arm)[0])) for cell in plan.cells]
+    scheduler.run(first_runs(plan), later=tests)
+    trainings = chosen_runs(plan)
+    scheduler.run(trainings, later=tests)
+    scheduler.run([plan.test(run) for run in trainings])
+    results, shown = Results(plan), list[Shown]()
+    comparisons = compare(results)
+    if comparisons:
+        shown = shown_cases(results, comparisons, rank_arms(results)[0])
+        scheduler.run([run for one in shown for run in one.runs.values()])
+    return write_report(results, shown, scheduler.failures, total_seconds(plan.out))
+
+
+def total_seconds(out: Path) -> float:
+    """Return the seconds of all runs in a results folder, whichever study of it they belong to."""
+    return sum(float(read_json(path).get("seconds", 0)) for path in out.rglob(DONE))
+
+
+def _end(failures: Sequence[Failure]) -> None:
+    """Print the runs that failed, and raise ValueError if there are any."""
+    for failure in failures:
+        say(f"FAILED {failure.job.title}: {failure.reason}")
+    if failures:
+        raise ValueError(f"{len(failures)} runs failed; they are listed above and in the report")
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM end the study like Ctrl-C does: its runs save their state and end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("the study was ended; run the same command again to go on")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
