@@ -85,7 +85,8 @@ def expand_arms(study: Study) -> list[Arm]:
             arms.setdefault(arm.identity, arm)
     ordered = sorted(arms.values(), key=lambda arm: not arm.from_scratch)
     if not mistakes.lines:
-        mistakes.choice(study.reference, "an arm to be the reference", [SCRATCH, *(arm.name for arm in ordered)])
+        names = dict.fromkeys([SCRATCH, *(arm.name for arm in ordered)])
+        mistakes.choice(study.reference, "an arm to be the reference", names)
     if not mistakes.lines and len(ordered) > 1 and study.reference == SCRATCH:
         for arm in ordered:
             if reference_of(arm, ordered, study.reference) is None and not arm.from_scratch:

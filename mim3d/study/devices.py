@@ -24,7 +24,11 @@ class Slot:
     def environment(self) -> dict[str, str]:
         """Variables that a run in this slot gets: its GPU alone, and as many threads as it has cores."""
         gpu = "" if self.device == "cpu" else self.device.partition(":")[2]
-        return {"CUDA_VISIBLE_DEVICES": gpu, "OMP_NUM_THREADS": str(len(self.cores)), "PYTHONWARNINGS": "ignore"}
+        return {
+            "CUDA_VISIBLE_DEVICES": gpu,
+            "OMP_NUM_THREADS": str(max(1, len(self.cores))),
+            "PYTHONWARNINGS": "ignore",
+        }
 
 
 def make_slots(devices: Sequence[str], parallel: int) -> list[Slot]:

@@ -61,7 +61,7 @@ class Mistakes:
             return True
         near = difflib.get_close_matches(str(value), allowed, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        self.add(f"{value!r} is not {where}; {hint}allowed: {', '.join(allowed)}")
+        self.add(f"{value!r} is not {where}; {hint}allowed: {', '.join(allowed) or 'none'}")
         return False
 
     def number(self, value: Any, where: str, **bounds: Any) -> bool:

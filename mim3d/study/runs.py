@@ -65,11 +65,17 @@ class Run:
 
     @property
     def done(self) -> Keys | None:
-        """The record of a run that ended well and computed the same; None if there is none."""
+        """The record of a run that ended well and computed the same; None if there is none.
+
+        A training that ended after the study was killed gets its record here.
+        """
         try:
             record = read_json(self.folder / DONE)
         except ValueError:
-            return None
+            if self.epochs == 0 or self._saved_epoch() < self.epochs:
+                return None
+            self.finish()
+            record = read_json(self.folder / DONE)
         return record if record.get("digest") == self.digest else None
 
     def prepare(self, environment: Mapping[str, str]) -> list[str]:
@@ -95,12 +101,16 @@ class Run:
     @property
     def resumable(self) -> bool:
         """Whether the folder holds a half-done training of this very run."""
+        return 0 < self._saved_epoch() < self.epochs
+
+    def _saved_epoch(self) -> int:
+        """Return the last epoch whose state this very run saved; 0 if there is none."""
         try:
-            started = read_json(self.folder / STARTED)
-            state = load_torch_file(self.folder / RESUME, "resume")
-            return bool(started["digest"] == self.digest and 0 < state["trainer"]["epoch"] < self.epochs)
+            if read_json(self.folder / STARTED)["digest"] != self.digest:
+                return 0
+            return int(load_torch_file(self.folder / RESUME, "resume")["trainer"]["epoch"])
         except (ValueError, KeyError, TypeError):
-            return False
+            return 0
 
     def _seconds_before(self) -> float:
         """Return the seconds of earlier attempts, until their last saved epoch."""

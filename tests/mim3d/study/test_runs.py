@@ -1,0 +1,100 @@
+"""Records of runs: what is done, what resumes, and what starts anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mim3d.study.data import StudyData
+from mim3d.study.definition import Study
+from mim3d.study.folder import check_same_data, open_folder
+from tests.mim3d.study.stubs import training
+
+
+def leave(folder: Path, epoch: int) -> None:
+    for name in ("model.pt", "model.card.json"):
+        (folder / name).write_text("{}")
+    torch.save({"trainer": {"epoch": epoch}}, folder / "resume.pt")
+
+
+def test_a_training_that_was_cut_off_resumes_and_another_one_starts_anew(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    assert "--resume" not in run.prepare({})
+    leave(run.folder, 1)
+    assert run.done is None
+    assert "--resume" in run.prepare({})
+    other = dataclasses.replace(run, digest="changed")
+    object.__setattr__(other, "script", run.script)
+    assert "--resume" not in other.prepare({})
+    assert not (run.folder / "model.pt").exists()
+
+
+def test_a_training_that_ended_without_its_record_is_done(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    run.prepare({})
+    leave(run.folder, 2)
+    record = run.done
+    assert record is not None
+    assert record["steps"] == 2
+    assert not (run.folder / "resume.pt").exists()
+    assert json.loads((run.folder / "done.json").read_text())["digest"] == run.digest
+
+
+def test_the_record_of_another_run_does_not_count(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    run.prepare({})
+    leave(run.folder, 2)
+    run.finish()
+    assert run.done is not None
+    assert dataclasses.replace(run, digest="changed").done is None
+
+
+def test_seconds_of_earlier_attempts_count(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    run.prepare({})
+    leave(run.folder, 1)
+    started = json.loads((run.folder / "started.json").read_text())
+    started["started"] -= 100
+    (run.folder / "started.json").write_text(json.dumps(started))
+    run.prepare({})
+    assert json.loads((run.folder / "started.json").read_text())["seconds_before"] == pytest.approx(100, abs=5)
+
+
+def named(name: str) -> Study:
+    study = object.__new__(Study)
+    object.__setattr__(study, "name", name)
+    return study
+
+
+def test_a_folder_belongs_to_one_study_and_one_process(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with open_folder(out, named("one")):
+        with pytest.raises(ValueError, match="is in use by another mim3d study"), open_folder(out, named("one")):
+            pass
+    with pytest.raises(ValueError, match="holds the study one, this is two"), open_folder(out, named("two")):
+        pass
+    with open_folder(out, named("one")):
+        pass
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="is not empty and holds no study"):
+        with open_folder(tmp_path / "mine", named("one")):
+            pass
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_other_data_are_refused(tmp_path: Path) -> None:
+    def data(folder: str, *images: str) -> StudyData:
+        return StudyData(Path(folder), {"test": [{"image": image} for image in images]}, {}, "")
+
+    with open_folder(tmp_path / "out", named("one")):
+        check_same_data(tmp_path / "out", named("one"), data("/a", "1.nii", "2.nii"))
+        check_same_data(tmp_path / "out", named("one"), data("/a", "1.nii", "2.nii"))
+        with pytest.raises(ValueError, match="holds results on /a; now dataset_dir differs"):
+            check_same_data(tmp_path / "out", named("one"), data("/b", "1.nii", "2.nii"))
+        with pytest.raises(ValueError, match="holds results on 2 other test cases; now test differs"):
+            check_same_data(tmp_path / "out", named("one"), data("/a", "1.nii"))
