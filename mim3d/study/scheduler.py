@@ -102,7 +102,9 @@ class Scheduler:
                 cause = next(failure.job.title for failure in self.failures if failure.job.digest in lost)
                 self.failures.append(Failure(job, f"not started, because {cause!r} failed"))
                 continue
-            free = [slot for slot in self.slots if all(entry.slot is not slot for entry in running)]
+            free = list(self.slots)
+            for entry in running:
+                free.remove(entry.slot)
             if not free or not self._done.issuperset(job.needs):
                 continue
             waiting.remove(job)

@@ -31,7 +31,7 @@ MakePlan = Callable[..., Plan]
 
 @pytest.fixture
 def study_file(tmp_path: Path) -> Callable[..., Path]:
-    """``study_file(grid={...}, rates={...})``: a file with the study above and other keys, merged one level deep."""
+    """``study_file(grid={...}, rates={...})``: the study above with other keys, merged one level deep."""
 
     def write(**changed: Any) -> Path:
         content = dict(STUDY)

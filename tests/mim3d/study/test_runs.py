@@ -72,18 +72,18 @@ def named(name: str) -> Study:
 
 def test_a_folder_belongs_to_one_study_and_one_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with open_folder(out, named("one")):
-        with pytest.raises(ValueError, match="is in use by another mim3d study"), open_folder(out, named("one")):
-            pass
+    in_use = pytest.raises(ValueError, match="is in use by another mim3d study")
+    with open_folder(out, named("one")), in_use, open_folder(out, named("one")):
+        pass
     with pytest.raises(ValueError, match="holds the study one, this is two"), open_folder(out, named("two")):
         pass
     with open_folder(out, named("one")):
         pass
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="is not empty and holds no study"):
-        with open_folder(tmp_path / "mine", named("one")):
-            pass
+    other = tmp_path / "mine"
+    with pytest.raises(ValueError, match="is not empty and holds no study"), open_folder(other, named("one")):
+        pass
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 

@@ -22,7 +22,7 @@ CPU = Slot("cpu", ())
 NOTE = "from pathlib import Path; Path({file!r}).open('a').write({text!r})"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -43,16 +43,14 @@ def test_a_run_starts_after_what_it_needs_and_once(tmp_path: Path) -> None:
 
 def test_slots_run_at_the_same_time(tmp_path: Path) -> None:
     meet = (
-        "import sys, time; from pathlib import Path; folder = Path({folder!r}); (folder / {own!r}).touch();"
+        "import time; from pathlib import Path; folder = Path({folder!r}); (folder / {own!r}).touch()\n"
         "end = time.time() + 20\n"
         "while not (folder / {other!r}).exists():\n    assert time.time() < end\n    time.sleep(0.01)"
     )
-    runs = [
-        stub(tmp_path, a, meet.format(folder=str(tmp_path), own=f"{a}_", other=f"{b}_")) for a, b in ("xy", "yx")
-    ]
+    scripts = {a: meet.format(folder=str(tmp_path), own=f"{a}_", other=f"{b}_") for a, b in ("xy", "yx")}
     scheduler = Scheduler([CPU, CPU])
-    scheduler.run(runs)
-    assert scheduler.failures == []
+    scheduler.run([stub(tmp_path, name, script) for name, script in scripts.items()])
+    assert [failure.reason for failure in scheduler.failures] == []
 
 
 def test_a_failed_run_is_listed_with_its_log_and_the_others_go_on(
@@ -115,6 +113,7 @@ with ended_by_signals():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_study_ended_by_a_signal_ends_its_runs_and_goes_on_where_it_was(tmp_path: Path, number: int) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
