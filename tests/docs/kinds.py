@@ -63,6 +63,9 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
     if name == "phantoms":
         words = [*words, "--cases", "4", "--size", "tiny"]
         words[words.index("--out") + 1] = str(sandbox.fresh())
+    if name == "study":  # hours: its plan, for which it needs no data
+        kept = words[: words.index("--dataset_dir")] if "--dataset_dir" in words else words
+        words = [*dict.fromkeys([*kept, "--dry_run"])]
     if name == "datalist":
         data = sandbox.unlisted()
     if name == "segment":  # with the tiny network that the document's commands trained
