@@ -1,4 +1,4 @@
-"""Scores of a segmentation per case and class or region, and their spread: Dice, surface Dice, Hausdorff distance."""
+"""Dice, surface Dice and Hausdorff distance of a segmentation per case and class or region, and their spread."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def score_case(
 
     The distance is the larger of the two directed ``percentile``-th percentiles of surface distances, as in
     `monai.metrics.compute_hausdorff_distance`. Dice is nan if the label lacks the class; the distance is nan if
-    label or prediction lack it. The normalised surface Dice is the share of voxels on both surfaces that lie within
-    ``tolerance`` of the other surface, as in `monai.metrics.compute_surface_dice`; 0 if only the prediction lacks
-    the class, nan if the label lacks it.
+    label or prediction lack it. The normalised surface Dice is the share of voxels on both surfaces that lie
+    within ``tolerance`` of the other surface, as in `monai.metrics.compute_surface_dice`. It is nan if the label
+    lacks the class, and 0 if only the prediction does.
 
     Args:
         pred: class numbers, ``(1, D, H, W)``.
@@ -69,8 +69,8 @@ def score_case(
 
     Returns:
         One row per class or region: ``value`` (of a region ``"1+3"``), ``class`` (its name), ``dice`` and ``nsd``
-        (surface Dice) in [0, 1], ``hd95_mm`` (or ``hd<percentile>_mm``), ``label_voxels``, ``predicted_voxels``, and ``false_positive_ml``:
-        the predicted volume of a class that the label lacks; None if the label has it.
+        (surface Dice) in [0, 1], ``hd95_mm`` (or ``hd<percentile>_mm``), ``label_voxels``, ``predicted_voxels``,
+        and ``false_positive_ml``: the predicted volume of a class that the label lacks; None if the label has it.
 
     Raises:
         ValueError: if the grids differ, or for regions that `check_score_regions` refuses.

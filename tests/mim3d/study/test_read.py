@@ -22,9 +22,9 @@ def mistakes(path: Path) -> list[str]:
 
 def test_all_mistakes_are_listed_at_once(study_file: File) -> None:
     grid = {"method": ["scratch", "hybridmin"], "labels": [2, -4, 1.5], "seed": [0, 0], "steps": ["many"]}
-    found = mistakes(study_file(task="msd_hippocampos", smal=True, grid={**grid, "colour": [1]}))
+    found = mistakes(study_file(task="msd_hippocampos", smaller=True, grid={**grid, "colour": [1]}))
     starts = [
-        "tiny.yaml: 'smal' is not a key of the study; did you mean small? allowed: base,",
+        "tiny.yaml: 'smaller' is not a key of the study; did you mean small? allowed: base,",
         "tiny.yaml: 'msd_hippocampos' is not a task; did you mean msd_hippocampus? allowed: btcv,",
         "tiny.yaml: grid seed has 0 twice; allowed: distinct values",
         "tiny.yaml: 'colour' is not an axis of grid; ",

@@ -82,9 +82,7 @@ def test_the_report_and_its_tables(results: Results, tmp_path: Path) -> None:
     assert (row["learning_rate"], row["pretraining_steps"], row["commit"]) == ("0.001", "8", "abc")
     scratch = next(row for row in rows if row["method"] == "scratch")
     assert (scratch["steps_to_scratch"], scratch["pretraining_steps"]) == ("8", "0")
-    assert (
-        len({row["split_hash"] for row in rows}) == 2
-    )  # both seeds draw the same two of four cases
+    assert len({row["split_hash"] for row in rows}) == 2  # both seeds draw the same two of four cases
     assert len(rows_of(out / "cases.csv")) == 8 * 3 * 2
     assert {row["class"] for row in rows_of(out / "classes.csv")} == {"a"}
     assert len(rows_of(out / "curves.csv")) == 8 * 2
