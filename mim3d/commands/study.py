@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--budget", type=number(above=0), default=1.0, help="factor on all training steps (default: %(default)s)")
     add("--dry_run", action="store_true", help="check the study and print its plan; write nothing")
+    add(
+        "--time",
+        action="store_true",
+        help="with --dry_run: time steps of each network on this machine, for an estimate of the time",
+    )
 
 
 def find_study(name: str) -> Path:

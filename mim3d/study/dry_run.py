@@ -9,15 +9,17 @@ from mim3d.study.plan import Plan
 from mim3d.study.progress import Times, clock, say
 from mim3d.study.runs import Run
 from mim3d.study.stages import chosen_or_first, first_runs, run_count
+from mim3d.study.timing import OVERHEAD, estimate
 
 
-def print_plan(plan: Plan, slots: int, commands: bool = True) -> None:
+def print_plan(plan: Plan, slots: int, commands: bool = True, timed_on: str | None = None) -> None:
     """Print a plan.
 
     Args:
         plan: the plan.
         slots: runs at a time.
         commands: whether to print every command; otherwise only the summary.
+        timed_on: device on which steps are timed for an estimate; None: what is known from runs that are done.
     """
     study, data = plan.study, plan.data
     cases = ", ".join(f"{len(items)} {name}" for name, items in data.sections.items())
@@ -34,7 +36,7 @@ def print_plan(plan: Plan, slots: int, commands: bool = True) -> None:
         _print_commands(plan)
     pretrainings, trainings, tests = run_count(plan)
     say(f"runs: {pretrainings} pretrainings, {trainings} trainings, {tests} tests; {slots} at a time")
-    say(f"time: {_time(plan, slots)}")
+    say(f"time: {_time(plan, slots, timed_on)}")
 
 
 def _print_commands(plan: Plan) -> None:
@@ -46,8 +48,8 @@ def _print_commands(plan: Plan) -> None:
         say(f"# {test.title}{chosen}\n{shlex.join(test.command())}")
 
 
-def _time(plan: Plan, slots: int) -> str:
-    """Return the time that is left, from the runs that the results folder holds already."""
+def _time(plan: Plan, slots: int, timed_on: str | None) -> str:
+    """Return the time that is left, from the runs that the results folder holds already, or from timed steps."""
     times, runs = Times(), [*first_runs(plan), *(chosen_or_first(plan, cell) for cell in plan.cells)]
     runs += [plan.test(run) for run in runs if run.kind == "training"]
     distinct = {run.digest: run for run in runs}.values()
@@ -60,9 +62,12 @@ def _time(plan: Plan, slots: int) -> str:
             times.learn(run, float(record["seconds"]))
     if not waiting:
         return "every run is done"
+    if timed_on is not None:
+        seconds = estimate(waiting, timed_on) / slots
+        return f"about {clock(seconds)}: timed steps, and {OVERHEAD:.0f} s for each run beside its steps"
     left = times.left(waiting, slots)
     if left is None:
-        return "not known before the first pretraining, training and test are done; the study then prints it"
+        return "not known before the first pretraining, training and test are done; --dry_run --time estimates it"
     return f"about {clock(left)}, from the {len(distinct) - len(waiting)} runs that are done"
 
 

@@ -46,7 +46,7 @@ def run_study(arguments: argparse.Namespace, file: Path) -> None:
     if arguments.dry_run:
         plan = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
         check_configs(plan)
-        print_plan(plan, len(slots))
+        print_plan(plan, len(slots), timed_on=slots[0].device if arguments.time else None)
         return
     planned = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
     check_configs(planned)
