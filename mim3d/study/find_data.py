@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from custom_components.atomic import read_json
 from custom_components.data.layouts import Item, first_image
-from custom_components.data.sections import DATALIST_NAME, check_no_leak, read_list
+from custom_components.data.lists import DataList
+from custom_components.data.sections import DATALIST_NAME
 from mim3d.datasets.prepare import prepare_datalist
 from mim3d.phantoms import write_phantoms
 from mim3d.phantoms.dataset import SHARES, split_counts
@@ -48,7 +50,7 @@ def find_data(study: Study, dataset_dir: Path | None, out: Path, dry_run: bool) 
     mistakes.stop()
     try:
         if folder is not None:
-            found = _of_folder(study, folder, data)
+            found = _of_folder(study, folder.resolve(), data)
         elif data.get("phantoms"):
             found = _phantoms(mistakes.mapping(data["phantoms"], "data phantoms"), out / "data", dry_run)
         else:
@@ -66,21 +68,38 @@ def _of_folder(study: Study, folder: Path, data: Keys) -> StudyData:
     source = next(iter(given.values()), None)
     if source is None and (folder / DATALIST_NAME).is_file():
         source = str(folder / DATALIST_NAME)
-    if source is None and not data.get("sizes"):
+    if source is not None:
+        return _listed(DataList(folder, given.get("datalist"), given.get("split")), folder, source)
+    if not data.get("sizes"):
         raise ValueError(f"{folder} has no {DATALIST_NAME}; write one with mim3d datalist, or give data sizes")
-    if source is None:
-        with tempfile.TemporaryDirectory() as temporary:
-            sizes = {key: data[key] for key in _SPLIT[1:] if key in data} | dict(data["sizes"])
-            with contextlib.redirect_stdout(io.StringIO()):  # it names the temporary file
-                given = {"datalist": str(prepare_datalist(folder, Path(temporary) / "drawn.json", **sizes))}
-            listing = read_list(folder, **given)
+    with tempfile.TemporaryDirectory() as temporary:
+        sizes = {key: data[key] for key in _SPLIT[1:] if key in data} | dict(data["sizes"])
+        with contextlib.redirect_stdout(io.StringIO()):  # it names the temporary file
+            drawn = prepare_datalist(folder, Path(temporary) / "drawn.json", **sizes)
         text = ", ".join(f"{size} {name}" for name, size in data["sizes"].items())
-        source = f"drawn with seed {data.get('seed', 0)}: {text}"
-    else:
-        listing = read_list(folder, **given)
-    check_no_leak(listing.sections, source)  # lists of single runs hold some of the sections only
-    facts = {"channels": listing.channels, "labels": {str(k): name for k, name in listing.labels.items()}}
-    sections = {name: listing.sections.get(name, []) for name in SECTIONS}
+        return _listed(DataList(folder, drawn), folder, f"drawn with seed {data.get('seed', 0)}: {text}")
+
+
+def _listed(data_list: DataList, folder: Path, source: str) -> StudyData:
+    """Return the cases of a list, checked as a whole: the lists of single runs hold some sections only."""
+
+    def relative(path: Any) -> Any:
+        if isinstance(path, list):
+            return [relative(part) for part in path]
+        return Path(os.path.relpath(path, folder.resolve())).as_posix()
+
+    facts = {"channels": data_list.channels, "labels": {str(k): name for k, name in data_list.labels.items()}}
+    sections: dict[str, list[Item]] = {}
+    for name in SECTIONS:
+        try:
+            items = data_list.items(name)
+        except ValueError:
+            if name != "unlabelled":  # which scratch does not need
+                raise
+            items = []
+        sections[name] = [
+            {key: relative(item[key]) for key in ("image", "label") if item.get(key)} for item in items
+        ]
     return StudyData(folder.resolve(), sections, facts, source)
 
 
