@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from custom_components.atomic import read_json
 from mim3d.study.comparison import compare, rank_arms
 from mim3d.study.config_checks import check_configs
 from mim3d.study.devices import make_slots
@@ -22,7 +21,7 @@ from mim3d.study.progress import say
 from mim3d.study.read import read_study
 from mim3d.study.report import write_report
 from mim3d.study.results import Results
-from mim3d.study.runs import DONE
+from mim3d.study.runs import Run
 from mim3d.study.scheduler import Failure, Scheduler
 from mim3d.study.stages import chosen_runs, first_runs
 
@@ -68,18 +67,22 @@ def _run(plan: Plan, scheduler: Scheduler) -> Path:
     scheduler.run(first_runs(plan), later=tests)
     trainings = chosen_runs(plan)
     scheduler.run(trainings, later=tests)
-    scheduler.run([plan.test(run) for run in trainings])
+    tests = [plan.test(run) for run in trainings]
+    scheduler.run(tests)
     results, shown = Results(plan), list[Shown]()
     comparisons = compare(results)
     if comparisons:
         shown = shown_cases(results, comparisons, rank_arms(results)[0])
-        scheduler.run([run for one in shown for run in one.runs.values()])
-    return write_report(results, shown, scheduler.failures, total_seconds(plan.out))
+    pictures = [run for one in shown for run in one.runs.values()]
+    scheduler.run(pictures)
+    seconds = total_seconds([*first_runs(plan), *trainings, *tests, *pictures])
+    return write_report(results, shown, scheduler.failures, seconds)
 
 
-def total_seconds(out: Path) -> float:
-    """Return the seconds of all runs in a results folder, whichever study of it they belong to."""
-    return sum(float(read_json(path).get("seconds", 0)) for path in out.rglob(DONE))
+def total_seconds(runs: Sequence[Run]) -> float:
+    """Return the seconds that the runs which are done took, each counted once."""
+    records = {run.digest: run.done for run in runs}
+    return sum(float(record["seconds"]) for record in records.values() if record is not None)
 
 
 def _end(failures: Sequence[Failure]) -> None:
