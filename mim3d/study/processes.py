@@ -1,69 +1,54 @@
-"""Child processes that end with their parent, each with its children as a group."""
+"""Processes of runs: each writes to its log, is pinned to cores, and ends with this one."""
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mim3d.catalog import ROOT
-
-_PR_SET_PDEATHSIG = 1
+from mim3d.children import end_group, start_child
 
 
 def start(
     command: Sequence[str], log: Path, environment: Mapping[str, str], cores: Sequence[int]
-) -> subprocess.Popen[bytes]:
-    """Start a command as the leader of a process group; its output is added to a log file.
+) -> subprocess.Popen[Any]:
+    """Start a command; its output is added to a log file.
 
     Args:
         command: the command line.
         log: the file.
         environment: variables besides those of this process.
-        cores: cores that it may use; where the system cannot pin, any.
+        cores: cores that it may use; empty, or a system that cannot pin: any.
     """
-
-    def become_child() -> None:
-        if sys.platform == "linux":  # the child gets SIGTERM if this process is killed
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if hasattr(os, "sched_setaffinity") and cores:
-            os.sched_setaffinity(0, cores)
-
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = start_child(
             command,
             cwd=ROOT,
             env={**os.environ, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=become_child,
         )
+    if cores and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.sched_setaffinity(process.pid, cores)
+    return process
 
 
-def end_all(processes: Sequence[subprocess.Popen[bytes]], patience: float) -> None:
-    """End process groups: ask them, wait up to ``patience`` seconds, then kill."""
+def end_all(processes: Sequence[subprocess.Popen[Any]], patience: float) -> None:
+    """End processes and their children: all are asked at once, then killed.
+
+    Args:
+        processes: of `start`.
+        patience: seconds in which each may save its state.
+    """
     for process in processes:
-        _signal(process, signal.SIGTERM)
-    end = time.monotonic() + patience
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
     for process in processes:
-        try:
-            process.wait(max(0.0, end - time.monotonic()))
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            end = 0.0
-    for process in processes:
-        _signal(process, signal.SIGKILL)
-        process.wait()
-
-
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):  # all its processes have ended
-        return
+        end_group(process, patience)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
+from custom_components.config_text import check_no_hash
+from custom_components.stopping import Stopped
 from mim3d.study.comparison import compare, rank_arms
 from mim3d.study.config_checks import check_configs
 from mim3d.study.devices import make_slots
@@ -39,8 +39,7 @@ def run_study(arguments: argparse.Namespace, file: Path) -> None:
         KeyboardInterrupt: when the study was ended by a signal.
     """
     study, out = read_study(file), arguments.out.resolve()
-    if "#" in str(out):
-        raise ValueError(f"--out {out} has a '#', which configs read as a part of a key; give another folder")
+    check_no_hash(out, "--out")
     slots = make_slots(arguments.devices, arguments.parallel)
     if arguments.dry_run:
         plan = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
@@ -49,7 +48,7 @@ def run_study(arguments: argparse.Namespace, file: Path) -> None:
         return
     planned = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
     check_configs(planned)
-    with open_folder(out, study), ended_by_signals():
+    with open_folder(out, study), says_how_to_go_on():
         plan = make_plan(study, find_data(study, arguments.dataset_dir, out, False), out, arguments.budget)
         check_same_data(out, study, plan.data)
         plan.write_lists()
@@ -94,17 +93,10 @@ def _end(failures: Sequence[Failure]) -> None:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM end the study like Ctrl-C does: its runs save their state and end."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+def says_how_to_go_on() -> Iterator[None]:
+    """Say how to go on with a study that Ctrl-C or SIGTERM ends."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         say("the study was ended; run the same command again to go on")
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)

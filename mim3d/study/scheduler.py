@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mim3d.study.devices import Slot
 from mim3d.study.job import Job
@@ -35,7 +36,7 @@ class Failure:
 class _Running:
     job: Job
     slot: Slot
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[Any]
     since: float
 
 
@@ -63,7 +64,7 @@ class Scheduler:
             later: further work that is known of already, for the time left.
 
         Raises:
-            KeyboardInterrupt: when the study is to end; its runs have then ended.
+            KeyboardInterrupt, Stopped: when the study is to end; its runs have then ended.
         """
         waiting = [job for job in {job.digest: job for job in jobs}.values() if not self._known(job)]
         self._later = list(later)

@@ -105,11 +105,11 @@ STUDY = """
 import sys
 from pathlib import Path
 from mim3d.study.devices import Slot
-from mim3d.study.run_study import ended_by_signals
+from custom_components.stopping import stop_on_sigterm
 from mim3d.study.scheduler import Scheduler
 from tests.mim3d.study.stubs import training
-with ended_by_signals():
-    Scheduler([Slot("cpu", ())]).run([training(Path(sys.argv[1]))])
+stop_on_sigterm()
+Scheduler([Slot("cpu", ())]).run([training(Path(sys.argv[1]))])
 """
 
 
