@@ -40,7 +40,7 @@ def dice(cell: Cell, case: int) -> float:
 
 @pytest.fixture
 def results(make: MakePlan) -> Results:
-    plan = make(levels=[0.55, 0.9])
+    plan = make(levels=[0.55, 0.9], segmentation={"keys": {"learning_rate": 0.25}})
     run_all(plan, curve, dice)
     return Results(plan)
 
@@ -79,7 +79,7 @@ def test_the_report_and_its_tables(results: Results, tmp_path: Path) -> None:
         "4",
         "",
     )
-    assert (row["learning_rate"], row["pretraining_steps"], row["commit"]) == ("0.001", "8", "abc")
+    assert (row["learning_rate"], row["pretraining_steps"], row["commit"]) == ("0.25", "8", "abc")
     scratch = next(row for row in rows if row["method"] == "scratch")
     assert (scratch["steps_to_scratch"], scratch["pretraining_steps"]) == ("8", "0")
     assert len({row["split_hash"] for row in rows}) == 2  # both seeds draw the same two of four cases
