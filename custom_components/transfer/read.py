@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,8 +31,8 @@ def load_torch_file(path: FilePath, kind: str = "weights") -> Any:
         kind: what the file should be, for the message.
 
     Raises:
-        ValueError: if the file is missing, a folder, empty, a web page, not a complete torch file, a pickle of
-            other objects than tensors, or holds values that are not finite.
+        ValueError: if the file is missing, a folder, empty, a web page, damaged, not a complete torch file, a
+            pickle of other objects than tensors, or holds values that are not finite.
     """
     file = Path(path)
     if file.is_dir():
@@ -43,6 +45,8 @@ def load_torch_file(path: FilePath, kind: str = "weights") -> Any:
         raise ValueError(f"{kind} file {file} is empty")
     if head.startswith(b"<"):
         raise ValueError(f"{kind} file {file} is a web page, not a torch file: download it again")
+    if (record := _damaged_record(file)) is not None:
+        raise ValueError(f"{kind} file {file} is damaged (checksum of {record}): copy or download it again")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different class for each kind of damage
@@ -53,6 +57,21 @@ def load_torch_file(path: FilePath, kind: str = "weights") -> Any:
             " Use other weights"
         )
     return content
+
+
+def _damaged_record(file: Path) -> str | None:
+    """Return the first record of a torch file whose checksum is wrong; torch itself does not compare them.
+
+    None also for a file that is no zip archive: torch.load then says what is wrong, or reads its older format,
+    which has no checksums.
+    """
+    if not zipfile.is_zipfile(file):
+        return None
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, zlib.error) as error:
+        return f"the archive: {error}"
 
 
 def _reason(error: Exception) -> str:

@@ -191,6 +191,11 @@ def write_weights(kind: str, path: Path, good: dict[str, torch.Tensor]) -> None:
     elif kind == "truncated":
         torch.save(good, path)
         path.write_bytes(path.read_bytes()[:-400])
+    elif kind == "damaged":
+        torch.save(good, path)
+        content = bytearray(path.read_bytes())
+        content[content.find(good["final_conv.weight"].numpy().tobytes())] ^= 1
+        path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +205,7 @@ def write_weights(kind: str, path: Path, good: dict[str, torch.Tensor]) -> None:
         *((kind, "weights .*bad.pt is not a file that torch.save") for kind in ("folder", "web page", "empty")),
         *((kind, "weights .*bad.pt is not a file that torch.save") for kind in ("pickle", "truncated")),
         ("network", r"weights .*bad.pt hold Python objects \(.*Linear\)"),
+        ("damaged", r"weights .*bad.pt is damaged \(checksum of .*/data/\d+\): copy"),
         ("list", ".*bad.pt does not fit this network"),
         ("not finite", r".*bad.pt holds values that are not finite \(final_conv.bias\)"),
     ],

@@ -72,7 +72,11 @@ def test_every_override_named_in_the_text_exists(document: str) -> None:
     prose = re.sub(r"^```.*?^```", "", TEXTS[document], flags=re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`([^`\n]+)`", prose)
     named = {key for code in inline for key in re.findall(r"(?<!\S)--([a-z]\w*(?:(?:#|::)\w+)*)", code)}
-    known = OTHER_FLAGS | run_arguments() | script_flags("benchmarks/step_cli.py", *BENCHMARKS)
+    known = (
+        OTHER_FLAGS
+        | run_arguments()
+        | script_flags("benchmarks/step_cli.py", *BENCHMARKS, "tests/robustness/fuzz.py")
+    )
     known |= {flag[2:] for name in COMMANDS for flag in parser_of(name).flags}
     bundles = [bundle for bundle in BUNDLES if f"/{bundle.name}/" in document] or BUNDLES
     configs = [

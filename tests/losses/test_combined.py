@@ -131,7 +131,9 @@ def test_a_registered_term_is_weighted_logged_and_validated_without_further_chan
     torch.testing.assert_close(values["loss"], values["reconstruction"] + 0.5 * expected)
     torch.testing.assert_close(values["largest"], largest)
     assert "smoothness" in supported_terms(DenseMAE.outputs)
-    assert validation_names(["smoothness"]) == ["loss", "smoothness", "largest", "masked_mae", "visible_mae"]
+    measured = validation_names(["smoothness"])
+    assert measured[:3] == ["loss", "smoothness", "largest"]
+    assert {"masked_mae", "visible_mae"} <= set(measured)
     assert CombinedLoss({"smoothness": 1})(o)["smoothness"] == extra_term(o["reconstruction"])[0]
     with pytest.raises(ValueError, match="no loss term has the option powr"):
         CombinedLoss({"smoothness": 1}, powr=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,21 @@ def test_weights_that_are_not_finite_are_not_loaded(weights, target, value, unch
     torch.save(state, weights)
     with pytest.raises(ValueError, match=rf"model.pt holds NaN or infinity, first in {names[3]};"):
         load_pretrained(target, weights)
+    assert unchanged()
+
+
+def test_every_flipped_byte_of_a_tensor_is_found(weights, target, unchanged):
+    whole = weights.read_bytes()
+    with zipfile.ZipFile(weights) as archive:
+        records = [info for info in archive.infolist() if "/data/" in info.filename]
+        starts = [archive.open(info)._orig_compress_start for info in records]
+    for info, start in zip(records[:3], starts[:3], strict=True):
+        for place in (0, info.file_size // 2, info.file_size - 1):
+            damaged = bytearray(whole)
+            damaged[start + place] ^= 1
+            weights.write_bytes(damaged)
+            with pytest.raises(ValueError, match=rf"model.pt is damaged \(checksum of {info.filename}\)"):
+                load_pretrained(target, weights)
     assert unchanged()
 
 
