@@ -125,11 +125,12 @@ class LabelFiles:
 
     def _missing(self, training: Sequence[Sequence[float]], validation: Sequence[Sequence[float]]) -> list[str]:
         """Return a warning for each class that no training case has; raise ValueError if nothing is labelled."""
-        for cases, use in ((training, "training"), (validation, "validation")):
+        uses = ((training, "training", self.items), (validation, "validation", self.validation_items or []))
+        for cases, use, items in uses:
             if cases and not any(any(values) for values in cases):
                 raise ValueError(
-                    f"all {len(cases)} {use} labels are empty: they hold the background (0) alone;"
-                    f" allowed: at least one {use} case with {' or '.join(list(self.names.values())[1:])}"
+                    f"all {len(cases)} {use} labels are empty, such as {items[0]['label']}: they hold the"
+                    f" background (0) alone; allowed: at least one {use} case with {' or '.join(list(self.names.values())[1:])}"
                 )
         there = {value for values in training for value in values}
         return [

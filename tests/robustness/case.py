@@ -156,6 +156,8 @@ def _judge_masks(damage: Damage, whole: Whole, folder: Path, done: bool) -> list
     for image in images:
         if not image.is_file() or not image.name.lower().endswith((".nii", ".nii.gz")) or image.name[0] == ".":
             continue
+        if judge.named_like_label(image.name):  # left alone
+            continue
         written = folder / "masks" / mask_name(image)
         if not written.is_file():  # the name that keeps case.nii and case.nii.gz apart
             written = folder / "masks" / f"{image.name}_seg.nii.gz"

@@ -80,8 +80,12 @@ def judge_list(data: Path, damage: Damage) -> list[str]:
         problems += [f"list: {name} shares {Path(path).name} with another section" for path in set(paths) & others]
     labels = {os.path.realpath(data / label) for label in pairs.values()}
     problems += [f"list: {p} is a label map" for p in images if os.path.realpath(data / p) in labels]
-    copies = {name for name in images if any(end in name for end in ("_seg.", "_mask.", "_label.", "_gt."))}
-    return problems + [f"list: {name} is a label map" for name in copies]
+    return problems + [f"list: {name} is a label map" for name in set(filter(named_like_label, images))]
+
+
+def named_like_label(name: str) -> bool:
+    """Return whether a damage gave this name to a copy of a label map."""
+    return any(end in name for end in ("_seg.", "_mask.", "_label.", "_gt."))
 
 
 def judge_weights(path: Path) -> list[str]:
