@@ -128,9 +128,10 @@ class LabelFiles:
         uses = ((training, "training", self.items), (validation, "validation", self.validation_items or []))
         for cases, use, items in uses:
             if cases and not any(any(values) for values in cases):
+                classes = " or ".join(list(self.names.values())[1:])
                 raise ValueError(
                     f"all {len(cases)} {use} labels are empty, such as {items[0]['label']}: they hold the"
-                    f" background (0) alone; allowed: at least one {use} case with {' or '.join(list(self.names.values())[1:])}"
+                    f" background (0) alone; allowed: at least one {use} case with {classes}"
                 )
         there = {value for values in training for value in values}
         return [
