@@ -65,7 +65,7 @@ def _label_values(item: Item) -> list[int]:
     """Return the values of a label file, after checking that it is a label map on its image's grid."""
     label = checked_label_map(item)
     values = distinct_values(label)
-    fractions = [value for value in values if value != int(value)]
+    fractions = [value for value in values if not float(value).is_integer()]
     if fractions:
         raise ValueError(f"{label} holds the value {fractions[0]:g}; allowed: whole numbers")
     return [int(value) for value in values]

@@ -32,7 +32,7 @@ def label_names(description: Mapping[str, Any]) -> dict[str, str]:
         return _named_by_region(labels)
     if labels and all(isinstance(value, int) for value in labels.values()):
         return {str(value): name for name, value in labels.items()}
-    if not all(isinstance(name, str) for name in labels.values()):
+    if not all(isinstance(name, str) and str(number).isdigit() for number, name in labels.items()):
         raise ValueError(f"labels is {labels!r}; allowed: names by number, such as {{'0': 'background'}}")
     return dict(labels)
 
@@ -61,14 +61,16 @@ def channel_names(description: Mapping[str, Any]) -> list[str]:
     """Return the channel names of a data list or ``dataset.json`` in order; empty if it has none.
 
     Raises:
-        ValueError: if channels are named by keys that are not numbers.
+        ValueError: if channels are neither names, nor named by numbers.
     """
     found: Any = next((description[key] for key in _CHANNEL_KEYS if description.get(key)), [])
     if isinstance(found, dict):
         if not all(str(key).isdigit() for key in found):
             raise ValueError(f"the channels are {found!r}; allowed: names by number, such as {{'0': 'CT'}}")
         found = [found[key] for key in sorted(found, key=int)]
-    return [str(name) for name in found] if isinstance(found, list) else [str(found)]
+    if not isinstance(found, (list, str)):
+        raise ValueError(f"the channels are {found!r}; allowed: a list of names")
+    return [str(name) for name in found] if isinstance(found, list) else [found]
 
 
 def listed_items(entries: Any, section: str) -> list[Item]:

@@ -69,6 +69,7 @@ def test_a_label_that_is_no_label_map_is_named_with_the_way_out(check, tmp_path:
     write_nifti(label, (6, 5, 3), label_classes=2)
     with pytest.raises(ValueError, match=r"validation_seg.nii.gz has shape \(6, 5, 3\).*" + way_out):
         check()
-    nib.save(nib.Nifti1Image(np.full((6, 5, 4), 0.5, np.float32), np.eye(4)), label)
-    with pytest.raises(ValueError, match="holds the value 0.5; allowed: whole numbers" + way_out):
-        check()
+    for value in (0.5, np.inf):
+        nib.save(nib.Nifti1Image(np.full((6, 5, 4), value, np.float32), np.eye(4)), label)
+        with pytest.raises(ValueError, match=f"holds the value {value}; allowed: whole numbers" + way_out):
+            check()

@@ -254,6 +254,11 @@ def test_label_maps_among_images_are_found_by_their_voxels(tmp_path: Path, write
         ({"training": [{"image": ["a.nii", None]}]}, "has the image ['a.nii', None]; allowed: a path"),
         ({"training": [{"image": "a.nii", "label": 3}]}, "has the label 3; allowed: a path"),
         ({"training": [{"image": "a.nii"}], "labels": 3}, "labels is 3; allowed: names by number"),
+        (
+            {"training": [{"image": "a.nii"}], "labels": {"a": "b"}},
+            "labels is {'a': 'b'}; allowed: names by number",
+        ),
+        ({"training": [{"image": "a.nii"}], "channels": 4}, "the channels are 4; allowed: a list of names"),
         ({"training": [{"image": "a.nii"}], "channels": {"x": "CT"}}, "allowed: names by number"),
         ({"training": [{"image": "a.nii"}], "subject_pattern": 1}, "subject_pattern is 1; allowed"),
         ({"training": [{"image": "a.nii"}], "subject_pattern": "("}, "'(' is not a regular expression"),
