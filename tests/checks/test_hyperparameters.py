@@ -77,6 +77,13 @@ def test_every_such_number_of_a_config_is_checked(config):
     assert {key for key in GOOD if key in keys} <= given | set(keys["checks"]["schedule"])
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.parents[1].name)
+def test_every_switch_of_a_config_is_checked(config):
+    keys = yaml.safe_load(config.read_text(encoding="utf-8"))
+    switches = {key for key, value in keys.items() if isinstance(value, bool)}
+    assert switches <= {key for key, value in keys["checks"]["switches"].items() if value == f"@{key}"}
+
+
 def test_a_switch_in_words_is_refused_because_any_word_means_true() -> None:
     Switches(resume=True, overwrite=False, amp="true")()
     for value in ("false", "False", "no", 0, None):
