@@ -37,7 +37,7 @@ from custom_components.masking import draw_two_level, patch_grid, patches_per_re
 from custom_components.pretext import HybridMIM
 
 WEIGHTS = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
-PATCH, REGION, MASK_RATIO, REGION_RATIO = 16, 32, 0.4, 0.75  # the defaults of pretrain_hybridmim
+PATCH, REGION, MASK_RATIO, REGION_RATIO = 16, 32, 0.4, 0.75  # as in paper.yaml of pretrain_hybridmim
 
 
 class Bench(StepBench):

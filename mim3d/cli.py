@@ -22,16 +22,16 @@ from mim3d.arguments import Parser, UsageError
 
 #: Command -> the module that holds it, and one line of help.
 COMMANDS = {
-    "quickstart": ("mim3d.commands.quickstart", "pretrain, fine-tune, compare and report, in small"),
+    "quickstart": ("mim3d.commands.quickstart", "a small run of every step: pretrain, fine-tune, compare, report"),
     "segment": ("mim3d.commands.segment", "segment a folder of volumes with a bundle"),
     "study": ("mim3d.commands.study", "compare training from scratch with fine-tuning over a grid"),
     "datalist": ("mim3d.commands.datalist", "split a folder of volumes into training, validation and test"),
-    "phantoms": ("mim3d.commands.phantoms", "write synthetic volumes to learn from and to test with"),
+    "phantoms": ("mim3d.commands.phantoms", "write synthetic volumes (phantoms)"),
     "stack": ("mim3d.commands.stack", "join one file per sequence into one 4D file per case"),
     "render": ("mim3d.render", "write the bundles' configs from their sources"),
-    "package": ("mim3d.commands.package", "pack bundles as folders and zips that stand alone"),
-    "verify": ("mim3d.commands.verify", "check bundles as packed"),
-    "label": ("mim3d.commands.label", "try bundles in a real MONAI Label server"),
+    "package": ("mim3d.commands.package", "pack bundles with their code and weights as folders and zips"),
+    "verify": ("mim3d.commands.verify", "pack bundles and check the result"),
+    "label": ("mim3d.commands.label", "test bundles in a real MONAI Label server"),
 }
 
 

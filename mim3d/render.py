@@ -10,7 +10,7 @@ from mim3d.catalog import BUNDLES, ROOT
 
 DESCRIPTION = """\
 Write the configs, metadata and documents of every bundle from their sources: bundles/*/task.yaml, method.yaml and
-readme.md, and bundles/_shared. Edit a source, never a rendered file: its first line names its sources."""
+readme.md, and bundles/_shared. Edit a source, never a rendered file. Its first line names its sources."""
 EXAMPLE = """\
 examples:
   mim3d render

@@ -45,7 +45,7 @@ class Probe:
         try:
             values = sorted({value for item in [*training, *validation] for value in _label_values(item)})
         except ValueError as error:
-            raise ValueError(f"{error}; mend the file, or set probe_interval to null") from None
+            raise ValueError(f"{error}; correct the file, or set probe_interval to null") from None
         return (
             f"fitted on {len(training)} labelled cases, scored on {len(validation)},"
             f" label values {describe_values(values)}"

@@ -70,7 +70,7 @@ def labelled_crops(
     if label.shape[0] != 1 or not torch.equal(label, label.round()):
         raise Fault(
             f"{item['label']} has {label.shape[0]} channel(s) or values between whole numbers; the dense probe "
-            "needs a label map of whole numbers. Mend the file, or set probe_interval to null"
+            "needs a label map of whole numbers. Correct the file, or set probe_interval to null"
         )
     seeds = np.random.SeedSequence((seed, int(item["volume_id"])))
     rng = np.random.RandomState(seeds.generate_state(1))

@@ -111,7 +111,7 @@ class DenseProbe:
         if len(values) == 1:
             raise Fault(
                 f"the labels of the {len(training)} training cases that the dense probe reads are 0 everywhere; "
-                "mend the data list, or set probe_interval to null"
+                "correct the data list, or set probe_interval to null"
             )
         self._crops, self._values = (fitted, scored), values
 

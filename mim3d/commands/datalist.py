@@ -12,8 +12,8 @@ Split a folder of volumes by subject and write its datalist.json, which the conf
 
 The folder may be a Medical Segmentation Decathlon task, BraTS cases, nnU-Net raw data, images beside labels (as in
 LiTS, KiTS or BIDS), or any folder of NIfTI files. Label maps are recognised by name and by their voxels; what is
-left out is printed and stored. The same seed gives the same split, and fewer training subjects are a part of
-more."""
+left out is printed and stored. The same seed gives the same split. A smaller training set is a subset of a larger
+one."""
 EXAMPLE = "example:\n  mim3d datalist DATA --training 0.7 --validation 0.1 --test 0.2"
 
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share (0.8) or number (24) of the labelled subjects to train on (default: all that remain)",
     )
     parser.add_argument(
-        "--validation", **size, default=0.2, help="the same, to choose weights by (default: %(default)s)"
+        "--validation", **size, default=0.2, help="the same, to choose the best weights (default: %(default)s)"
     )
     parser.add_argument(
         "--test", **size, default=0, help="the same, for the final evaluation (default: %(default)s)"
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subject_pattern",
         metavar="REGEX",
         help="regular expression whose first group is the subject in a case's path (default: names decide; volumes"
-        " of one sub-01, or that differ by session, date or sequence only, are of one subject)",
+        " of one sub-01, or that differ only in session, date or sequence, are of one subject)",
     )
     parser.add_argument(
         "--include_label_like",
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="list files as images although their names or voxels look like label maps",
     )
     parser.add_argument(
-        "--images_only", action="store_true", help="list the images alone, although labels lie beside them"
+        "--images_only", action="store_true", help="list images without their labels"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a list that differs")
 

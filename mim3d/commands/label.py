@@ -1,4 +1,4 @@
-"""``mim3d label``: try bundles in a real MONAI Label server."""
+"""``mim3d label``: test bundles in a real MONAI Label server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Serve, segment, train by REST and segment again, in a real MONAI Label server on
 
 Needs MONAI Label: ci/label_roundtrip.sh makes an environment for it and calls this command. Each bundle is packed
 and unzipped into the monaibundle app, as a user would do it, and served alone; then two bundles in one server;
-then all with their default configs. The first thing that is wrong ends the run."""
+then all with their default configs. The first error ends the run."""
 EXAMPLE = "example:\n  bash ci/label_roundtrip.sh seg_btcv --out runs/label"
 
 
@@ -24,10 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="default networks and views in place of smoke.yaml: hours on a CPU"
     )
-    add_layers(
-        parser,
-        "layers to pack in place of smoke.yaml",
-    )
+    add_layers(parser, "layers to pack in place of smoke.yaml")
     parser.add_argument(
         "--epochs", type=number(whole=True, at_least=1), default=2, help="epochs to train (default: %(default)s)"
     )

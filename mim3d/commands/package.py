@@ -8,9 +8,9 @@ from pathlib import Path
 from mim3d.arguments import UsageError, add_bundles, add_layers
 
 DESCRIPTION = """\
-Pack bundles so that they stand alone: configs, documents, licence, weights, and custom_components.
+Pack bundles with all that they need: configs, documents, licence, weights, and custom_components.
 
-Writes OUT/<name>/ and OUT/<name>_v<version>.zip, which holds that one folder. The same tree gives the same bytes
+Writes OUT/<name>/ and OUT/<name>_v<version>.zip, which holds that one folder. The same files give the same bytes
 at any place and time. SHA256SUMS lists what was written."""
 EXAMPLE = """\
 examples:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow_large", action="store_true", help="pack files over 25 MB: for your own server, not for the zoo"
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace what an earlier call wrote and nobody changed since"
+        "--overwrite", action="store_true", help="replace what an earlier call wrote, unless it was changed since"
     )
 
 

@@ -9,11 +9,11 @@ from mim3d.arguments import number
 from mim3d.catalog import TASKS
 
 DESCRIPTION = """\
-Write a seeded set of synthetic volumes (phantoms) as NIfTI, with datalist.json and a page of pictures."""
+Write synthetic volumes (phantoms) as NIfTI, with datalist.json and a page of pictures."""
 EXAMPLE = "example:\n  mim3d phantoms --out DATA --kind brain_mri --training 6 --validation 2 --unlabelled 12"
 SECTIONS = {
     "training": "labelled cases to train on (default for each of the four: its share of --cases)",
-    "validation": "labelled cases to choose weights by",
+    "validation": "labelled cases to choose the best weights",
     "test": "labelled cases for the final evaluation",
     "unlabelled": "cases without a label file",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from mim3d.arguments import UsageError
 
 DESCRIPTION = """\
-Join one file per sequence into one 4D file per case, as MONAI Label and its viewers want it.
+Join one file per sequence into one 4D file per case, as MONAI Label and its viewers need it.
 
 Give a folder of BraTS cases: each becomes OUT/<case>.nii.gz with the channels FLAIR, T1, T1ce, T2. Or give the
 files of one case with --images."""
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label_source",
         metavar="NAME",
-        help="whose values the label files hold: brats2020, brats2021, brats2023 or msd_task01",
+        help="data set whose values the label files have: brats2020, brats2021, brats2023 or msd_task01",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
 

@@ -13,8 +13,8 @@ STUDIES = ROOT / "benchmarks" / "studies"
 DESCRIPTION = """\
 Run a study: a grid over methods, networks, config keys, label counts, seeds and budgets, on fixed test cases.
 
-Each cell is a plain monai.bundle run. Rates are chosen on validation cases. Ends with report.html, report.md and
-results.csv in --out. The same command goes on where an interrupted study was."""
+Each training is a plain monai.bundle run. Learning rates are chosen on validation cases. Writes report.html,
+report.md and results.csv into --out. Repeat the command to continue an interrupted study."""
 EXAMPLE = """\
 examples:
   mim3d study phantoms_methods --dry_run
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("study", metavar="STUDY", help="a study file, or the name of one in benchmarks/studies")
     add("--out", type=Path, metavar="DIR", help="folder for all results (default: runs/<name of the study>)")
-    add("--dataset_dir", type=Path, metavar="DIR", help="the data, if the study does not name them")
+    add("--dataset_dir", type=Path, metavar="DIR", help="folder of the data; replaces the one that the study names")
     add(
         "--devices",
         nargs="+",

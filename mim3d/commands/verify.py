@@ -1,4 +1,4 @@
-"""``mim3d verify``: check bundles as packed."""
+"""``mim3d verify``: pack bundles and check the result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from mim3d.arguments import add_bundles, add_layers
 
 DESCRIPTION = """\
-Check bundles as packed: what the model zoo, monai.bundle and MONAI Label require of them.
+Pack bundles and check what the model zoo, monai.bundle and MONAI Label require of them.
 
 Packs each bundle into a temporary folder and checks it there, in a process that sees only the package's own
 custom_components. Prints one line per check: ok or FAIL, seconds, and what was found. Exits with 1 if a check
@@ -32,10 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out the checks that run the network at its full size (groups network and exports)",
     )
-    add_layers(
-        parser,
-        "layers to merge into what is packed, as in mim3d package: checks another network",
-    )
+    add_layers(parser, "layers to merge into what is packed, as in mim3d package: checks another network")
     parser.add_argument(
         "--schema", type=Path, metavar="FILE", help="the zoo's metadata schema (default: downloaded, or our own)"
     )

@@ -1,4 +1,4 @@
-"""Collecting every mistake of a study file, so that the user can mend all of them at once."""
+"""Collecting every mistake of a study file, so that the user can correct all of them at once."""
 
 from __future__ import annotations
 

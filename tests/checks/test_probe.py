@@ -65,7 +65,7 @@ def test_an_interval_that_does_not_fit_is_named(check, given: tuple[Any, ...], m
 
 def test_a_label_that_is_no_label_map_is_named_with_the_way_out(check, tmp_path: Path, write_nifti) -> None:
     label = tmp_path / "validation_seg.nii.gz"
-    way_out = "; mend the file, or set probe_interval to null"
+    way_out = "; correct the file, or set probe_interval to null"
     write_nifti(label, (6, 5, 3), label_classes=2)
     with pytest.raises(ValueError, match=r"validation_seg.nii.gz has shape \(6, 5, 3\).*" + way_out):
         check()
