@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("study", metavar="STUDY", help="a study file, or the name of one in benchmarks/studies")
     add("--out", type=Path, metavar="DIR", help="folder for all results (default: runs/<name of the study>)")
-    add("--dataset_dir", type=Path, metavar="DIR", help="folder of the data; replaces the one that the study names")
+    add("--dataset_dir", type=Path, metavar="DIR", help="folder of the data; replaces that of the study")
     add(
         "--devices",
         nargs="+",
