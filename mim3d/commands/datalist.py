@@ -55,9 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="list files as images although their names or voxels look like label maps",
     )
-    parser.add_argument(
-        "--images_only", action="store_true", help="list images without their labels"
-    )
+    parser.add_argument("--images_only", action="store_true", help="list images without their labels")
     parser.add_argument("--overwrite", action="store_true", help="replace a list that differs")
 
 
