@@ -20,8 +20,11 @@ def as_argument(value: Any) -> str:
     """Return a value as a word for the command line of ``monai.bundle run``, which reads it unchanged.
 
     Args:
-        value: text and paths are kept as text; numbers, lists and booleans are written as in Python.
+        value: text and paths are kept as text; numbers, lists and booleans are written as in Python. None becomes
+            an expression, because MONAI ignores None on the command line.
     """
+    if value is None:
+        return "$None"
     if not isinstance(value, (str, os.PathLike)):
         return str(value)
     text = os.fspath(value)

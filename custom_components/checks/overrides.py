@@ -1,7 +1,8 @@
 """Check: does MONAI read the ``monai.bundle run`` command line as it is meant? It ignores unknown keys.
 
 Configs do not see the command line, so this check reads ``sys.argv``: a key that is neither in the config files
-nor an argument of ``run`` ends the run, with the nearest known key. So does a path that MONAI would change.
+nor an argument of ``run`` ends the run, with the nearest known key. So do ``null``, ``None`` and ``false``, which
+MONAI does not read as they are meant, and a path that MONAI would change.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ from custom_components.checks.command_line import config_files, parse_command, w
 from custom_components.checks.paths import misread_paths
 
 _CLOSE = 0.5  # how similar two keys must be (difflib ratio) to be suggested
+#: Word on the command line -> what MONAI does with it, and how to write what is meant.
+_MISREAD = {
+    "null": ("reads null as text", "'$None'"),
+    "None": ("ignores None", "'$None'"),
+    "false": ("reads false as text", "False"),
+}
 
 
 class Overrides:
-    """Every override key must be one that something reads, and every path must be read as it is written.
+    """Every override key must be one that something reads, and every value must be read as it is written.
 
-    See :func:`unknown_overrides` and :func:`custom_components.checks.paths.misread_paths`.
+    See :func:`unknown_overrides`, :func:`misread_words` and :func:`custom_components.checks.paths.misread_paths`.
 
     Args:
         argv: a command line as in ``sys.argv``; None: this process's.
@@ -40,14 +47,14 @@ class Overrides:
         self.argv = sys.argv if argv is None else argv
 
     def __call__(self) -> None:
-        """Raise ValueError naming each unknown key, the nearest known one and the config files; or a path."""
+        """Raise ValueError naming each unknown key, the nearest known one and the config files; or a value."""
         unknown = unknown_overrides(self.argv)
         if unknown:
             _, options = parse_command(self.argv)
             files = ", ".join(str(file) for file in config_files(with_args_file(options)))
             keys = "; ".join(f"{key!r} (nearest: {near!r})" if near else repr(key) for key, near in unknown)
             raise ValueError(f"unknown override {keys}: not a key of {files}, nor an argument of monai.bundle run")
-        if misread := misread_paths(self.argv):
+        if misread := [*misread_words(self.argv), *misread_paths(self.argv)]:
             raise ValueError(misread[0])
 
 
@@ -88,6 +95,32 @@ def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
             near = difflib.get_close_matches(leaf, sorted(candidates), n=1, cutoff=_CLOSE)
             unknown.append((written, "::".join(filter(None, (parent, near[0]))) if near else None))
     return unknown
+
+
+def misread_words(argv: Sequence[str]) -> list[str]:
+    """Return one line for each ``null``, ``None`` and ``false`` that MONAI would not read as it is meant.
+
+    ``None`` passes if the config files have no other value.
+
+    Args:
+        argv: a command line as in ``sys.argv``.
+
+    Returns:
+        Empty for another kind of command line.
+    """
+    command, options = parse_command(argv)
+    if command is None:
+        return []
+    files = [file for file in config_files(with_args_file(options)) if Path(file).is_file()]
+    config = ConfigParser(ConfigParser.load_config_files(files)) if files else ConfigParser({})
+    arguments = _run_arguments("tracking" in options)
+    return [
+        f"{key} is {word}, and MONAI {does} on the command line; write --{key} {right}"
+        for key, word in options.items()
+        if key not in arguments and word in _MISREAD
+        for does, right in [_MISREAD[word]]
+        if word != "None" or config.get(key) is not None
+    ]
 
 
 def _run_arguments(tracking: bool) -> set[str]:

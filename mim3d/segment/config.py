@@ -11,7 +11,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
 
-from custom_components.checks.overrides import unknown_overrides
+from custom_components.checks.overrides import misread_words, unknown_overrides
 from custom_components.config_text import quoted
 from mim3d.package.layers import find_layer
 
@@ -32,10 +32,10 @@ def config_files(bundle: Path, layers: Sequence[str]) -> list[Path]:
 
 
 def check_keys(files: Sequence[Path], keys: Mapping[str, str]) -> None:
-    """Check that the config has every key, and that none is set by the command's own arguments.
+    """Check that the config has every key, that none is set by the command's own arguments, and their values.
 
     Raises:
-        ValueError: naming the key and the nearest known one.
+        ValueError: naming the key and the nearest known one, or the value and how to write it.
     """
     for key in keys:
         if key in FIXED:
@@ -45,6 +45,8 @@ def check_keys(files: Sequence[Path], keys: Mapping[str, str]) -> None:
     for key, near in unknown_overrides(command):
         hint = f"; did you mean --{near}?" if near else ""
         raise ValueError(f"unknown key --{key}: neither an argument of this command nor a key of {files[0]}{hint}")
+    if misread := misread_words(command):
+        raise ValueError(misread[0])
 
 
 def parse_value(written: str) -> Any:

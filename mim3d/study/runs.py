@@ -61,7 +61,9 @@ class Run:
         start = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(list(self.config.files))]
         keys = {"bundle_root": self.config.bundle, **self.config.keys, **self.places}
         keys |= {"resume": True} if resume else {}
-        return start + [word for key, value in keys.items() for word in (f"--{key}", str(value))]
+        # MONAI ignores None on the command line.
+        words = {key: "$None" if value is None else str(value) for key, value in keys.items()}
+        return start + [word for key, text in words.items() for word in (f"--{key}", text)]
 
     @property
     def done(self) -> Keys | None:

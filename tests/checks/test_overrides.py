@@ -122,6 +122,29 @@ def test_other_processes_are_left_alone(argv: list[str]) -> None:
     Overrides(argv)()
 
 
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("null", "MONAI reads null as text on the command line; write --epochs '$None'"),
+        ("None", "MONAI ignores None on the command line; write --epochs '$None'"),
+        ("false", "MONAI reads false as text on the command line; write --epochs False"),
+    ],
+)
+def test_a_word_that_monai_would_misread_is_named_with_how_to_write_it(
+    config: Path, written: str, message: str
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        Overrides([MAIN, "run", "--config_file", str(config), "--epochs", written])()
+    assert str(caught.value) == f"epochs is {written}, and {message}"
+
+
+def test_words_that_monai_reads_as_meant_pass(config: Path) -> None:
+    (config.parent / "smoke.yaml").write_text("nothing: null\n")
+    words = ["--epochs", "$None", "--nothing", "None", "--dataset_dir", "True", "--tracking", "None"]
+    files = str([str(config), str(config.parent / "smoke.yaml")])
+    Overrides([MAIN, "run", "--config_file", files, *words])()
+
+
 def test_the_running_process_is_looked_at_by_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Overrides()()  # pytest
     monkeypatch.setattr("sys.argv", [MAIN, "run", "--config_file", str(config), "--epoch", "3"])

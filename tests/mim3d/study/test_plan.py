@@ -125,6 +125,8 @@ def test_the_command_names_list_weights_and_folder(make: MakePlan, tmp_path: Pat
     assert Path(given["--pretrained"]).parent.name.startswith("hybridmim_basic_unet_seed0_")
     assert (given["--ckpt_dir"], given["--learning_rate"], given["--seed"]) == (str(fine.folder), "0.25", "1")
     assert given["--resume"] == "True"
+    without = plan.training(plan.cells[-1], {"rotation_axes": None}).command()
+    assert without[without.index("--rotation_axes") + 1] == "$None", "MONAI ignores None"
     assert "--pretrained" not in plan.training(plan.cells[0], {}).command()
     test = plan.test(fine).command()
     assert "evaluate.yaml" in test[5]
