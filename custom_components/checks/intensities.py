@@ -93,7 +93,7 @@ class Intensities:
             more = f"; {len(rows) - 1} more like it" if len(rows) > 1 else ""
             raise ValueError(
                 f"{first.file} holds {first.low:g} to {first.high:g}: {first.finding.looks};"
-                f" {first.finding.advice}{more}. With --strict_intensities false this is a warning"
+                f" {first.finding.advice}{more}. With --strict_intensities False this is a warning"
             )
         expected = f"; expected: HU, window {window[0]:g} to {window[1]:g}" if window else ""
         report = f"{len(chosen)} of {len(everything)} volumes read{expected}"

@@ -123,7 +123,7 @@ class LabelMaps:
         for path, why in found.items():
             raise ValueError(
                 f"{path} is listed as an image, but {why}, like a label map ({len(found)} such files);"
-                " leave it out, or set include_label_like to true if it is an image"
+                " leave it out, or give --include_label_like True if it is an image"
             )
         return left_out_text(self.data_list.left_out)
 

@@ -16,6 +16,7 @@ from custom_components.checks import NetworkShape
 from custom_components.config_text import quoted
 from custom_components.data import read_volume
 from custom_components.data.volumes import check_non_finite
+from custom_components.number_checks import check_switch
 from custom_components.transfer import file_sha256, read_weights
 from custom_components.transfer.checks import check_weights_complete, compare_card
 from mim3d.segment.config import FIXED, build_workflow, check_keys, config_files, merged_config, parse_value
@@ -64,7 +65,8 @@ class Segmenter:
             chain.transforms = [t for t in chain.transforms if not isinstance(t, (LoadImaged, SaveImaged))]
         self.inferer = self._get("inferer")
         self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
-        self.amp = bool(self._get("amp"))
+        self.amp = self._get("amp")
+        check_switch(self.amp, "amp")
         config = {
             key: value for key, value in merged_config(files, overrides).items() if key not in (*FIXED, "device")
         }
