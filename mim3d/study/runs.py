@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.atomic import read_json, write_json, write_text
+from custom_components.config_text import as_argument
 from custom_components.transfer.cards import git_commit
 from custom_components.transfer.read import load_torch_file
 from mim3d.catalog import ROOT
@@ -59,9 +60,11 @@ class Run:
     def command(self, resume: bool = False) -> list[str]:
         """Return the command line."""
         start = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(list(self.config.files))]
-        keys = {"bundle_root": self.config.bundle, **self.config.keys, **self.places}
-        keys |= {"resume": True} if resume else {}
-        return start + [word for key, value in keys.items() for word in (f"--{key}", str(value))]
+        places = {"bundle_root": self.config.bundle, **self.places}
+        words = {key: str(value) for key, value in self.config.keys.items()}  # as in the study file
+        words |= {key: as_argument(value) for key, value in places.items()}
+        words |= {"resume": "True"} if resume else {}
+        return start + [word for key, text in words.items() for word in (f"--{key}", text)]
 
     @property
     def done(self) -> Keys | None:
@@ -74,7 +77,7 @@ class Run:
         except ValueError:
             if self.epochs == 0 or self._saved_epoch() < self.epochs:
                 return None
-            self.finish()
+            self.finish(self._seconds_before())  # not those until now, which may be days later
             record = read_json(self.folder / DONE)
         return record if record.get("digest") == self.digest else None
 
@@ -118,8 +121,11 @@ class Run:
         saved = (self.folder / RESUME).stat().st_mtime
         return float(started["seconds_before"]) + max(0.0, saved - float(started["started"]))
 
-    def finish(self, facts: Keys | None = None) -> None:
+    def finish(self, seconds: float | None = None) -> None:
         """Write the record, and delete the state that only an unfinished training needs.
+
+        Args:
+            seconds: that the run took; None: until now.
 
         Raises:
             ValueError: if the run did not leave its result.
@@ -128,13 +134,13 @@ class Run:
         if missing:
             raise ValueError(f"it ended without {', '.join(missing)} in {self.folder}; see its {LOG}")
         started = read_json(self.folder / STARTED)
+        until_now = started["seconds_before"] + time.time() - started["started"]
         record = {
             "digest": self.digest,
             "title": self.title,
             "steps": self.steps,
-            "seconds": started["seconds_before"] + time.time() - started["started"],
+            "seconds": until_now if seconds is None else seconds,
             "commit": git_commit(ROOT, "custom_components", "bundles"),
-            **(facts or {}),
         }
         write_json(self.folder / DONE, record)
         (self.folder / RESUME).unlink(missing_ok=True)
