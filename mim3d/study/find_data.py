@@ -91,12 +91,8 @@ def _listed(data_list: DataList, folder: Path, source: str) -> StudyData:
     facts = {"channels": data_list.channels, "labels": {str(k): name for k, name in data_list.labels.items()}}
     sections: dict[str, list[Item]] = {}
     for name in SECTIONS:
-        try:
-            items = data_list.items(name)
-        except ValueError:
-            if name != "unlabelled":  # which scratch does not need
-                raise
-            items = []
+        needed = name != "unlabelled"  # which scratch does not need
+        items = data_list.items(name) if needed or name in data_list.sections else []
         sections[name] = [
             {key: relative(item[key]) for key in ("image", "label") if item.get(key)} for item in items
         ]
