@@ -13,7 +13,7 @@ from monai.transforms.intensity.dictionary import ScaleIntensityRanged
 from tqdm import tqdm
 
 from custom_components.checks.hounsfield import Finding, describe_constant, describe_ct, describe_range
-from custom_components.data.layouts import Item
+from custom_components.data.names import Item
 from custom_components.data.volumes import read_volume
 from custom_components.distributed import rank
 from custom_components.number_checks import check_number

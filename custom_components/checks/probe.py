@@ -5,7 +5,7 @@ from __future__ import annotations
 from custom_components.checks.labels import describe_values
 from custom_components.checks.volumes import checked_label_map, distinct_values
 from custom_components.data import DataList, probe_cases
-from custom_components.data.layouts import Item
+from custom_components.data.names import Item
 from custom_components.metrics import PROBE_METRICS
 from custom_components.number_checks import check_number
 

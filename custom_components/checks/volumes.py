@@ -10,13 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from custom_components.data.grids import Header, check_same_grid, orientation_onto
-from custom_components.data.layouts import Item
+from custom_components.data.grids import Header, orientation_onto
+from custom_components.data.names import Item
 from custom_components.data.nifti import read_header, read_voxels
 from custom_components.data.volumes import round_labels
 from custom_components.transfer.read import file_version
-
-__all__ = ["check_images", "check_labels", "check_same_grid", "distinct_values", "image_header"]
 
 Result = TypeVar("Result")
 _LISTED_VALUES = 10

@@ -10,8 +10,8 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from torch import Tensor
 
-from custom_components.data.layouts import Item
 from custom_components.data.lists import DataList
+from custom_components.data.names import Item
 from custom_components.faults import Fault
 
 Place = tuple[slice, slice, slice]

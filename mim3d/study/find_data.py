@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.atomic import read_json
-from custom_components.data.layouts import Item, first_image
 from custom_components.data.lists import DataList
+from custom_components.data.names import Item, first_image
 from custom_components.data.sections import DATALIST_NAME
 from mim3d.datasets.prepare import prepare_datalist
 from mim3d.phantoms import write_phantoms

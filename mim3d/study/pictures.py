@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from custom_components.atomic import write_atomically
-from custom_components.data.layouts import case_id, first_image
+from custom_components.data.names import case_id, first_image
 from mim3d.report.volumes import draw_volumes
 from mim3d.study.comparison import Comparison
 from mim3d.study.config_checks import unknown_keys
