@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from custom_components.data.grids import Header, orientation_onto
-from custom_components.data.names import Item
+from custom_components.data.names import Item, files_of
 from custom_components.data.nifti import read_header, read_voxels
 from custom_components.data.volumes import round_labels
 from custom_components.transfer.read import file_version
@@ -141,10 +141,10 @@ def distinct_values(label: str) -> list[float]:
 
 
 def _paths(item: Item, key: str) -> list[str]:
-    value: Any = item.get(key)
-    if not value:
+    paths = files_of(item, key)
+    if not paths:
         raise ValueError(f"a case has no {key!r}: {item}")
-    return [str(part) for part in value] if isinstance(value, (list, tuple)) else [str(value)]
+    return paths
 
 
 def _each(check: Callable[[Item], Result], items: Sequence[Item], title: str, progress: bool) -> list[Result]:

@@ -24,10 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="default networks and views in place of smoke.yaml: hours on a CPU"
     )
-    add_layers(
-        parser,
-        "layers to pack in place of smoke.yaml",
-    )
+    add_layers(parser, "layers to pack in place of smoke.yaml")
     parser.add_argument(
         "--epochs", type=number(whole=True, at_least=1), default=2, help="epochs to train (default: %(default)s)"
     )

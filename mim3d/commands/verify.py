@@ -32,10 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out the checks that run the network at its full size (groups network and exports)",
     )
-    add_layers(
-        parser,
-        "layers to merge into what is packed, as in mim3d package: checks another network",
-    )
+    add_layers(parser, "layers to merge into what is packed, as in mim3d package: checks another network")
     parser.add_argument(
         "--schema", type=Path, metavar="FILE", help="the zoo's metadata schema (default: downloaded, or our own)"
     )

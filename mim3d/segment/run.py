@@ -52,11 +52,7 @@ class Result:
     reason: str
 
 
-def segment_cases(
-    found: Found,
-    segmenter: Segmenter,
-    overwrite: bool = False,
-) -> list[Result]:
+def segment_cases(found: Found, segmenter: Segmenter, overwrite: bool = False) -> list[Result]:
     """Segment every case, print its progress, and print a table at the end, also after an interruption.
 
     Args:
@@ -91,11 +87,7 @@ def table(results: Sequence[Result]) -> str:
     )
 
 
-def _one(
-    case: Case,
-    segmenter: Segmenter,
-    overwrite: bool,
-) -> Result:
+def _one(case: Case, segmenter: Segmenter, overwrite: bool) -> Result:
     start = time.perf_counter()
     try:
         if case.fault:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from mim3d.study.progress import Work
 
-class Job(Protocol):
+
+class Job(Work, Protocol):
     """A run as the scheduler sees it; see `mim3d.study.runs.Run`."""
-
-    @property
-    def kind(self) -> str:
-        """Runs of one kind take similar times for a step."""
 
     @property
     def title(self) -> str:
@@ -25,10 +23,6 @@ class Job(Protocol):
     @property
     def digest(self) -> str:
         """What tells it from other runs."""
-
-    @property
-    def steps(self) -> int:
-        """Its size."""
 
     @property
     def needs(self) -> tuple[str, ...]:

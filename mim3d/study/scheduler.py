@@ -52,7 +52,6 @@ class Scheduler:
         self.slots, self.log_name = list(slots), log_name
         self.times = Times()
         self.failures: list[Failure] = []
-        self.total = 0
         self._done: set[str] = set()
         self._later: list[Job] = []
 
