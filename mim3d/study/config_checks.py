@@ -6,14 +6,13 @@ from pathlib import Path
 
 from monai.bundle.config_parser import ConfigParser
 
-from custom_components.checks.overrides import unknown_overrides
+from custom_components.checks.overrides import unknown_keys
 from mim3d.study.configs import RunConfig, loaded, pretraining_config, segmentation_config
 from mim3d.study.mistakes import Mistakes
 from mim3d.study.plan import Plan
 
 #: Checks of a config that need no data.
 CHECKS = ("hyperparameters", "label_settings", "masks", "network", "factories", "key_metric")
-_MONAI = ["monai/bundle/__main__.py", "run", "--config_file"]
 
 
 def check_configs(plan: Plan, build: bool = True) -> None:
@@ -57,7 +56,7 @@ def check_config(config: RunConfig, mistakes: Mistakes, build: bool = True) -> N
     if missing:
         mistakes.add(f"layer {Path(missing[0]).name} does not exist in {config.bundle.name} or beside the study")
         return
-    unknown = unknown_keys(config)
+    unknown = unknown_keys(config.files, config.keys)
     for key, near in unknown:
         hint = f"; did you mean {near}?" if near else ""
         mistakes.add(f"{key!r} is not a config key of {config.bundle.name}{hint}")
@@ -68,12 +67,6 @@ def check_config(config: RunConfig, mistakes: Mistakes, build: bool = True) -> N
     for name in CHECKS:
         if name in parser["checks"]:
             _check(parser, name, config, mistakes)
-
-
-def unknown_keys(config: RunConfig) -> list[tuple[str, str | None]]:
-    """Return the keys of a config that its files do not have, each with the nearest known one."""
-    words = [word for key, value in config.keys.items() for word in (f"--{key}", str(value))]
-    return unknown_overrides([*_MONAI, str(list(config.files)), *words])
 
 
 def _check(parser: ConfigParser, name: str, config: RunConfig, mistakes: Mistakes) -> None:
