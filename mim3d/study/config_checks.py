@@ -7,6 +7,7 @@ from pathlib import Path
 from monai.bundle.config_parser import ConfigParser
 
 from custom_components.checks.overrides import unknown_keys
+from custom_components.faults import first_cause
 from mim3d.study.configs import RunConfig, loaded, pretraining_config, segmentation_config
 from mim3d.study.mistakes import Mistakes
 from mim3d.study.plan import Plan
@@ -70,11 +71,8 @@ def check_config(config: RunConfig, mistakes: Mistakes, build: bool = True) -> N
 
 
 def _check(parser: ConfigParser, name: str, config: RunConfig, mistakes: Mistakes) -> None:
-    """Run one check; MONAI wraps what a constructor raises, so the first cause is shown."""
+    """Run one check, and show the first cause of what fails."""
     try:
         parser.get_parsed_content(f"checks#{name}")()
     except Exception as error:  # a wrong value can fail anywhere while the config is resolved
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        mistakes.add(f"{config.bundle.name}: {cause}")
+        mistakes.add(f"{config.bundle.name}: {first_cause(error)}")
