@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mim3d.children import end_groups
 from mim3d.study.devices import Slot
 from mim3d.study.job import Job
-from mim3d.study.processes import end_all, start
+from mim3d.study.processes import start
 from mim3d.study.progress import Times, clock, say
 
 _POLL = 0.2  # seconds
@@ -78,7 +79,7 @@ class Scheduler:
                 if not ended:
                     time.sleep(_POLL)
         finally:
-            end_all([entry.process for entry in running], PATIENCE)
+            end_groups([entry.process for entry in running], PATIENCE)
 
     @property
     def failed(self) -> set[str]:
