@@ -27,6 +27,7 @@ _ALLOWED: dict[str, dict[str, Any]] = {
     "patience": {**_COUNT, "optional": True},
     "sw_batch_size": _COUNT,
     "sw_overlap": {"at_least": 0, "below": 1},
+    "surface_tolerance": {"above": 0},
 }
 
 
@@ -37,7 +38,7 @@ class Hyperparameters:
         numbers: by config key. Allowed keys: learning_rate, weight_decay, warmup_share, encoder_lr_factor,
             layer_decay, decoder_warmup, batch_size, num_samples, accumulation_steps, grad_clip (or null),
             ema_decay (or null), num_workers, worker_timeout, cache_rate, probe_volumes, patience (or null),
-            sw_batch_size, sw_overlap.
+            sw_batch_size, sw_overlap, surface_tolerance.
 
     Raises:
         ValueError: for another key.
