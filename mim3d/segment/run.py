@@ -92,11 +92,11 @@ def _one(case: Case, segmenter: Segmenter, overwrite: bool) -> Result:
     try:
         if case.fault:
             raise ValueError(case.fault)
-        segmenter.check_memory(case.files)
         made = Marker(segmenter.settings, digest_of_files(case.files))
         if _is_done(case.output, made, overwrite):
             result, reason = SKIPPED, f"{case.output} exists"
         else:
+            segmenter.check_memory(case.files)
             write_like(segmenter.segment(case.files), case.files[0], case.output, str(made))
             result, reason = WRITTEN, str(case.output)
     except Exception as error:  # whatever is wrong with a case, the others go on
