@@ -32,6 +32,9 @@ class Job(Work, Protocol):
     def done(self) -> dict[str, Any] | None:
         """Its record."""
 
+    def recover(self) -> None:
+        """Write its record if it ended well without one."""
+
     def prepare(self, environment: Mapping[str, str]) -> list[str]:
         """Make its folder ready and return its command."""
 

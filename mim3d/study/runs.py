@@ -68,18 +68,17 @@ class Run:
 
     @property
     def done(self) -> Keys | None:
-        """The record of a run that ended well and computed the same; None if there is none.
-
-        A training that ended after the study was killed gets its record here.
-        """
+        """The record of a run that ended well and computed the same; None if there is none."""
         try:
             record = read_json(self.folder / DONE)
         except ValueError:
-            if self.epochs == 0 or self._saved_epoch() < self.epochs:
-                return None
-            self.finish(self._seconds_before())  # not those until now, which may be days later
-            record = read_json(self.folder / DONE)
+            return None
         return record if record.get("digest") == self.digest else None
+
+    def recover(self) -> None:
+        """Write the record of a training that ended after the study was killed."""
+        if self.done is None and 0 < self.epochs <= self._saved_epoch() and not self._missing():
+            self.finish(self._seconds_before())  # not those until now, which may be days later
 
     def prepare(self, environment: Mapping[str, str]) -> list[str]:
         """Make the folder ready and return the command: a half-done training resumes, anything else starts anew.
@@ -130,8 +129,7 @@ class Run:
         Raises:
             ValueError: if the run did not leave its result.
         """
-        missing = [name for name in RESULTS[self.kind] if not (self.folder / name).is_file()]
-        if missing:
+        if missing := self._missing():
             raise ValueError(f"it ended without {', '.join(missing)} in {self.folder}; see its {LOG}")
         started = read_json(self.folder / STARTED)
         until_now = started["seconds_before"] + time.time() - started["started"]
@@ -144,6 +142,10 @@ class Run:
         }
         write_json(self.folder / DONE, record)
         (self.folder / RESUME).unlink(missing_ok=True)
+
+    def _missing(self) -> list[str]:
+        """Return the files that the run should have left and did not."""
+        return [name for name in RESULTS[self.kind] if not (self.folder / name).is_file()]
 
 
 def digest_of(*parts: str) -> str:

@@ -90,6 +90,7 @@ class Scheduler:
         """Return whether a job is done or has failed already."""
         if job.digest in self._done or job.digest in self.failed:
             return True
+        job.recover()
         record = job.done
         if record is not None:
             self._done.add(job.digest)

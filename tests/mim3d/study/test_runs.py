@@ -45,12 +45,24 @@ def test_a_training_that_ended_without_its_record_is_done(tmp_path: Path) -> Non
         run.folder / "started.json", {"digest": run.digest, "started": started - 7200, "seconds_before": 5.0}
     )
     os.utime(run.folder / "resume.pt", (started - 7140,) * 2)  # it ended after a minute, two hours ago
+    assert run.done is None
+    run.recover()
     record = run.done
     assert record is not None
     assert record["steps"] == 2
     assert record["seconds"] == pytest.approx(65)
     assert not (run.folder / "resume.pt").exists()
     assert json.loads((run.folder / "done.json").read_text())["digest"] == run.digest
+
+
+def test_a_training_that_ended_without_its_weights_starts_anew(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    run.prepare({})
+    leave(run.folder, 2)
+    (run.folder / "model.pt").unlink()
+    run.recover()
+    assert run.done is None
+    assert "--resume" not in run.prepare({})
 
 
 def test_the_record_of_another_run_does_not_count(tmp_path: Path) -> None:
