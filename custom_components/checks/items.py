@@ -66,7 +66,9 @@ class Cases:
         trained = {real_file(first_image(item)) for item in items}
         both = sorted(image for item in validation if real_file(image := first_image(item)) in trained)
         if both:
-            raise ValueError(f"{both[0]} is in both training and validation ({len(both)} such cases)")
+            raise ValueError(
+                f"{both[0]} is in both training and validation ({len(both)} such cases); list it once"
+            )
         everything = [*items, *validation]
         check_images(everything, len(self.channels), progress=rank() == 0)
         validated = f", {len(validation)} for validation" if validation else ""
