@@ -45,6 +45,16 @@ def fault_in(error: BaseException | None) -> str | None:
     return None
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """Return the exception that an exception was raised from, at the start of the chain.
+
+    MONAI wraps what a class raises while a config is resolved.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def end_faults_in_one_line() -> None:
     """From now on an uncaught exception that a `Fault` caused prints ``error: ...`` and no traceback.
 

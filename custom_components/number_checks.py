@@ -1,4 +1,4 @@
-"""One check for the numbers that configs and commands give: is it a number, and is it in range?"""
+"""Checks of single values that configs and commands give: numbers in a range, and switches."""
 
 from __future__ import annotations
 
@@ -54,6 +54,22 @@ def check_number(
     kind = "a whole number" if whole else "a number"
     allowed = f"{'null or ' if optional else ''}{kind}{' ' + limits if limits else ''}"
     raise ValueError(f"{name} is {value!r}; allowed: {allowed}{_yaml_hint(value)}")
+
+
+def check_switch(value: Any, name: str) -> None:
+    """Check that a value is True or False: MONAI reads ``--resume false`` as a word, and any word means true.
+
+    The word ``true`` is accepted, because its effect is the one that was meant.
+
+    Args:
+        value: what was given.
+        name: the key, for the message.
+
+    Raises:
+        ValueError: for any other value.
+    """
+    if not isinstance(value, bool) and str(value).lower() != "true":
+        raise ValueError(f"{name} is {value!r}; allowed: True or False, on the command line --{name} False")
 
 
 def _yaml_hint(value: Any) -> str:

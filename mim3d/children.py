@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,12 +30,12 @@ def run_child(command: Sequence[str], **options: Any) -> int:
     try:
         return process.wait()
     except BaseException:
-        end_group(process)
+        end_groups([process])
         raise
 
 
 def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-    """Start a program in a process group of its own, for `end_group`.
+    """Start a program in a process group of its own, for `end_groups`.
 
     On Linux it also gets SIGTERM if this program is killed.
 
@@ -47,19 +49,29 @@ def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]
     )
 
 
-def end_group(process: subprocess.Popen[Any], grace: float = GRACE_SECONDS) -> None:
-    """End a process and its children: SIGTERM, then SIGKILL for what is left.
+def end_groups(processes: Sequence[subprocess.Popen[Any]], grace: float = GRACE_SECONDS) -> None:
+    """End processes and their children: one SIGTERM for all, then SIGKILL for what is left.
+
+    A second SIGTERM would end a training at once.
 
     Args:
-        process: started with ``start_new_session``.
+        processes: of `start_child`.
         grace: seconds between the two signals.
     """
-    for sent in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sent)
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    until = time.monotonic() + grace
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, until - time.monotonic()))
+        _signal_group(process, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+
+
+def _signal_group(process: subprocess.Popen[Any], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _end_with_parent(parent: int) -> None:

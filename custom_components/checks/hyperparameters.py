@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_components.number_checks import check_number
+from custom_components.number_checks import check_number, check_switch
 
 _COUNT = {"at_least": 1, "whole": True}
 _SHARE = {"at_least": 0, "at_most": 1}
@@ -27,6 +27,7 @@ _ALLOWED: dict[str, dict[str, Any]] = {
     "patience": {**_COUNT, "optional": True},
     "sw_batch_size": _COUNT,
     "sw_overlap": {"at_least": 0, "below": 1},
+    "surface_tolerance": {"above": 0},
 }
 
 
@@ -37,7 +38,7 @@ class Hyperparameters:
         numbers: by config key. Allowed keys: learning_rate, weight_decay, warmup_share, encoder_lr_factor,
             layer_decay, decoder_warmup, batch_size, num_samples, accumulation_steps, grad_clip (or null),
             ema_decay (or null), num_workers, worker_timeout, cache_rate, probe_volumes, patience (or null),
-            sw_batch_size, sw_overlap.
+            sw_batch_size, sw_overlap, surface_tolerance.
 
     Raises:
         ValueError: for another key.
@@ -56,10 +57,10 @@ class Hyperparameters:
 
 
 class Switches:
-    """A switch must be true or false, not text: MONAI reads ``--resume false`` as a word, and any word means true.
+    """A switch must be true or false, see :func:`check_switch`.
 
     Args:
-        switches: by config key. The word ``true`` is accepted, because its effect is the one that was meant.
+        switches: by config key.
     """
 
     def __init__(self, **switches: Any) -> None:
@@ -68,5 +69,4 @@ class Switches:
     def __call__(self) -> None:
         """Raise ValueError for the first other value."""
         for key, value in self.switches.items():
-            if not isinstance(value, bool) and str(value).lower() != "true":
-                raise ValueError(f"{key} is {value!r}; allowed: True or False, on the command line --{key} False")
+            check_switch(value, key)

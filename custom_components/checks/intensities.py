@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from monai.transforms.compose import Compose
 from monai.transforms.intensity.dictionary import ScaleIntensityRanged
-from tqdm import tqdm
 
 from custom_components.checks.hounsfield import Finding, describe_constant, describe_ct, describe_range
-from custom_components.data.layouts import Item
+from custom_components.data.labelled import spread_evenly
+from custom_components.data.names import Item, files_of
 from custom_components.data.volumes import read_volume
 from custom_components.distributed import rank
 from custom_components.number_checks import check_number
+from custom_components.threads import map_in_threads
 
 _SAMPLE = 1_000_000  # voxels that percentiles are computed from
 _LISTED = 10  # rows of the table
@@ -83,11 +83,13 @@ class Intensities:
         if rank() > 0 or not chosen:
             return None
         window = hu_window(self.intensity, self.channels)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = pool.map(lambda item: describe_case(item, window, self.non_finite), chosen)
-            rows = [
-                row for rows in tqdm(found, "reading intensities", len(chosen), False, unit="case") for row in rows
-            ]
+        found = map_in_threads(
+            lambda item: describe_case(item, window, self.non_finite),
+            chosen,
+            "reading intensities",
+            threads=_THREADS,
+        )
+        rows = [row for rows in found for row in rows]
         if rows and self.strict:
             first = rows[0]
             more = f"; {len(rows) - 1} more like it" if len(rows) > 1 else ""
@@ -111,13 +113,6 @@ class Intensities:
         return "\n".join([f"warning: {len(rows)} of them look wrong", *lines, *more])
 
 
-def spread_evenly(items: Sequence[Item], number: int | None) -> list[Item]:
-    """Return ``number`` of the items at even distances, the first and the last among them; None: all."""
-    if number is None or number >= len(items):
-        return list(items)
-    return [items[index] for index in np.linspace(0, len(items) - 1, number).round().astype(int)]
-
-
 def hu_window(intensity: Any, channels: Sequence[str]) -> tuple[float, float] | None:
     """Return the range that a transform scales, in HU; None if it scales none, or if no channel is CT."""
     transforms = intensity.flatten().transforms if isinstance(intensity, Compose) else [intensity]
@@ -138,9 +133,8 @@ def describe_case(item: Item, window: tuple[float, float] | None, non_finite: st
     Raises:
         ValueError: if a file cannot be read.
     """
-    image = item["image"]
     rows = []
-    for path in map(str, image if isinstance(image, (list, tuple)) else [image]):
+    for path in files_of(item):
         volumes, _ = read_volume(path, non_finite)
         for number, volume in enumerate(volumes):
             name = f"{path} (channel {number})" if len(volumes) > 1 else path

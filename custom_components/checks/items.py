@@ -66,7 +66,9 @@ class Cases:
         trained = {real_file(first_image(item)) for item in items}
         both = sorted(image for item in validation if real_file(image := first_image(item)) in trained)
         if both:
-            raise ValueError(f"{both[0]} is in both training and validation ({len(both)} such cases)")
+            raise ValueError(
+                f"{both[0]} is in both training and validation ({len(both)} such cases); list it once"
+            )
         everything = [*items, *validation]
         check_images(everything, len(self.channels), progress=rank() == 0)
         validated = f", {len(validation)} for validation" if validation else ""
@@ -123,7 +125,7 @@ class LabelMaps:
         for path, why in found.items():
             raise ValueError(
                 f"{path} is listed as an image, but {why}, like a label map ({len(found)} such files);"
-                " leave it out, or set include_label_like to true if it is an image"
+                " leave it out, or give --include_label_like True if it is an image"
             )
         return left_out_text(self.data_list.left_out)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from custom_components.checks.volumes import check_labels
 from custom_components.data import DataList
-from custom_components.data.layouts import Item
+from custom_components.data.names import Item
 from custom_components.distributed import gather_objects, rank, world_size
 from custom_components.metrics.segmentation import check_score_regions
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from custom_components.checks.folders import check_folder
 from custom_components.checks.volumes import image_header
-from custom_components.data.layouts import Item, first_image
+from custom_components.data.names import Item, first_image
 from custom_components.machine import readable
 
 _BYTES_PER_VOXEL = 4  # transforms return float32

@@ -11,7 +11,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -61,16 +61,11 @@ class Overrides:
 def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
     """Return the override keys of a command line (and of its ``args_file``) that would be ignored.
 
-    A key is known when the merged config files have it or ``monai.bundle run`` takes it as an argument. A
-    nested key (``net#arg``, ``net::arg``) is also known if ``net`` is a component whose ``_target_`` takes
-    ``arg``, or cannot be imported.
-
     Args:
         argv: a command line as in ``sys.argv``.
 
     Returns:
-        Pairs of the key as written and the nearest known key, or None if none is near. Empty if this is not such a
-        command line (a test, MONAI Label, the Python API).
+        See :func:`unknown_keys`. Empty if this is not such a command line (a test, MONAI Label, the Python API).
     """
     command, options = parse_command(argv)
     if command is None:
@@ -79,14 +74,31 @@ def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
     files = config_files(options)
     if not files or not all(Path(file).is_file() for file in files):
         return []  # monai.bundle itself reports the missing file
+    return unknown_keys(files, options)
+
+
+def unknown_keys(files: Sequence[str], keys: Collection[str]) -> list[tuple[str, str | None]]:
+    """Return the override keys that ``monai.bundle run`` would ignore.
+
+    A key is known when the merged config files have it or ``monai.bundle run`` takes it as an argument. A
+    nested key (``net#arg``, ``net::arg``) is also known if ``net`` is a component whose ``_target_`` takes
+    ``arg``, or cannot be imported.
+
+    Args:
+        files: config files, which exist.
+        keys: the override keys.
+
+    Returns:
+        Pairs of the key as written and the nearest known key, or None if none is near.
+    """
     config = ConfigParser.load_config_files(files)
-    arguments = _run_arguments("tracking" in options)
+    arguments = _run_arguments("tracking" in keys)
     unknown = []
-    for written in options:
+    for written in keys:
         key = written.replace("#", "::")
         if key in arguments or key.split("::")[0] == ConfigParser.meta_key:
             continue
-        siblings = _siblings(config, key, options)
+        siblings = _siblings(config, key, keys)
         if siblings is None:
             continue
         parent, _, leaf = key.rpartition("::")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from custom_components.checks.labels import describe_values
 from custom_components.checks.volumes import checked_label_map, distinct_values
 from custom_components.data import DataList, probe_cases
-from custom_components.data.layouts import Item
+from custom_components.data.names import Item
 from custom_components.metrics import PROBE_METRICS
 from custom_components.number_checks import check_number
 
@@ -32,7 +32,7 @@ class Probe:
         if self.interval is None:
             return None
         chosen = self.key_metric in PROBE_METRICS
-        self._check_interval(chosen)
+        self._check_interval(self.interval, chosen)
         training, validation = probe_cases(self.data_list, self.volumes)
         if not (training and validation):
             found = f"{len(training)} labelled training and {len(validation)} labelled validation cases"
@@ -51,10 +51,10 @@ class Probe:
             f" label values {describe_values(values)}"
         )
 
-    def _check_interval(self, chosen: bool) -> None:
-        check_number(self.interval, "probe_interval", at_least=1, whole=True, optional=True)
-        interval, validations = self.interval, self.val_interval
-        if interval is not None and (interval % validations or (chosen and interval != validations)):
+    def _check_interval(self, interval: int, chosen: bool) -> None:
+        check_number(interval, "probe_interval", at_least=1, whole=True, optional=True)
+        validations = self.val_interval
+        if interval % validations or (chosen and interval != validations):
             allowed = f"null, or a multiple of val_interval ({validations})"
             if chosen:
                 allowed = f"val_interval ({validations}), because every validation needs {self.key_metric}"

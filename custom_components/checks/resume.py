@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from custom_components.data import datalist_hash
-from custom_components.data.layouts import Item
+from custom_components.data.names import Item
 from custom_components.transfer import differing_tensors, plain, read_resume_checkpoint
 
 Path = tuple[str, ...]

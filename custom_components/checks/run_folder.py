@@ -105,6 +105,10 @@ class RunLock:
             file.close()
             logger.warning("%s cannot be locked (%s): do not start a second run there", path, error.strerror)
             return
+        if not os.path.exists(path) or not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            file.close()  # a run that just ended has removed this file, so nobody else would see the lock on it
+            self._take(path)
+            return
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from custom_components.checks.all_ranks import run_on_all_ranks
 from custom_components.checks.memory import free_memory
 from custom_components.checks.volumes import image_header
-from custom_components.data.layouts import Item, first_image
+from custom_components.data.names import Item, first_image
 from custom_components.machine import readable
 
 # Messages of a RuntimeError when memory runs out: CUDA, torch on the CPU (Linux, Windows), cuDNN and cuBLAS.

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
-from custom_components.data.grids import Header, check_same_grid, orientation_onto
-from custom_components.data.layouts import Item
+from custom_components.data.grids import Header, orientation_onto
+from custom_components.data.names import Item, files_of
 from custom_components.data.nifti import read_header, read_voxels
 from custom_components.data.volumes import round_labels
+from custom_components.threads import map_in_threads
 from custom_components.transfer.read import file_version
 
-__all__ = ["check_images", "check_labels", "check_same_grid", "distinct_values", "image_header"]
-
-Result = TypeVar("Result")
 _LISTED_VALUES = 10
 _TABLE_SIZE = 1 << 16
-_THREADS = 4
 
 
 def image_header(path: str) -> Header:
@@ -57,7 +51,7 @@ def check_images(items: Sequence[Item], channels: int, progress: bool = True) ->
             of = f"{paths[0]} has" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more files have"
             raise ValueError(f"{of} {found} channels; expected {channels}")
 
-    _each(check, items, "checking images", progress)
+    map_in_threads(check, items, "checking images", progress=progress)
 
 
 def check_labels(
@@ -87,7 +81,7 @@ def check_labels(
         _check_values(label, found, allowed, source)
         return found
 
-    return _each(check, items, "checking labels", progress)
+    return map_in_threads(check, items, "checking labels", progress=progress)
 
 
 def checked_label_map(item: Item) -> str:
@@ -143,17 +137,7 @@ def distinct_values(label: str) -> list[float]:
 
 
 def _paths(item: Item, key: str) -> list[str]:
-    value: Any = item.get(key)
-    if not value:
+    paths = files_of(item, key)
+    if not paths:
         raise ValueError(f"a case has no {key!r}: {item}")
-    return [str(part) for part in value] if isinstance(value, (list, tuple)) else [str(value)]
-
-
-def _each(check: Callable[[Item], Result], items: Sequence[Item], title: str, progress: bool) -> list[Result]:
-    """Return ``check`` of every item, called in a few threads; the first failure stops the rest."""
-    pool = ThreadPoolExecutor(max_workers=_THREADS)
-    try:
-        results = pool.map(check, items)
-        return list(tqdm(results, total=len(items), desc=title, unit="case", disable=not progress, leave=False))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    return paths

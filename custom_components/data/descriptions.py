@@ -38,7 +38,11 @@ def label_names(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def regions_of(description: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Return nnU-Net's regions: name -> values of the label files; empty if labels are not regions."""
+    """Return nnU-Net's regions: name -> values of the label files; empty if labels are not regions.
+
+    Raises:
+        ValueError: for a region that is not made of whole numbers.
+    """
     labels = description.get("labels") or {}
     if not isinstance(labels, dict) or not any(isinstance(values, list) for values in labels.values()):
         return {}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from tqdm import tqdm
 
 from custom_components.data.names import Item, files_of
+from custom_components.threads import map_in_threads
 from custom_components.transfer.read import file_version
 
 # Label maps hold few whole numbers, each in regions. Along the first axis, a voxel of a real label map that is not
@@ -23,7 +22,6 @@ _MOST_VALUES = 256
 _SHORTEST_RUN = 4.0
 _WHOLE = 1e-3  # a float round trip leaves labels such as 0.9999999
 _FIRST, _CHUNK = 1 << 14, 1 << 18  # voxels read at once; few at first, because they suffice for most images
-_THREADS = 4
 _SHOWN = 5
 
 
@@ -46,17 +44,8 @@ def label_like_files(items: Sequence[Item], progress: bool = False) -> dict[str,
         progress: show a bar on stderr.
     """
     paths = [path for item in items for path in files_of(item)]
-    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
-        found = pool.map(label_like, paths)
-        bar = tqdm(
-            found,
-            total=len(paths),
-            desc="looking for label maps",
-            unit="file",
-            disable=not (progress and paths),
-            leave=False,
-        )
-        return {path: why for path, why in zip(paths, bar, strict=True) if why}
+    found = map_in_threads(label_like, paths, "looking for label maps", "file", progress=progress)
+    return {path: why for path, why in zip(paths, found, strict=True) if why}
 
 
 @cache

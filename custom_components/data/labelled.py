@@ -10,8 +10,8 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from torch import Tensor
 
-from custom_components.data.layouts import Item
 from custom_components.data.lists import DataList
+from custom_components.data.names import Item
 from custom_components.faults import Fault
 
 Place = tuple[slice, slice, slice]
@@ -41,12 +41,14 @@ def probe_cases(data_list: DataList, volumes: int) -> tuple[list[Item], list[Ite
         volumes: largest number of cases of each section; they are spread evenly over the section.
     """
     training, validation = (data_list.labelled(section) for section in ("training", "validation"))
-    return _spread(training, volumes), _spread(validation, volumes)
+    return spread_evenly(training, volumes), spread_evenly(validation, volumes)
 
 
-def _spread(items: list[Item], number: int) -> list[Item]:
-    chosen = np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int)
-    return [items[k] for k in chosen]
+def spread_evenly(items: Sequence[Item], number: int | None) -> list[Item]:
+    """Return ``number`` of the items at even distances, the first and the last among them; None: all."""
+    if number is None or number >= len(items):
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, number).round().astype(int)]
 
 
 def labelled_crops(

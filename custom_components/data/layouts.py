@@ -15,9 +15,7 @@ from custom_components.data.brats import brats_cases
 from custom_components.data.channels import BRATS_CHANNELS
 from custom_components.data.descriptions import channel_names, label_names, listed_items
 from custom_components.data.names import (
-    NIFTI_SUFFIXES,
     Item,
-    case_id,
     files_of,
     first_image,
     in_label_folder,
@@ -33,18 +31,7 @@ from custom_components.data.nnunet import (
     with_channel_files,
 )
 from custom_components.data.pairs import NO_IMAGE, is_derivative, pair
-from custom_components.data.walk import existing_folder, nifti_files, other_paths
-
-__all__ = [
-    "NIFTI_SUFFIXES",
-    "Item",
-    "Layout",
-    "case_id",
-    "existing_folder",
-    "first_image",
-    "is_nifti",
-    "scan",
-]
+from custom_components.data.walk import nifti_files, other_paths
 
 _DERIVATIVES = "files in derivatives (processed copies)"
 _LINKS = "other paths to a file that is listed"
@@ -57,9 +44,7 @@ class Layout(NamedTuple):
     Attributes:
         labelled: items ``{"image": path, "label": path}``; ``image`` is a list if each channel is a file.
         unlabelled: items ``{"image": path}`` of images without a label.
-        test_images: items ``{"image": path}`` of ``imagesTs``, the test images of a challenge, with ``label``
-        where
-            there is one.
+        test_images: items of ``imagesTs``, the test images of a challenge, with ``label`` where there is one.
         meta: ``name``, ``labels`` (number -> name) and ``channels`` (names in order) of ``dataset.json``; empty if
             unknown. BraTS folders have the BraTS channels.
         left_out: reason -> files that are in no item.

@@ -116,6 +116,11 @@ class DataList:
         """Files of the folder that are in no section, by reason; empty for a list file."""
         return self._listing.left_out
 
+    @property
+    def sections(self) -> list[str]:
+        """Names of the sections that hold cases."""
+        return [name for name, items in self._listing.sections.items() if items]
+
     def items(self, section: str | Sequence[str]) -> list[Item]:
         """Return the items of one section, or of several, with absolute paths and a ``volume_id``.
 

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 
 from custom_components.data.grids import Header, affine_in_mm, spacing_of
-from custom_components.data.layouts import is_nifti
+from custom_components.data.names import is_nifti
 from custom_components.faults import Fault
 
 _LARGEST_RATIO = 1032  # of deflate, which gzip uses

@@ -12,7 +12,7 @@ from custom_components.data.descriptions import channel_names, label_names, list
 from custom_components.data.label_like import label_like_files
 from custom_components.data.layouts import Layout, scan
 from custom_components.data.leaks import SECTIONS, Sections
-from custom_components.data.names import Item, case_id, first_image
+from custom_components.data.names import Item, case_id, files_of, first_image
 from custom_components.data.subjects import Subjects
 
 DATALIST_NAME = "datalist.json"
@@ -81,21 +81,18 @@ def without_label_like(layout: Layout, folder: Path, progress: bool = False) -> 
         folder: the folder that paths are relative to.
         progress: show a bar on stderr.
     """
-    there = [{**item, "image": _absolute(item["image"], folder)} for item in layout.unlabelled]
-    found = label_like_files(there, progress)
-    kept: list[Item] = []
-    left: list[Item] = []
-    for item, absolute in zip(layout.unlabelled, there, strict=True):
-        paths = absolute["image"] if isinstance(absolute["image"], list) else [absolute["image"]]
-        (left if any(path in found for path in paths) else kept).append(item)
-    if not left:
+    there = [[str(folder / path) for path in files_of(item)] for item in layout.unlabelled]
+    found = label_like_files([{"image": paths} for paths in there], progress)
+    if not found:
         return layout
-    files = [first_image(item) for item in left]
-    return layout._replace(unlabelled=kept, left_out={**layout.left_out, LOOKS_LIKE_LABELS: files})
-
-
-def _absolute(image: str | list[str], folder: Path) -> str | list[str]:
-    return [str(folder / path) for path in image] if isinstance(image, list) else str(folder / image)
+    kept: list[Item] = []
+    left: list[str] = []
+    for item, paths in zip(layout.unlabelled, there, strict=True):
+        if found.keys() & set(paths):
+            left.append(first_image(item))
+        else:
+            kept.append(item)
+    return layout._replace(unlabelled=kept, left_out={**layout.left_out, LOOKS_LIKE_LABELS: left})
 
 
 def _listed(description: Mapping[str, Any], path: Path) -> Listing:
@@ -114,11 +111,6 @@ def _pattern(description: Mapping[str, Any], path: Path | None) -> str | None:
     if pattern is not None and not isinstance(pattern, str):
         raise ValueError(f"{path}: subject_pattern is {pattern!r}; allowed: a regular expression")
     return pattern
-
-
-def read_sections(folder: Path) -> tuple[Sections, str]:
-    """Return the sections of the list for ``folder`` and its source, see :func:`read_list`."""
-    return read_list(folder)[:2]
 
 
 def _sections_of(layout: Layout, folder: Path, split: str | os.PathLike[str] | None) -> tuple[Sections, str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from custom_components.atomic import write_atomically
-from custom_components.data.layouts import case_id
+from custom_components.data.names import case_id
 
 TITLES = ("image", "masked", "reconstruction", "combined")
 

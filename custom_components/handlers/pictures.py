@@ -30,7 +30,6 @@ class ReconstructionPictures:
     def attach(self, engine: Engine) -> None:
         """Attach to a `PretrainEvaluator`."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, self._flush)
 
     def __call__(self, engine: Any) -> None:
         """Draw; does nothing if the outputs hold no reconstruction."""
@@ -57,7 +56,3 @@ class ReconstructionPictures:
 
             self._writer = SummaryWriter(self.log_dir)
         return self._writer
-
-    def _flush(self, engine: Engine) -> None:
-        if self._writer is not None:
-            self._writer.flush()

@@ -12,7 +12,7 @@ from monai.data.meta_tensor import MetaTensor
 from tqdm import tqdm
 
 from custom_components.atomic import write_csv, write_json
-from custom_components.data.layouts import Item, case_id, first_image
+from custom_components.data.names import Item, case_id, first_image
 from custom_components.distributed import gather_objects, rank
 from custom_components.metrics.segmentation import Regions, Row, check_score_regions, score_case, summarise
 from custom_components.number_checks import check_number

@@ -97,10 +97,9 @@ class StopOnSignal:
         if rank() == 0:
             print(f"\nstopped by {signal.Signals(number).name}: {self._left()}", file=sys.stderr, flush=True)
         if is_initialized():
-            for again in (
-                _SIGNALS if in_main_thread() else ()
-            ):  # torchrun signals the others when one rank has ended
-                signal.signal(again, signal.SIG_IGN)
+            if in_main_thread():  # torchrun signals the others when one rank has ended
+                for again in _SIGNALS:
+                    signal.signal(again, signal.SIG_IGN)
             dist.destroy_process_group()
             time.sleep(1)  # gloo's threads free their last tensors; at interpreter exit that would abort the rank
         raise Stopped(number)

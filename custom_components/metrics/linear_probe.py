@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
+from torch.nn.functional import grid_sample, interpolate, one_hot
 
 #: What the dense probe adds to the metrics of a validation; higher is better.
 PROBE_METRICS = ("val_probe_dice", "val_probe_accuracy")
@@ -42,7 +42,7 @@ class ProbeSums:
             frequencies: ``(K,)``, voxels of each class in the whole crop.
         """
         x = features.double()
-        chosen = torch.nn.functional.one_hot(classes, len(self.counts)).double()
+        chosen = one_hot(classes, len(self.counts)).double()
         self.frequencies += frequencies
         self.counts += chosen.sum(0)
         self.sums += chosen.T @ x

@@ -19,6 +19,7 @@ from custom_components.masking import (
     to_3tuple,
     valid_patches,
 )
+from custom_components.number_checks import check_switch
 
 from .base import PretextNetwork, all_valid
 from .corruption import InputCorruption
@@ -55,7 +56,7 @@ class HybridMIM(PretextNetwork):
         corruption: what is done to the input besides masking, in both views alike; None: nothing.
 
     Raises:
-        ValueError: if sizes, terms, fill or channels do not fit together.
+        ValueError: if sizes, terms, fill or channels do not fit together, or a switch is text.
     """
 
     outputs = RECONSTRUCTION | COUNT | POSITION | REGIONS | VIEWS
@@ -95,6 +96,7 @@ class HybridMIM(PretextNetwork):
             raise ValueError(f"terms are {sorted(self.terms)}; choose at least one of {list(allowed)}")
         if self.output_activation not in (None, "sigmoid"):
             raise ValueError(f"output_activation is {self.output_activation!r}; allowed: null, 'sigmoid'")
+        check_switch(self.second_view_grad, "second_view_grad")
         self.check_reconstructs()
         self.patches_per_region = patches_per_region(self.region_size, self.patch_size)
         self.backbone.check_size("region_size", self.region_size)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from custom_components.backbones import fix_sincos_positions
 from custom_components.masking import mask_to_voxels, normalize_patches, patch_grid, to_3tuple
+from custom_components.number_checks import check_switch
 
 from .base import PretextNetwork
 from .corruption import InputCorruption
@@ -28,7 +29,7 @@ class MaskedReconstruction(PretextNetwork):
         corruption: what is done to the input besides masking; the target stays clean. None: nothing.
 
     Raises:
-        ValueError: for a network without an adapter, or with unequal channels.
+        ValueError: for a network without an adapter, or with unequal channels; for a switch that is text.
     """
 
     outputs = RECONSTRUCTION
@@ -42,6 +43,7 @@ class MaskedReconstruction(PretextNetwork):
     ) -> None:
         super().__init__(network, corruption)
         self.patch_size = to_3tuple(patch_size, "patch_size")
+        check_switch(normalize_targets, "normalize_targets")
         self.normalize_targets = normalize_targets
         self.check_reconstructs()
 

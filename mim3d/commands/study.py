@@ -68,6 +68,8 @@ def find_study(name: str) -> Path:
 def run(arguments: argparse.Namespace) -> None:
     """Run the study; every mistake in its file is one line on stderr."""
     file = find_study(arguments.study)
+    if arguments.time and not arguments.dry_run:
+        raise UsageError("--time goes with --dry_run, which prints the plan and runs nothing")
     if arguments.out is None:
         arguments.out = ROOT / "runs" / file.stem
     from mim3d.study.mistakes import StudyError

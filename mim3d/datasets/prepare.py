@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from custom_components.atomic import write_text
-from custom_components.data.layouts import Layout, existing_folder, first_image, scan
+from custom_components.data.layouts import Layout, scan
 from custom_components.data.leaks import check_no_leak
+from custom_components.data.names import first_image
 from custom_components.data.sections import DATALIST_NAME, without_label_like
 from custom_components.data.subjects import Subjects
+from custom_components.data.walk import existing_folder
 from mim3d.datasets.report import counted, report
 from mim3d.datasets.split import add_images, split, stating_subjects
 

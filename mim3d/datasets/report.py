@@ -8,8 +8,8 @@ from typing import Any
 
 from custom_components.atomic import read_json
 from custom_components.data.descriptions import IGNORE, regions_of
-from custom_components.data.layouts import first_image
 from custom_components.data.leaks import Sections
+from custom_components.data.names import first_image
 from custom_components.data.pairs import PER_CLASS
 from custom_components.data.sections import LOOKS_LIKE_LABELS
 from custom_components.data.subjects import Subjects

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from custom_components.data.brats import patient_of
-from custom_components.data.layouts import Item, Layout, case_id, first_image
+from custom_components.data.layouts import Layout
 from custom_components.data.leaks import Sections, share
+from custom_components.data.names import Item, case_id, first_image
 from custom_components.data.subjects import Subjects, path_of_case
 
 TEST_IMAGES = "test images (imagesTs)"

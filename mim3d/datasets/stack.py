@@ -13,12 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from custom_components.atomic import write_atomically
-from custom_components.checks.volumes import check_same_grid
 from custom_components.data import DataList, read_label
 from custom_components.data.brats import LABEL_SOURCES
 from custom_components.data.channels import BRATS_CHANNELS, check_channel_names
-from custom_components.data.layouts import NIFTI_SUFFIXES, Item, case_id, existing_folder, first_image, scan
+from custom_components.data.grids import check_same_grid
+from custom_components.data.layouts import scan
+from custom_components.data.names import NIFTI_SUFFIXES, Item, case_id, first_image
 from custom_components.data.nifti import open_image, read_header, read_voxels
+from custom_components.data.walk import existing_folder
 
 #: Where MONAI Label looks for finished labels, in its folder of studies.
 LABEL_FOLDER = Path("labels", "final")
@@ -43,8 +45,7 @@ def stack_images(
 
     Raises:
         ValueError: for a file that cannot be read, has several channels or lies on another grid, and for an
-        ``out``
-            that exists.
+            ``out`` that exists.
     """
     paths, target = [str(path) for path in images], Path(out)
     if len(paths) < 2:

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from mim3d.children import end_group, start_child
+from mim3d.children import end_groups, start_child
 
 START_SECONDS, INFER_SECONDS, TRAIN_SECONDS, STOP_SECONDS = 300, 1800, 3600, 20
 TAIL = 40  # lines of the log to show after a failure
@@ -102,7 +102,7 @@ class LabelServer:
 
     def _stop(self) -> None:
         """End the server and every process that it started."""
-        end_group(self.process, STOP_SECONDS)
+        end_groups([self.process], STOP_SECONDS)
 
     def _show_log(self) -> None:
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL:]

@@ -10,7 +10,7 @@ from typing import Any
 
 from custom_components.atomic import write_json
 from custom_components.data.nifti import read_header
-from custom_components.data.sections import DATALIST_NAME, read_sections
+from custom_components.data.sections import DATALIST_NAME, read_list
 from mim3d.catalog import DEFAULT_VIEW, TASKS, Task
 from mim3d.datasets.prepare import prepare_datalist
 from mim3d.phantoms import write_phantoms
@@ -40,7 +40,7 @@ class DataSet:
 
     def items(self, section: str) -> list[dict[str, Any]]:
         """Return the cases of a section of the data list; an absent section has none."""
-        return read_sections(self.dataset_dir)[0].get(section, [])
+        return read_list(self.dataset_dir).sections.get(section, [])
 
 
 def prepare(arguments: argparse.Namespace, out: Path) -> DataSet:

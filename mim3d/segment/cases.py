@@ -111,7 +111,9 @@ def _listed(datalist: Path) -> list[Group]:
     for item in (item for items in sections.values() for item in items):
         names = item["image"] if isinstance(item["image"], list) else [item["image"]]
         name = str(PurePosixPath(names[0]).parent / case_id(names))
-        groups[tuple(names)] = Group(name, tuple(datalist.parent / file for file in names))
+        files = tuple(datalist.parent / file for file in names)
+        lost = [file for file in files if not file.is_file()]
+        groups[tuple(names)] = Group(name, files, f"{lost[0]} does not exist" if lost else "")
     return list(groups.values())
 
 

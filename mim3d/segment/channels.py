@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from custom_components.data.brats import brats_cases
 from custom_components.data.channels import BRATS_CHANNELS, sequence_of
-from custom_components.data.layouts import case_id
+from custom_components.data.names import case_id
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 

@@ -11,7 +11,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
 
-from custom_components.checks.overrides import misread_words, unknown_overrides
+from custom_components.checks.overrides import misread_words, unknown_keys
 from custom_components.config_text import quoted
 from mim3d.package.layers import find_layer
 
@@ -40,11 +40,11 @@ def check_keys(files: Sequence[Path], keys: Mapping[str, str]) -> None:
     for key in keys:
         if key in FIXED:
             raise ValueError(f"--{key} is set by {FIXED[key]} of mim3d segment")
-    words = [f"--{key}={written}" for key, written in keys.items()]
-    command = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
-    for key, near in unknown_overrides(command):
+    for key, near in unknown_keys([str(file) for file in files], keys):
         hint = f"; did you mean --{near}?" if near else ""
         raise ValueError(f"unknown key --{key}: neither an argument of this command nor a key of {files[0]}{hint}")
+    words = [f"--{key}={written}" for key, written in keys.items()]
+    command = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
     if misread := misread_words(command):
         raise ValueError(misread[0])
 

@@ -16,6 +16,8 @@ from custom_components.checks import NetworkShape
 from custom_components.config_text import quoted
 from custom_components.data import read_volume
 from custom_components.data.volumes import check_non_finite
+from custom_components.faults import first_cause
+from custom_components.number_checks import check_switch
 from custom_components.transfer import file_sha256, read_weights
 from custom_components.transfer.checks import check_weights_complete, compare_card
 from mim3d.segment.config import FIXED, build_workflow, check_keys, config_files, merged_config, parse_value
@@ -64,7 +66,8 @@ class Segmenter:
             chain.transforms = [t for t in chain.transforms if not isinstance(t, (LoadImaged, SaveImaged))]
         self.inferer = self._get("inferer")
         self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
-        self.amp = bool(self._get("amp"))
+        self.amp = self._get("amp")
+        check_switch(self.amp, "amp")
         config = {
             key: value for key, value in merged_config(files, overrides).items() if key not in (*FIXED, "device")
         }
@@ -73,11 +76,8 @@ class Segmenter:
     def _get(self, key: str) -> Any:
         try:
             return self.workflow.parser.get_parsed_content(key)
-        except Exception as error:  # MONAI wraps whatever a class in the config raises
-            cause: BaseException = error
-            while cause.__cause__ is not None:
-                cause = cause.__cause__
-            raise ValueError(f"{key} cannot be built with these layers and keys: {cause}") from error
+        except Exception as error:  # whatever a class in the config raises
+            raise ValueError(f"{key} cannot be built with these layers and keys: {first_cause(error)}") from error
 
     def _load(self, network: torch.nn.Module) -> list[str]:
         """Load the weights, and return how their card and the config differ."""

@@ -52,11 +52,7 @@ class Result:
     reason: str
 
 
-def segment_cases(
-    found: Found,
-    segmenter: Segmenter,
-    overwrite: bool = False,
-) -> list[Result]:
+def segment_cases(found: Found, segmenter: Segmenter, overwrite: bool = False) -> list[Result]:
     """Segment every case, print its progress, and print a table at the end, also after an interruption.
 
     Args:
@@ -91,20 +87,16 @@ def table(results: Sequence[Result]) -> str:
     )
 
 
-def _one(
-    case: Case,
-    segmenter: Segmenter,
-    overwrite: bool,
-) -> Result:
+def _one(case: Case, segmenter: Segmenter, overwrite: bool) -> Result:
     start = time.perf_counter()
     try:
         if case.fault:
             raise ValueError(case.fault)
-        segmenter.check_memory(case.files)
         made = Marker(segmenter.settings, digest_of_files(case.files))
         if _is_done(case.output, made, overwrite):
             result, reason = SKIPPED, f"{case.output} exists"
         else:
+            segmenter.check_memory(case.files)
             write_like(segmenter.segment(case.files), case.files[0], case.output, str(made))
             result, reason = WRITTEN, str(case.output)
     except Exception as error:  # whatever is wrong with a case, the others go on

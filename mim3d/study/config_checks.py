@@ -6,14 +6,14 @@ from pathlib import Path
 
 from monai.bundle.config_parser import ConfigParser
 
-from custom_components.checks.overrides import unknown_overrides
+from custom_components.checks.overrides import unknown_keys
+from custom_components.faults import first_cause
 from mim3d.study.configs import RunConfig, loaded, pretraining_config, segmentation_config
 from mim3d.study.mistakes import Mistakes
 from mim3d.study.plan import Plan
 
 #: Checks of a config that need no data.
 CHECKS = ("hyperparameters", "label_settings", "masks", "network", "factories", "key_metric")
-_MONAI = ["monai/bundle/__main__.py", "run", "--config_file"]
 
 
 def check_configs(plan: Plan, build: bool = True) -> None:
@@ -57,7 +57,7 @@ def check_config(config: RunConfig, mistakes: Mistakes, build: bool = True) -> N
     if missing:
         mistakes.add(f"layer {Path(missing[0]).name} does not exist in {config.bundle.name} or beside the study")
         return
-    unknown = unknown_keys(config)
+    unknown = unknown_keys(config.files, config.keys)
     for key, near in unknown:
         hint = f"; did you mean {near}?" if near else ""
         mistakes.add(f"{key!r} is not a config key of {config.bundle.name}{hint}")
@@ -70,18 +70,9 @@ def check_config(config: RunConfig, mistakes: Mistakes, build: bool = True) -> N
             _check(parser, name, config, mistakes)
 
 
-def unknown_keys(config: RunConfig) -> list[tuple[str, str | None]]:
-    """Return the keys of a config that its files do not have, each with the nearest known one."""
-    words = [word for key, value in config.keys.items() for word in (f"--{key}", str(value))]
-    return unknown_overrides([*_MONAI, str(list(config.files)), *words])
-
-
 def _check(parser: ConfigParser, name: str, config: RunConfig, mistakes: Mistakes) -> None:
-    """Run one check; MONAI wraps what a constructor raises, so the first cause is shown."""
+    """Run one check, and show the first cause of what fails."""
     try:
         parser.get_parsed_content(f"checks#{name}")()
     except Exception as error:  # a wrong value can fail anywhere while the config is resolved
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        mistakes.add(f"{config.bundle.name}: {cause}")
+        mistakes.add(f"{config.bundle.name}: {first_cause(error)}")

@@ -1,4 +1,4 @@
-"""Which config files and keys each run of an arm takes, and checks of both before anything runs."""
+"""Which config files and keys each run of an arm takes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from custom_components.atomic import write_text
-from custom_components.data.layouts import Item, first_image
+from custom_components.data.names import Item, first_image
 from mim3d.study.definition import Keys
 
 SECTIONS = ("unlabelled", "training", "validation", "test")

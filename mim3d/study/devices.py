@@ -23,12 +23,17 @@ class Slot:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that a run in this slot gets: its GPU alone, and as many threads as it has cores."""
-        gpu = "" if self.device == "cpu" else self.device.partition(":")[2]
         return {
-            "CUDA_VISIBLE_DEVICES": gpu,
+            "CUDA_VISIBLE_DEVICES": "" if self.device == "cpu" else _gpu(int(self.device.partition(":")[2])),
             "OMP_NUM_THREADS": str(max(1, len(self.cores))),
             "PYTHONWARNINGS": "ignore",
         }
+
+
+def _gpu(number: int) -> str:
+    """Return how a child names this process's GPU ``cuda:number``: a batch system may show only some of them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[number].strip() if visible else str(number)
 
 
 def make_slots(devices: Sequence[str], parallel: int) -> list[Slot]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.atomic import read_json
-from custom_components.data.layouts import Item, first_image
 from custom_components.data.lists import DataList
+from custom_components.data.names import Item, first_image
 from custom_components.data.sections import DATALIST_NAME
 from mim3d.datasets.prepare import prepare_datalist
 from mim3d.phantoms import write_phantoms
@@ -91,12 +91,8 @@ def _listed(data_list: DataList, folder: Path, source: str) -> StudyData:
     facts = {"channels": data_list.channels, "labels": {str(k): name for k, name in data_list.labels.items()}}
     sections: dict[str, list[Item]] = {}
     for name in SECTIONS:
-        try:
-            items = data_list.items(name)
-        except ValueError:
-            if name != "unlabelled":  # which scratch does not need
-                raise
-            items = []
+        needed = name != "unlabelled"  # which scratch does not need
+        items = data_list.items(name) if needed or name in data_list.sections else []
         sections[name] = [
             {key: relative(item[key]) for key in ("image", "label") if item.get(key)} for item in items
         ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +37,7 @@ def open_folder(out: Path, study: Study) -> Iterator[None]:
         except OSError:  # a file system without locks
             print(f"warning: {out} cannot be locked; do not start this study twice")
         if not (out / MARKER).is_file():
-            write_json(out / MARKER, {"study": study.name, "pid": os.getpid()})
+            write_json(out / MARKER, {"study": study.name})
         yield
 
 

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from mim3d.study.progress import Work
 
-class Job(Protocol):
+
+class Job(Work, Protocol):
     """A run as the scheduler sees it; see `mim3d.study.runs.Run`."""
-
-    @property
-    def kind(self) -> str:
-        """Runs of one kind take similar times for a step."""
 
     @property
     def title(self) -> str:
@@ -27,16 +25,15 @@ class Job(Protocol):
         """What tells it from other runs."""
 
     @property
-    def steps(self) -> int:
-        """Its size."""
-
-    @property
     def needs(self) -> tuple[str, ...]:
         """Digests of runs that must be done before."""
 
     @property
     def done(self) -> dict[str, Any] | None:
         """Its record."""
+
+    def recover(self) -> None:
+        """Write its record if it ended well without one."""
 
     def prepare(self, environment: Mapping[str, str]) -> list[str]:
         """Make its folder ready and return its command."""

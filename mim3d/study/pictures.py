@@ -8,10 +8,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from custom_components.atomic import write_atomically
-from custom_components.data.layouts import case_id, first_image
+from custom_components.checks.overrides import unknown_keys
+from custom_components.data.names import case_id, first_image
 from mim3d.report.volumes import draw_volumes
 from mim3d.study.comparison import Comparison
-from mim3d.study.config_checks import unknown_keys
 from mim3d.study.configs import RunConfig
 from mim3d.study.plan import Plan
 from mim3d.study.results import Result, Results
@@ -80,7 +80,7 @@ def inference(plan: Plan, result: Result, image: str) -> Run:
     first, *layers = result.training.config.files
     files = (str(Path(first).with_name("inference.yaml")), *layers)
     config = RunConfig(result.training.config.bundle, files, result.training.config.keys)
-    unknown = {key for key, _ in unknown_keys(config)}  # keys of training only
+    unknown = {key for key, _ in unknown_keys(config.files, config.keys)}  # keys of training only
     keys = {key: value for key, value in config.keys.items() if key not in unknown}
     config = dataclasses.replace(config, keys=keys)
     digest = digest_of(config.content, result.training.digest, image)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mim3d.catalog import ROOT
-from mim3d.children import end_group, start_child
+from mim3d.children import start_child
 
 
 def start(
@@ -38,17 +37,3 @@ def start(
         with contextlib.suppress(ProcessLookupError):  # it has ended already
             os.sched_setaffinity(process.pid, cores)
     return process
-
-
-def end_all(processes: Sequence[subprocess.Popen[Any]], patience: float) -> None:
-    """End processes and their children: all are asked at once, then killed.
-
-    Args:
-        processes: of `start`.
-        patience: seconds in which each may save its state.
-    """
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-    for process in processes:
-        end_group(process, patience)

@@ -14,7 +14,7 @@ from mim3d.study.results import Results
 from mim3d.study.runs import Run
 from mim3d.study.scheduler import Failure
 from mim3d.study.tables import rate_rows, result_row
-from mim3d.study.verdict import describe
+from mim3d.study.verdict import describe, p_text
 
 COMPARED = (
     "Difference: mean over seeds and test cases, paired. Interval: 95 % percentile bootstrap, which resamples "
@@ -51,7 +51,7 @@ def scores_section(results: Results, comparisons: list[Comparison]) -> list[Bloc
             f"{one.dice[1]:.3f} ({one.reference.name})",
             f"{one.difference:+.3f}",
             f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}",
-            f"{one.p_holm:.3f}",
+            p_text(one.p_holm),
             "not reached" if one.steps_to is None else str(one.steps_to),
             "not reached" if one.steps_to is None else str(one.steps_to + one.pretraining[0]),
         ]

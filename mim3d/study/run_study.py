@@ -15,7 +15,7 @@ from mim3d.study.devices import make_slots
 from mim3d.study.dry_run import print_plan
 from mim3d.study.find_data import find_data
 from mim3d.study.folder import check_same_data, open_folder
-from mim3d.study.pictures import Shown, shown_cases
+from mim3d.study.pictures import shown_cases
 from mim3d.study.plan import Plan, make_plan
 from mim3d.study.progress import say
 from mim3d.study.read import read_study
@@ -36,18 +36,16 @@ def run_study(arguments: argparse.Namespace, file: Path) -> None:
     Raises:
         StudyError: for mistakes in the study file, its keys, or its data.
         ValueError: for a folder or device that cannot be used; when runs failed.
-        KeyboardInterrupt: when the study was ended by a signal.
+        KeyboardInterrupt, Stopped: when a signal ends the study.
     """
     study, out = read_study(file), arguments.out.resolve()
     check_no_hash(out, "--out")
     slots = make_slots(arguments.devices, arguments.parallel)
-    if arguments.dry_run:
-        plan = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
-        check_configs(plan)
-        print_plan(plan, len(slots), timed_on=slots[0].device if arguments.time else None)
-        return
     planned = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
     check_configs(planned)
+    if arguments.dry_run:
+        print_plan(planned, len(slots), timed_on=slots[0].device if arguments.time else None)
+        return
     with open_folder(out, study), says_how_to_go_on():
         plan = make_plan(study, find_data(study, arguments.dataset_dir, out, False), out, arguments.budget)
         check_same_data(out, study, plan.data)
@@ -68,10 +66,8 @@ def _run(plan: Plan, scheduler: Scheduler) -> Path:
     scheduler.run(trainings, later=tests)
     tests = [plan.test(run) for run in trainings]
     scheduler.run(tests)
-    results, shown = Results(plan), list[Shown]()
-    comparisons = compare(results)
-    if comparisons:
-        shown = shown_cases(results, comparisons, rank_arms(results)[0])
+    results = Results(plan)
+    shown = shown_cases(results, compare(results), rank_arms(results)[0])
     pictures = [run for one in shown for run in one.runs.values()]
     scheduler.run(pictures)
     seconds = total_seconds([*first_runs(plan), *trainings, *tests, *pictures])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.atomic import read_json, write_json, write_text
+from custom_components.config_text import as_argument
 from custom_components.transfer.cards import git_commit
 from custom_components.transfer.read import load_torch_file
 from mim3d.catalog import ROOT
@@ -59,26 +60,26 @@ class Run:
     def command(self, resume: bool = False) -> list[str]:
         """Return the command line."""
         start = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(list(self.config.files))]
-        keys = {"bundle_root": self.config.bundle, **self.config.keys, **self.places}
-        keys |= {"resume": True} if resume else {}
-        # MONAI ignores None on the command line.
-        words = {key: "$None" if value is None else str(value) for key, value in keys.items()}
+        places = {"bundle_root": self.config.bundle, **self.places}
+        # Keys are as in the study file; MONAI ignores None on the command line.
+        words = {key: "$None" if value is None else str(value) for key, value in self.config.keys.items()}
+        words |= {key: as_argument(value) for key, value in places.items()}
+        words |= {"resume": "True"} if resume else {}
         return start + [word for key, text in words.items() for word in (f"--{key}", text)]
 
     @property
     def done(self) -> Keys | None:
-        """The record of a run that ended well and computed the same; None if there is none.
-
-        A training that ended after the study was killed gets its record here.
-        """
+        """The record of a run that ended well and computed the same; None if there is none."""
         try:
             record = read_json(self.folder / DONE)
         except ValueError:
-            if self.epochs == 0 or self._saved_epoch() < self.epochs:
-                return None
-            self.finish()
-            record = read_json(self.folder / DONE)
+            return None
         return record if record.get("digest") == self.digest else None
+
+    def recover(self) -> None:
+        """Write the record of a training that ended after the study was killed."""
+        if self.done is None and 0 < self.epochs <= self._saved_epoch() and not self._missing():
+            self.finish(self._seconds_before())  # not those until now, which may be days later
 
     def prepare(self, environment: Mapping[str, str]) -> list[str]:
         """Make the folder ready and return the command: a half-done training resumes, anything else starts anew.
@@ -120,26 +121,32 @@ class Run:
         saved = (self.folder / RESUME).stat().st_mtime
         return float(started["seconds_before"]) + max(0.0, saved - float(started["started"]))
 
-    def finish(self, facts: Keys | None = None) -> None:
+    def finish(self, seconds: float | None = None) -> None:
         """Write the record, and delete the state that only an unfinished training needs.
+
+        Args:
+            seconds: that the run took; None: until now.
 
         Raises:
             ValueError: if the run did not leave its result.
         """
-        missing = [name for name in RESULTS[self.kind] if not (self.folder / name).is_file()]
-        if missing:
+        if missing := self._missing():
             raise ValueError(f"it ended without {', '.join(missing)} in {self.folder}; see its {LOG}")
         started = read_json(self.folder / STARTED)
+        until_now = started["seconds_before"] + time.time() - started["started"]
         record = {
             "digest": self.digest,
             "title": self.title,
             "steps": self.steps,
-            "seconds": started["seconds_before"] + time.time() - started["started"],
+            "seconds": until_now if seconds is None else seconds,
             "commit": git_commit(ROOT, "custom_components", "bundles"),
-            **(facts or {}),
         }
         write_json(self.folder / DONE, record)
         (self.folder / RESUME).unlink(missing_ok=True)
+
+    def _missing(self) -> list[str]:
+        """Return the files that the run should have left and did not."""
+        return [name for name in RESULTS[self.kind] if not (self.folder / name).is_file()]
 
 
 def digest_of(*parts: str) -> str:

@@ -19,11 +19,6 @@ class Schedule:
     val_interval: int
     steps: int
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps of an epoch."""
-        return self.steps // self.epochs
-
 
 def schedule(steps: int, steps_per_epoch: int, validations: int) -> Schedule:
     """Return the schedule whose steps are nearest to those asked for.

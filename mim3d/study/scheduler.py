@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mim3d.children import end_groups
 from mim3d.study.devices import Slot
 from mim3d.study.job import Job
-from mim3d.study.processes import end_all, start
+from mim3d.study.processes import start
 from mim3d.study.progress import Times, clock, say
 
 _POLL = 0.2  # seconds
@@ -52,7 +53,6 @@ class Scheduler:
         self.slots, self.log_name = list(slots), log_name
         self.times = Times()
         self.failures: list[Failure] = []
-        self.total = 0
         self._done: set[str] = set()
         self._later: list[Job] = []
 
@@ -79,7 +79,7 @@ class Scheduler:
                 if not ended:
                     time.sleep(_POLL)
         finally:
-            end_all([entry.process for entry in running], PATIENCE)
+            end_groups([entry.process for entry in running], PATIENCE)
 
     @property
     def failed(self) -> set[str]:
@@ -90,6 +90,7 @@ class Scheduler:
         """Return whether a job is done or has failed already."""
         if job.digest in self._done or job.digest in self.failed:
             return True
+        job.recover()
         record = job.done
         if record is not None:
             self._done.add(job.digest)

@@ -28,7 +28,7 @@ def describe(one: Comparison) -> str:
     return (
         f"With {one.labels} labelled cases and {one.budget} steps, {one.arm.name} scored a mean Dice of "
         f"{one.dice[0]:.3f} and {one.reference.name} {one.dice[1]:.3f}: {direction} (95 % interval "
-        f"{low:+.3f} to {high:+.3f}; Holm-corrected p = {_p(one.p_holm)}). {speed(one)}"
+        f"{low:+.3f} to {high:+.3f}; Holm-corrected p = {p_text(one.p_holm)}). {speed(one)}"
     )
 
 
@@ -91,5 +91,6 @@ def _limits(comparisons: Sequence[Comparison]) -> str:
     return f"{text} The intervals cover other test cases and, roughly, other training subsets."
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """Return a p value for people."""
     return "below 0.001" if value < 0.001 else f"{value:.3f}"

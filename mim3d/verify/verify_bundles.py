@@ -20,7 +20,7 @@ from custom_components.atomic import write_json
 from custom_components.config_text import check_no_hash
 from mim3d.arguments import UsageError
 from mim3d.catalog import ROOT
-from mim3d.children import end_group, start_child
+from mim3d.children import end_groups, start_child
 from mim3d.package.folders import all_bundles, find_bundle
 from mim3d.package.pack import package
 from mim3d.verify.checks import CHECKS, GROUPS, HEAVY, select
@@ -123,7 +123,7 @@ def work(job: dict[str, Any], folder: Path) -> Iterator[Result]:
             yield Result(**json.loads(line))
         process.wait()
     except BaseException:
-        end_group(process)
+        end_groups([process])
         raise
     if process.returncode or done < len(job["checks"]):
         log = Path(job["log"])

@@ -12,7 +12,8 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose, Identityd, NormalizeIntensityd, ScaleIntensityRanged
 
 from custom_components.checks import Intensities
-from custom_components.checks.intensities import describe_volume, hu_window, spread_evenly
+from custom_components.checks.intensities import describe_volume, hu_window
+from custom_components.data.labelled import spread_evenly
 from mim3d.catalog import BUNDLES
 from mim3d.phantoms.cases import make_case
 

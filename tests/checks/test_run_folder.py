@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,23 @@ def test_the_results_of_a_run_that_ended_meanwhile_are_seen_under_the_lock(tmp_p
     (tmp_path / "model.pt").touch()
     with pytest.raises(ValueError, match="holds the results of another run"):
         RunLock(str(tmp_path), check)()
+
+
+def test_a_file_that_an_ending_run_removes_is_not_taken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, real = tmp_path / ".lock", fcntl.lockf
+    lock.touch()
+
+    def late(*arguments: Any) -> None:
+        if lock.exists() and not lock.read_text():
+            lock.unlink()  # between opening and locking
+            lock.write_text("another")
+        real(*arguments)
+
+    monkeypatch.setattr(fcntl, "lockf", late)
+    RunLock(str(tmp_path))()
+    assert lock.read_text().startswith(f"process {os.getpid()} on ")
 
 
 def test_only_rank_zero_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

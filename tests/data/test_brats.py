@@ -10,7 +10,8 @@ import pytest
 from custom_components.data import DataList, check_no_leak
 from custom_components.data.brats import brats_cases, patient_of
 from custom_components.data.channels import BRATS_CHANNELS
-from custom_components.data.layouts import case_id, scan
+from custom_components.data.layouts import scan
+from custom_components.data.names import case_id
 from mim3d.datasets.prepare import prepare_datalist
 from mim3d.phantoms.brain import SEQUENCES
 

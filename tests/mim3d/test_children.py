@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mim3d.children import run_child
+from mim3d.children import end_groups, run_child, start_child
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Starts a child, which starts a grandchild; both write their ids.
@@ -73,3 +73,32 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, sent: int, status: int) 
 
 def test_the_status_of_the_child_is_returned() -> None:
     assert run_child([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+
+
+#: Notes each SIGTERM, and ends by itself some time after the first one.
+SLOW = """
+import pathlib, signal, sys, time
+note, seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2])
+signal.signal(signal.SIGTERM, lambda *_: note.open("a").write("SIGTERM "))
+note.write_text("")
+while not note.read_text():
+    time.sleep(0.02)
+time.sleep(seconds)
+note.open("a").write("saved")
+"""
+
+
+def test_programs_are_asked_once_and_end_side_by_side(tmp_path: Path) -> None:
+    notes = [tmp_path / "a", tmp_path / "b"]
+    commands = [
+        [sys.executable, "-c", SLOW, str(note), seconds] for note, seconds in zip(notes, "12", strict=True)
+    ]
+    processes = [start_child(command) for command in commands]
+    assert wait_for(lambda: all(note.exists() for note in notes))
+    end_groups(processes)
+    assert [note.read_text() for note in notes] == ["SIGTERM saved"] * 2
+    assert [process.returncode for process in processes] == [0, 0]
+    stubborn = start_child([sys.executable, "-c", SLOW, str(tmp_path / "c"), "60"])
+    assert wait_for((tmp_path / "c").exists)
+    end_groups([stubborn], 0.2)
+    assert stubborn.returncode == -signal.SIGKILL

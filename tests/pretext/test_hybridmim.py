@@ -184,6 +184,7 @@ def test_learned_token_gets_gradient_and_is_saved_with_the_heads_only(make_netwo
         ({"output_activation": "tanh"}, r"output_activation is 'tanh'"),
         ({"window_size": 48}, r"window_size \(48, 48, 48\) must be a positive multiple of region_size"),
         ({"window_size": 0}, "window_size is 0; allowed: one or three whole numbers from 1"),
+        ({"second_view_grad": "false"}, "second_view_grad is 'false'; .* --second_view_grad False"),
         ({"dropout": 1.0}, "dropout is 1.0; allowed: a number at least 0 and below 1"),
         ({"dropout": -0.1}, r"dropout is -0.1"),
         ({"dropout": 0.0}, r"contrast term needs dropout > 0"),

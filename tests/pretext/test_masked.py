@@ -169,6 +169,10 @@ def test_mask_of_another_grid_is_refused(make_network):
             "decoder_width is 32; positions 'sincos' need a multiple of 6",
         ),
         (lambda make: DenseMAE(make("BasicUNet"), decoder="big"), "decoder is 'big'; allowed: full, light"),
+        (
+            lambda make: SimMIM(make("UNETR"), normalize_targets="false"),
+            "normalize_targets is 'false'; allowed: True",
+        ),
         (lambda make: DenseMAE(make("BasicUNet"), fill="grey"), "fill is 'grey'; allowed: zero"),
     ],
 )

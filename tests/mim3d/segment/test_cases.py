@@ -125,10 +125,12 @@ def test_several_inputs_are_the_files_of_one_case(tmp_path: Path) -> None:
 def test_a_data_list_gives_each_image_once(tmp_path: Path) -> None:
     write(tmp_path, "imagesTr/a.nii.gz", "imagesTr/b.nii.gz")
     item = {"image": "imagesTr/a.nii.gz", "label": "labelsTr/a.nii.gz"}
-    sections = {"training": [item], "unlabelled": [{"image": item["image"]}, {"image": "imagesTr/b.nii.gz"}]}
+    others = [{"image": image} for image in (item["image"], "imagesTr/b.nii.gz", "lost.nii.gz")]
+    sections = {"training": [item], "unlabelled": others}
     (tmp_path / "list.json").write_text(json.dumps(sections))
     found = find_cases([str(tmp_path / "list.json")], CT, Path("out"))
     assert sorted(outputs(found, tmp_path)) == ["out/imagesTr/a_seg.nii.gz", "out/imagesTr/b_seg.nii.gz"]
+    assert [case.fault for case in found.cases if case.fault] == [f"{tmp_path / 'lost.nii.gz'} does not exist"]
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,8 @@ def test_a_case_that_cannot_fit_into_memory_is_refused_before_it_is_read(
     assert status == 1
     assert {case: row[0] for case, row in rows(text).items()} == {"a": "written", "b": "failed"}
     assert "needs about 730 MB of memory, 200 MB are free" in rows(text)["b"][2]
+    monkeypatch.setattr(memory, "free_memory", lambda: 0)
+    assert rows(segment(tmp_path / "in")[1])["a"][0] == "skipped"  # its mask is there
 
 
 def test_memory_is_counted_from_headers(tmp_path: Path) -> None:

@@ -117,6 +117,10 @@ def test_a_test_case_among_the_unlabelled_is_refused(folder: Path, study_file: F
     (folder / "datalist.json").write_text(json.dumps(listed))
     with pytest.raises(StudyError, match="in sections 'unlabelled' and 'test'"):
         find(study_file(), folder, {})
+    lost = {**listed, "unlabelled": [{"image": "imagesTr/lost.nii.gz"}]}
+    (folder / "datalist.json").write_text(json.dumps(lost))
+    with pytest.raises(StudyError, match="lost.nii.gz does not exist; .*datalist.json names it as image"):
+        find(study_file(), folder, {})
     bare = {**listed, "unlabelled": [], "test": [{"image": "imagesTr/a_2.nii.gz"}]}
     (folder / "datalist.json").write_text(json.dumps(bare))
     with pytest.raises(StudyError, match="1 test cases have no label, first imagesTr/a_2.nii.gz"):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from custom_components.atomic import write_json
 from mim3d.study.data import StudyData
 from mim3d.study.definition import Study
 from mim3d.study.folder import check_same_data, open_folder
-from tests.mim3d.study.stubs import training
+from mim3d.study.runs import Run
+from tests.mim3d.study.stubs import CONFIG, training
 
 
 def leave(folder: Path, epoch: int) -> None:
@@ -37,11 +40,29 @@ def test_a_training_that_ended_without_its_record_is_done(tmp_path: Path) -> Non
     run = training(tmp_path)
     run.prepare({})
     leave(run.folder, 2)
+    started = json.loads((run.folder / "started.json").read_text())["started"]
+    write_json(
+        run.folder / "started.json", {"digest": run.digest, "started": started - 7200, "seconds_before": 5.0}
+    )
+    os.utime(run.folder / "resume.pt", (started - 7140,) * 2)  # it ended after a minute, two hours ago
+    assert run.done is None
+    run.recover()
     record = run.done
     assert record is not None
     assert record["steps"] == 2
+    assert record["seconds"] == pytest.approx(65)
     assert not (run.folder / "resume.pt").exists()
     assert json.loads((run.folder / "done.json").read_text())["digest"] == run.digest
+
+
+def test_a_training_that_ended_without_its_weights_starts_anew(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    run.prepare({})
+    leave(run.folder, 2)
+    (run.folder / "model.pt").unlink()
+    run.recover()
+    assert run.done is None
+    assert "--resume" not in run.prepare({})
 
 
 def test_the_record_of_another_run_does_not_count(tmp_path: Path) -> None:
@@ -51,6 +72,16 @@ def test_the_record_of_another_run_does_not_count(tmp_path: Path) -> None:
     run.finish()
     assert run.done is not None
     assert dataclasses.replace(run, digest="changed").done is None
+
+
+def test_places_are_handed_on_unchanged_and_keys_as_the_study_states_them(tmp_path: Path) -> None:
+    places = {"dataset_dir": Path("/data/batch#2"), "output_dir": tmp_path}
+    config = dataclasses.replace(CONFIG, keys={"roi_size": "$[@side] * 3", "amp": False})
+    command = Run("test", "", config, places, tmp_path, "0").command()
+    given = dict(zip(command[4::2], command[5::2], strict=True))
+    assert given["--dataset_dir"] == r"$'/data/batch\x232'"
+    assert given["--output_dir"] == str(tmp_path)
+    assert (given["--roi_size"], given["--amp"]) == ("$[@side] * 3", "False")
 
 
 def test_seconds_of_earlier_attempts_count(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def test_a_failed_run_is_listed_with_its_log_and_the_others_go_on(
     assert "done good in 0 s; 3 of 4 runs, time left" in printed
 
 
-def test_a_run_gets_its_device_threads_and_cores(tmp_path: Path) -> None:
+def test_a_run_gets_its_device_threads_and_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     script = (
         "import os, json; print(json.dumps([os.environ['CUDA_VISIBLE_DEVICES'], os.environ['OMP_NUM_THREADS'],"
         " sorted(os.sched_getaffinity(0))]))"
@@ -84,6 +85,16 @@ def test_a_run_gets_its_device_threads_and_cores(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "log.txt").read_text()) == ["3", "1", [core]]
     kept = (tmp_path / "run" / "command.sh").read_text()
     assert "CUDA_VISIBLE_DEVICES=3 OMP_NUM_THREADS=1" in kept
+
+
+def test_a_run_gets_one_of_the_gpus_that_a_batch_system_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for visible, found in (("2,3", ["2", "3"]), ("GPU-8a, GPU-9b", ["GPU-8a", "GPU-9b"]), (None, ["0", "1"])):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        slots = [Slot("cuda:0", ()), Slot("cuda:1", ())]
+        assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots] == found
+    assert Slot("cpu", ()).environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_slots_share_out_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
