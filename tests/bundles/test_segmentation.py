@@ -77,6 +77,7 @@ def test_a_pretrained_encoder_has_a_tenth_of_the_rate_and_the_key_overrides_it()
     for given, expected in (({}, 1.0), ({"pretrained": "weights.pt"}, 0.1)):
         parser = workflow("seg_btcv", "train.yaml", [], **given).parser
         assert parser.get_parsed_content("encoder_lr_factor") == expected
+        assert parser.get_parsed_content("resume_settings#encoder_lr_factor") == expected
     parser = workflow("seg_btcv", "train.yaml", [], encoder_lr_factor=0.5, layer_decay=0.75).parser
     groups = parser.get_parsed_content("parameters")
     rate = parser.get_parsed_content("learning_rate")
