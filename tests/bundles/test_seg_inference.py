@@ -242,7 +242,7 @@ def test_the_command_line_is_checked(
 def test_known_keys_and_a_quoted_path_pass(
     segment: Run, run_bundle: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    words = ["--sw-overlap", "0.25", "--architecture#features", "[4]", "--meta_file", "m", "--amp=false"]
+    words = ["--sw-overlap", "0.25", "--architecture#features", "[4]", "--meta_file", "m", "--amp=False"]
     configs = f"bundles/{BUNDLE}/configs/inference.yaml,bundles/{BUNDLE}/configs/smoke.yaml"
     monkeypatch.setattr("sys.argv", ["/x/monai/bundle/__main__.py", "run", "--config_file", configs, *words])
     write(tmp_path / "in#1" / "a.nii.gz")

@@ -140,7 +140,7 @@ def test_a_word_that_monai_would_misread_is_named_with_how_to_write_it(
 
 def test_words_that_monai_reads_as_meant_pass(config: Path) -> None:
     (config.parent / "smoke.yaml").write_text("nothing: null\n")
-    words = ["--epochs", "$None", "--nothing", "None", "--dataset_dir", "True", "--tracking", "None"]
+    words = ["--epochs", "$None", "--nothing", "None", "--tracking", "None"]
     files = str([str(config), str(config.parent / "smoke.yaml")])
     Overrides([MAIN, "run", "--config_file", files, *words])()
 
