@@ -65,7 +65,8 @@ def list_entry(rng: np.random.Generator, path: Path) -> Damage:
         item[key] = values[what]
     end = "either" if what == "the label" else "refused"
     path.write_text(json.dumps(content))
-    return Damage(f"the list's first {key} is {what}", (*_LIST, "other.nii.gz", "imagesTr", "labelsTr", "'image'"), end)
+    names = (*_LIST, "other.nii.gz", "imagesTr", "labelsTr", "'image'")
+    return Damage(f"the list's first {key} is {what}", names, end)
 
 
 @damage("list", LIST)
