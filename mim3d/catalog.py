@@ -28,6 +28,7 @@ class Network:
         small: config keys and values that make it small enough for a CPU, in pretraining and segmentation alike.
             Layers bring the full-sized network, so these go behind them.
         tiny: constructor arguments that make a training step take about a tenth of a second, for tests.
+        transformer: whether its encoder is one; it then learns at a lower rate than a CNN.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Network:
     parameters: str
     small: dict[str, Any]
     tiny: dict[str, Any]
+    transformer: bool = False
 
 
 _SMALL_VIT = {
@@ -75,6 +77,7 @@ NETWORKS = {
                 "roi_size": [64, 64, 64],
             },
             {"feature_size": 12, "depths": [2, 1, 1, 1], "window_size": 4},
+            transformer=True,
         ),
         Network(
             "unetr",
@@ -83,6 +86,7 @@ NETWORKS = {
             "92.8 M",
             _SMALL_VIT,
             _TINY_VIT,
+            transformer=True,
         ),
         Network(
             "unetr_patch8",
@@ -91,6 +95,7 @@ NETWORKS = {
             "88.3 M",
             _SMALL_VIT,
             _TINY_VIT,
+            transformer=True,
         ),
     )
 }

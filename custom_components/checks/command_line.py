@@ -55,6 +55,18 @@ def with_args_file(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**ConfigParser.load_config_file(str(path)), **options}
 
 
+def options_and_config(argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the options of a ``run`` command line and its merged config files; None for another command line.
+
+    Files that do not exist are left out: monai.bundle reports them.
+    """
+    command, options = parse_command(argv)
+    if command is None:
+        return None
+    files = [file for file in config_files(with_args_file(options)) if Path(file).is_file()]
+    return options, ConfigParser.load_config_files(files) if files else {}
+
+
 def config_files(options: Mapping[str, Any]) -> list[str]:
     """Return ``config_file`` as a list; it may be a path, a list, ``"['a', 'b']"`` or ``"a,b"``."""
     value = options.get("config_file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -117,7 +118,7 @@ def hu_window(intensity: Any, channels: Sequence[str]) -> tuple[float, float] | 
     """Return the range that a transform scales, in HU; None if it scales none, or if no channel is CT."""
     transforms = intensity.flatten().transforms if isinstance(intensity, Compose) else [intensity]
     scaled = [t.scaler for t in transforms if isinstance(t, ScaleIntensityRanged)]
-    if not scaled or not any("CT" in name.upper() for name in channels):
+    if not scaled or not any(re.search(r"(?i)ct(?![a-z])", name) for name in channels):
         return None
     return float(scaled[0].a_min), float(scaled[0].a_max)
 

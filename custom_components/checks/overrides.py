@@ -22,7 +22,7 @@ from monai.bundle.scripts import run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 from monai.bundle.workflows import ConfigWorkflow
 
-from custom_components.checks.command_line import config_files, parse_command, with_args_file
+from custom_components.checks.command_line import config_files, options_and_config, parse_command, with_args_file
 from custom_components.checks.paths import misread_paths
 
 _CLOSE = 0.5  # how similar two keys must be (difflib ratio) to be suggested
@@ -120,11 +120,10 @@ def misread_words(argv: Sequence[str]) -> list[str]:
     Returns:
         Empty for another kind of command line.
     """
-    command, options = parse_command(argv)
-    if command is None:
+    read = options_and_config(argv)
+    if read is None:
         return []
-    files = [file for file in config_files(with_args_file(options)) if Path(file).is_file()]
-    config = ConfigParser(ConfigParser.load_config_files(files)) if files else ConfigParser({})
+    options, config = read[0], ConfigParser(read[1])
     arguments = _run_arguments("tracking" in options)
     return [
         f"{key} is {word}, and MONAI {does} on the command line; write --{key} {right}"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from monai.bundle.config_parser import ConfigParser
-
-from custom_components.checks.command_line import config_files, parse_command, with_args_file
+from custom_components.checks.command_line import options_and_config, with_args_file
 from custom_components.config_text import misread_path
 
 _PATH_KEY = re.compile(r"(\w+_)?(dir|root|path)|weights|pretrained|datalist|split")
@@ -26,18 +23,17 @@ def misread_paths(argv: Sequence[str]) -> list[str]:
     Returns:
         Empty for another kind of command line.
     """
-    command, options = parse_command(argv)
-    if command is None:
+    read = options_and_config(argv)
+    if read is None:
         return []
-    everything = with_args_file(options)
-    files = [file for file in config_files(everything) if Path(file).is_file()]
-    config: Any = ConfigParser.load_config_files(files) if files else {}
+    options, config = read
     found = []
     for key, written in options.items():
         if key in _NOT_CONFIG or _refers_to(written, config):
             continue
         if _PATH_KEY.fullmatch(key) or "#" in written:
             found.append(misread_path(key, written))
+    everything = with_args_file(options)
     stated = {**config, **{key: value for key, value in everything.items() if key not in options}}
     for key, value in stated.items():
         if key not in options and _PATH_KEY.fullmatch(str(key)) and "#" in str(value):

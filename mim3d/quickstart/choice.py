@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mim3d.arguments import UsageError
-from mim3d.catalog import METHODS, NARROW, SEGMENTED, Method
+from mim3d.catalog import METHODS, NARROW, NETWORKS, SEGMENTED, Method
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Choice:
         changed = dict(NARROW[self.backbone])
         if bundle != self.method.bundle:
             # The smoke layer's rate is for a CNN.
-            return changed if self.backbone in ("basic_unet", "segresnet") else {**changed, "learning_rate": 1e-3}
+            return {**changed, "learning_rate": 1e-3} if NETWORKS[self.backbone].transformer else changed
         if self.name == "hybridmim" and self.backbone == "swin_unetr":
             return {**changed, "learning_rate": 1e-3}  # the layer's rate is for long runs
         if self.name in ("mae", "simmim") and self.backbone == "unetr_patch8" and data == "hippocampus":

@@ -6,33 +6,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import torch
 
 from custom_components.data import write_like
 from custom_components.faults import fault_in
 from mim3d.segment.cases import Case, Found
 from mim3d.segment.marker import Marker, digest_of_files, read_marker
+from mim3d.segment.network import Segmenter
 
 WRITTEN, SKIPPED, FAILED = "written", "skipped", "failed"
-
-
-class Segmenter(Protocol):
-    """What `mim3d.segment.network.Segmenter` does, as seen from here.
-
-    Attributes:
-        settings: digest of config and weights.
-    """
-
-    settings: str
-
-    def check_memory(self, files: Sequence[Path]) -> None:
-        """Raise ValueError for a case that does not fit into memory."""
-
-    def segment(self, files: Sequence[Path]) -> np.ndarray:
-        """Return the mask ``(X, Y, Z)`` of a case's files."""
 
 
 @dataclass(frozen=True)

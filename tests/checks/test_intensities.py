@@ -179,3 +179,18 @@ def test_each_training_config_compares_ct_with_its_own_window(folder: Path) -> N
     found = hu_window(check.intensity, check.channels)
     assert found == (tuple(parser["window"]) if "window" in parser.get() else None)
     assert (found is None) == (parser["channels"] != ["CT"])
+
+
+@pytest.mark.parametrize(
+    ("channel", "is_ct"),
+    [
+        ("CT", True),
+        ("ct_venous", True),
+        ("low-dose CT", True),
+        ("CECT", True),
+        ("functional", False),
+        ("contrast T1", False),
+    ],
+)
+def test_a_channel_is_ct_if_a_word_of_its_name_ends_so(channel: str, is_ct: bool) -> None:
+    assert hu_window(CT, ["MR", channel]) == (tuple(map(float, WINDOW)) if is_ct else None)

@@ -73,4 +73,4 @@ def test_view_and_network_are_one_and_the_whole_encoder_transfers(name: str, bac
 @pytest.mark.parametrize(("name", "backbone"), PAIRS)
 def test_every_network_has_its_learning_rate(name: str, backbone: str) -> None:
     rates = [config.get_parsed_content("learning_rate") for config in parsed(name, backbone, DATA["phantoms"])]
-    assert rates == [1e-3, 1e-2 if backbone in ("basic_unet", "segresnet") else 1e-3]
+    assert rates == [1e-3, 1e-3 if NETWORKS[backbone].transformer else 1e-2]
