@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from monai.transforms.compose import Compose
 from monai.transforms.intensity.dictionary import ScaleIntensityRanged
 
 from custom_components.checks.hounsfield import Finding, describe_constant, describe_ct, describe_range
+from custom_components.data.channels import names_ct
 from custom_components.data.labelled import spread_evenly
 from custom_components.data.names import Item, files_of
 from custom_components.data.volumes import read_volume
@@ -118,7 +118,7 @@ def hu_window(intensity: Any, channels: Sequence[str]) -> tuple[float, float] | 
     """Return the range that a transform scales, in HU; None if it scales none, or if no channel is CT."""
     transforms = intensity.flatten().transforms if isinstance(intensity, Compose) else [intensity]
     scaled = [t.scaler for t in transforms if isinstance(t, ScaleIntensityRanged)]
-    if not scaled or not any(re.search(r"(?i)ct(?![a-z])", name) for name in channels):
+    if not scaled or not any(map(names_ct, channels)):
         return None
     return float(scaled[0].a_min), float(scaled[0].a_max)
 

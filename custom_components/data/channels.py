@@ -30,6 +30,11 @@ def sequence_of(name: str) -> str:
     return _SEQUENCE.get(plain, plain)
 
 
+def names_ct(name: str) -> bool:
+    """Return whether a channel's name says that it is CT: ``CT``, ``venous CT``, ``ct1``; not ``contrast``."""
+    return bool(re.search(r"(?i)ct(?![a-z])", name))
+
+
 def check_channel_names(listed: Sequence[str], expected: Sequence[str], source: str) -> None:
     """Check that the listed channels are the expected sequences in the expected order.
 

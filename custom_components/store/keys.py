@@ -1,0 +1,103 @@
+"""Names of entries: which files, in which state, prepared how.
+
+The name holds nothing that may differ between two runs on the same files: no ``volume_id``, no absolute path.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monai.transforms.croppad.dictionary import CropForegroundd
+from monai.transforms.intensity.dictionary import ScaleIntensityRanged
+from monai.transforms.utility.dictionary import Identityd, MapLabelValued
+
+from custom_components.data.names import Item, files_of
+from custom_components.store.chain import Chain
+from custom_components.transfer.read import file_version
+
+#: Raise it when the same files and the same view are prepared in another way than before.
+VERSION = 1
+#: Transforms whose result the view describes completely.
+_DESCRIBED = ("LoadImaged", "AlignLabeld", "Identityd", "Orientationd", "Spacingd", "CropForegroundd", "MapLabelValued")
+
+
+def sources_of(item: Item, key: str, dataset_dir: str) -> list[tuple[str, int, int]]:
+    """Return path relative to the data folder, size and time of change (ns) of an item's files."""
+    found = []
+    for path in files_of(item, key):
+        name, size, changed = file_version(path)
+        relative = os.path.relpath(name, dataset_dir) if dataset_dir and os.path.isabs(name) else name
+        found.append((relative.replace(os.sep, "/"), size, changed))
+    return found
+
+
+def entry_key(sources: Sequence[tuple[str, int, int]], view: Mapping[str, Any]) -> str:
+    """Return the name of an entry, 32 hexadecimal digits.
+
+    Args:
+        sources: of the file or files.
+        view: what is done with them.
+    """
+    content = json.dumps([VERSION, list(sources), view], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def steps_of(transforms: Sequence[Any], key: str) -> list[Any]:
+    """Describe the transforms that prepare one key.
+
+    Raises:
+        ValueError: for a transform that is not described by its name and the view.
+    """
+    steps: list[Any] = []
+    for transform in transforms:
+        if key not in getattr(transform, "keys", (key,)) or isinstance(transform, Identityd):
+            continue
+        name = type(transform).__name__
+        if name not in _DESCRIBED:
+            raise ValueError(
+                f"cache is store, which cannot tell two {name} apart; allowed before intensity:"
+                f" {', '.join(_DESCRIBED)}; set cache to ram"
+            )
+        if isinstance(transform, MapLabelValued):
+            pairs = zip(transform.mapper.orig_labels, transform.mapper.target_labels, strict=True)
+            steps.append([name, [[float(old), float(new)] for old, new in pairs]])
+        else:
+            steps.append(name)
+    return steps
+
+
+def foreground_rule(chain: Chain) -> str:
+    """Describe how volumes are cropped to their foreground.
+
+    Raises:
+        ValueError: for a transform that is not known, or one that pads or leaves a margin.
+    """
+    foreground, intensity = chain.foreground, chain.intensity
+    if isinstance(foreground, Identityd):
+        return "none"
+    if not isinstance(foreground, CropForegroundd):
+        raise ValueError(
+            f"cache is store, which knows CropForegroundd and Identityd as foreground, found"
+            f" {type(foreground).__name__}; set cache to ram"
+        )
+    cropper = foreground.cropper
+    if cropper.margin != 0 or cropper.k_divisible != 1:
+        raise ValueError(
+            f"cache is store, which needs a foreground without margin and k_divisible, found margin"
+            f" {cropper.margin} and k_divisible {cropper.k_divisible}; set cache to ram"
+        )
+    select: Any = cropper.select_fn
+    given: Sequence[Any] = ()
+    if isinstance(select, functools.partial):
+        select, given = select.func, select.args
+    rule = f"{select.__name__}{tuple(given)} of channels {cropper.channel_indices or 'all'}"
+    if chain.foreground_is_scaled and isinstance(intensity, ScaleIntensityRanged):
+        scaler = intensity.scaler  # only what becomes 0 decides, so windows with one lower end share a store
+        rule += f" of values scaled from {scaler.a_min:g}"
+        rule += "" if scaler.b_min == 0 else f" and {scaler.a_max:g} to {scaler.b_min} and {scaler.b_max}"
+    return rule

@@ -1,0 +1,91 @@
+"""A stored volume, of which parts are read: nothing is held in memory between two reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.transforms.intensity.array import NormalizeIntensity
+from monai.transforms.intensity.dictionary import NormalizeIntensityd
+from torch import Tensor
+
+from custom_components.faults import Fault
+from custom_components.store.formats import open_array
+from custom_components.store.rounding import to_float32
+
+Box = tuple[slice, slice, slice]
+
+
+class StoredVolume(NamedTuple):
+    """An entry of a store.
+
+    Attributes:
+        folder: of the entry.
+        content: of its ``entry.json``.
+    """
+
+    folder: Path
+    content: Mapping[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along the three axes."""
+        d, h, w = self.content["shape"][1:]
+        return d, h, w
+
+    @property
+    def affine(self) -> Tensor:
+        """Voxel to mm, (4, 4), float64."""
+        return torch.tensor(self.content["affine"], dtype=torch.float64)
+
+    def read(self, box: Box) -> Tensor:
+        """Return the voxels in a box, ``(C, d, h, w)``: float32 for an image, whole numbers for a label.
+
+        Raises:
+            Fault: if the file is gone or truncated.
+        """
+        file = self.folder / self.content["file"]
+        try:
+            numbers = np.array(open_array(file)[(slice(None), *box)])  # copied here, and only this part
+        except (OSError, ValueError, RuntimeError) as error:
+            raise Fault(f"{file} is gone or damaged ({error}); start again, and it is prepared again") from None
+        if "step" in self.content:
+            numbers = to_float32(numbers, self.content["step"], self.content["zero"])
+        return torch.from_numpy(numbers)
+
+    def intensity(self, intensity: Any) -> Any:
+        """Return what scales one image tensor of this volume as the config's transform scales the whole volume."""
+        if not isinstance(intensity, NormalizeIntensityd):
+            return intensity.scaler
+        given = intensity.normalizer
+        which = "nonzero" if given.nonzero else "all"
+        return NormalizeIntensity(
+            subtrahend=given.subtrahend if given.subtrahend is not None else self.content["mean"][which],
+            divisor=given.divisor if given.divisor is not None else self.content["std"][which],
+            nonzero=given.nonzero,
+            channel_wise=True,
+            dtype=given.dtype,
+        )
+
+
+def statistics(image: Tensor) -> dict[str, dict[str, list[float]]]:
+    """Return mean and standard deviation of each channel ``(C, D, H, W)``, of all and of non-zero voxels.
+
+    They are computed as ``NormalizeIntensity`` computes them.
+    """
+    found: dict[str, dict[str, list[float]]] = {"mean": {"all": [], "nonzero": []}, "std": {"all": [], "nonzero": []}}
+    for channel in image:
+        for which, voxels in (("all", channel), ("nonzero", channel[channel != 0])):
+            empty = voxels.numel() == 0
+            found["mean"][which].append(0.0 if empty else voxels.mean().item())
+            found["std"][which].append(0.0 if empty else voxels.std(unbiased=False).item())
+    return found
+
+
+def whole(shape: Sequence[int]) -> Box:
+    """Return the box of a whole volume."""
+    d, h, w = (slice(0, side) for side in shape)
+    return d, h, w
