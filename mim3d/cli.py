@@ -27,6 +27,7 @@ COMMANDS = {
     "study": ("mim3d.commands.study", "compare training from scratch with fine-tuning over a grid"),
     "datalist": ("mim3d.commands.datalist", "split a folder of volumes into training, validation and test"),
     "phantoms": ("mim3d.commands.phantoms", "write synthetic volumes (phantoms)"),
+    "store": ("mim3d.commands.store", "build, check or prune a store of prepared volumes"),
     "stack": ("mim3d.commands.stack", "join one file per sequence into one 4D file per case"),
     "render": ("mim3d.render", "write the bundles' configs from their sources"),
     "package": ("mim3d.commands.package", "pack bundles with their code and weights as folders and zips"),

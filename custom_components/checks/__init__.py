@@ -17,6 +17,7 @@ from .rotation import RotationPlane
 from .run_folder import RunFolder, RunLock
 from .sanity_validation import sanity_validate
 from .schedule import KeyMetric, Schedule
+from .store import StoredVolumes
 from .weights import CompleteWeights, PretrainedWeights
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "RunFolder",
     "RunLock",
     "Schedule",
+    "StoredVolumes",
     "Switches",
     "sanity_validate",
 ]

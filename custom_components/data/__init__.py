@@ -1,7 +1,6 @@
 """Data lists, the layouts of real data sets, and how their files are read."""
 
 from custom_components.data.channels import check_channel_names
-from custom_components.data.disk_cache import item_hash
 from custom_components.data.labelled import LabelledCrop, draw_voxels, labelled_crops, probe_cases
 from custom_components.data.leaks import check_no_leak
 from custom_components.data.lists import DataList, datalist_hash
@@ -21,7 +20,6 @@ __all__ = [
     "check_no_leak",
     "datalist_hash",
     "draw_voxels",
-    "item_hash",
     "labelled_crops",
     "probe_cases",
     "read_label",

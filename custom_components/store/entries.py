@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -29,6 +30,7 @@ KINDS = ("images", "labels")
 INDEX = "index.json"
 _ENTRY = "entry.json"
 _UNFINISHED = ".tmp_"
+_KEY = re.compile("[0-9a-f]{32}")
 _DAY = 86400
 Content = dict[str, Any]
 
@@ -58,8 +60,8 @@ class StoreFolder:
     def fault(self, kind: str, key: str) -> str | None:
         """Return what is wrong with an entry that exists, after reading all of its voxels; None: nothing."""
         folder = self.path(kind, key)
-        content = _read(folder / _ENTRY)
-        if content is None:
+        content = self.content(kind, key)
+        if content is None or not {"file", "bytes", "crc32"} <= content.keys():
             return f"{_ENTRY} is missing or damaged"
         file = folder / content["file"]
         if _size(file) != content["bytes"]:
@@ -67,10 +69,15 @@ class StoreFolder:
         return None if checksum(file) == content["crc32"] else f"{file.name} has another checksum than when written"
 
     def keys(self) -> Iterator[tuple[str, str]]:
-        """Yield kind and key of every entry, complete or not."""
+        """Yield kind and key of every entry, complete or not; whatever else lies there is not one."""
         for kind in KINDS:
-            if (self.folder / kind).is_dir():
-                yield from ((kind, path.name) for path in sorted((self.folder / kind).iterdir()))
+            for path in sorted((self.folder / kind).glob("*")):
+                if _KEY.fullmatch(path.name):
+                    yield kind, path.name
+
+    def content(self, kind: str, key: str) -> Content | None:
+        """Return an entry's content as its own file states it; None if that file is missing or damaged."""
+        return _read(self.path(kind, key) / _ENTRY)
 
     def write(
         self,
@@ -134,7 +141,7 @@ class StoreFolder:
 
     def write_index(self) -> None:
         """Write the index of all complete entries, atomically."""
-        found = {f"{kind}/{key}": _read(self.path(kind, key) / _ENTRY) for kind, key in self.keys()}
+        found = {f"{kind}/{key}": self.content(kind, key) for kind, key in self.keys()}
         text = json.dumps({name: content for name, content in found.items() if content is not None})
         partial = self.folder / f"{_UNFINISHED}{uuid.uuid4().hex[:8]}_{INDEX}"
         try:

@@ -19,33 +19,44 @@ from mim3d.package.layers import find_layer
 FIXED = {"bundle_root": "BUNDLE", "dataset_dir": "INPUT", "output_dir": "--out", "weights": "--weights"}
 
 
-def config_files(bundle: Path, layers: Sequence[str]) -> list[Path]:
-    """Return the bundle's inference config and the layers.
+def config_files(bundle: Path, layers: Sequence[str], name: str = "inference.yaml") -> list[Path]:
+    """Return one of the bundle's configs, and the layers.
 
     Raises:
         ValueError: for a missing file.
     """
-    first = bundle / "configs" / "inference.yaml"
+    first = bundle / "configs" / name
     if not first.is_file():
-        raise ValueError(f"{bundle} has no configs/inference.yaml")
+        raise ValueError(f"{bundle} has no configs/{name}")
     return [first, *(find_layer(bundle, layer) for layer in layers)]
 
 
-def check_keys(files: Sequence[Path], keys: Mapping[str, str]) -> None:
+def check_keys(
+    files: Sequence[Path],
+    keys: Mapping[str, str],
+    fixed: Mapping[str, str] = FIXED,
+    command: str = "mim3d segment",
+) -> None:
     """Check that the config has every key, that none is set by the command's own arguments, and their values.
+
+    Args:
+        files: the config and its layers.
+        keys: key -> value as written.
+        fixed: keys that the command's own arguments set, and those arguments.
+        command: its name, for messages.
 
     Raises:
         ValueError: naming the key and the nearest known one, or the value and how to write it.
     """
     for key in keys:
-        if key in FIXED:
-            raise ValueError(f"--{key} is set by {FIXED[key]} of mim3d segment")
+        if key in fixed:
+            raise ValueError(f"--{key} is set by {fixed[key]} of {command}")
     for key, near in unknown_keys([str(file) for file in files], keys):
         hint = f"; did you mean --{near}?" if near else ""
         raise ValueError(f"unknown key --{key}: neither an argument of this command nor a key of {files[0]}{hint}")
     words = [f"--{key}={written}" for key, written in keys.items()]
-    command = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
-    if misread := misread_words(command):
+    line = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
+    if misread := misread_words(line):
         raise ValueError(misread[0])
 
 
@@ -55,14 +66,14 @@ def parse_value(written: str) -> Any:
     return quoted(written) if "#" in written and not written.startswith(("$", "@", "%")) else value
 
 
-def build_workflow(files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
+def build_workflow(files: Sequence[Path], workflow_type: str = "infer", **overrides: Any) -> ConfigWorkflow:
     """Build a workflow, without MONAI's notice that it leaves logging as it is."""
     logger = logging.getLogger("monai.bundle.workflows")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
         names = [str(file) for file in files]
-        made = ConfigWorkflow(names, workflow_type="infer", logging_file=False, **overrides)
+        made = ConfigWorkflow(names, workflow_type=workflow_type, logging_file=False, **overrides)
         made.initialize()
     finally:
         logger.setLevel(before)

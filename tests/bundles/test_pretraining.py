@@ -37,7 +37,7 @@ from tests.bundles.pretraining import (
     trained_of,
 )
 
-TRAIN_ONLY = ("disk_cache.yaml", "evaluate.yaml", "multi_gpu_train.yaml")
+TRAIN_ONLY = ("evaluate.yaml", "multi_gpu_train.yaml")
 FIT_BOTH = [*ALONE, *((bundle, layer) for bundle, layer in LAYERS if layer not in TRAIN_ONLY)]
 bundles = pytest.mark.parametrize("bundle", NAMES)
 
