@@ -62,7 +62,7 @@ class StoredVolumes:
         report = f"{total - len(missing)} of {total} volumes are in {folder}"
         if not missing:
             return report
-        others = sum(1 for _ in StoreFolder(folder).keys())
+        others = sum(1 for _ in StoreFolder(folder).entries())
         self._check_writable(folder, report)
         size = readable(sum(map(self._size, missing)))
         if others and len(missing) == total:

@@ -67,7 +67,9 @@ def take_apart(transform: Compose, intensity: Any, foreground: Any) -> Chain:
     places = [k for k, one in enumerate(transforms) if one is intensity]
     loads = [k for k, one in enumerate(transforms) if isinstance(one, LoadImaged)]
     if len(places) != 1 or not loads or loads[0] > places[0]:
-        raise ValueError("cache is store, which needs LoadImaged, then intensity, once, in deterministic_transforms")
+        raise ValueError(
+            "cache is store, which needs LoadImaged, then intensity, once, in deterministic_transforms"
+        )
     _check_intensity(intensity)
     behind = transforms[places[0] + 1 :]
     crop = next((k for k, one in enumerate(behind) if isinstance(one, _CROPS)), None)
@@ -76,8 +78,8 @@ def take_apart(transform: Compose, intensity: Any, foreground: Any) -> Chain:
     where = between.index(pad) if pad in between else len(between)
     voxelwise = [intensity, *_allowed(between[:where], (AddValidMaskd, CastToTyped), foreground)]
     after_pad = _allowed(between[where + 1 :], (CastToTyped, ClassesToIndicesd), foreground)
-    if pad is not None and (pad.padder.mode != "constant" or pad.padder.kwargs):
-        raise ValueError(f"cache is store, which pads with 0, found mode {pad.padder.mode!r}; set cache to ram")
+    if pad is not None and (set(pad.mode) != {"constant"} or pad.padder.kwargs):
+        raise ValueError(f"cache is store, which pads with 0, found mode {pad.mode[0]!r}; set cache to ram")
     return Chain(
         first=transforms[: loads[0]],
         prepare=transforms[loads[0] : places[0]],

@@ -113,7 +113,9 @@ def class_centres(chain: Chain, label: StoredVolume) -> np.ndarray:
     if chain.classes is None:
         raise ValueError("the chain has no ClassesToIndicesd")
     widths = padding(chain, label.shape)
-    path = centres_path(label.folder, chain.classes, [s + sum(w) for s, w in zip(label.shape, widths, strict=True)])
+    path = centres_path(
+        label.folder, chain.classes, [s + sum(w) for s, w in zip(label.shape, widths, strict=True)]
+    )
     stored = read_centres(path)
     if stored is None:
         stored = find_centres(_pad(label.read(whole(label.shape)), widths), chain.classes)

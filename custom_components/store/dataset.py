@@ -134,4 +134,3 @@ def check_cache(cache: object) -> None:
     """Raise ValueError unless ``cache`` is a kind of cache."""
     if cache not in CACHES:
         raise ValueError(f"cache is {cache!r}; allowed: {', '.join(CACHES)}")
-

@@ -1,9 +1,9 @@
 """Entries of a store on disk: one folder for each volume, which appears whole or not at all.
 
 ``images/<key>`` and ``labels/<key>`` hold the voxels and ``entry.json``. An entry is written into a temporary
-folder and then renamed, so that several processes may build one store at the same time; the first one wins, and
-what it wrote is the same. ``index.json`` repeats all ``entry.json`` in one file, because reading thousands of small
-files takes long on a network. It is written last, and is not needed.
+folder, which is then renamed. So several processes may build one store at the same time: the first to finish an
+entry wins. ``index.json`` repeats every ``entry.json``, because reading thousands of small files takes long on a
+network. It is written last. An entry that it lacks is still found.
 """
 
 from __future__ import annotations
@@ -66,9 +66,11 @@ class StoreFolder:
         file = folder / content["file"]
         if _size(file) != content["bytes"]:
             return f"{file.name} has {_size(file)} bytes, expected {content['bytes']}"
-        return None if checksum(file) == content["crc32"] else f"{file.name} has another checksum than when written"
+        return (
+            None if checksum(file) == content["crc32"] else f"{file.name} has another checksum than when written"
+        )
 
-    def keys(self) -> Iterator[tuple[str, str]]:
+    def entries(self) -> Iterator[tuple[str, str]]:
         """Yield kind and key of every entry, complete or not; whatever else lies there is not one."""
         for kind in KINDS:
             for path in sorted((self.folder / kind).glob("*")):
@@ -102,7 +104,7 @@ class StoreFolder:
             Fault: if the files cannot be written.
         """
         target = self.path(kind, key)
-        unfinished = self.folder / f"{_UNFINISHED}{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        unfinished = self._unfinished()
         file = unfinished / FORMATS[store_format]
         try:
             unfinished.mkdir(parents=True)
@@ -134,16 +136,16 @@ class StoreFolder:
 
     def remove(self, kind: str, key: str) -> None:
         """Remove an entry at once, so that nobody sees half of it."""
-        doomed = self.folder / f"{_UNFINISHED}{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        doomed = self._unfinished()
         with suppress(FileNotFoundError):  # another process removed it
             os.rename(self.path(kind, key), doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
     def write_index(self) -> None:
         """Write the index of all complete entries, atomically."""
-        found = {f"{kind}/{key}": self.content(kind, key) for kind, key in self.keys()}
+        found = {f"{kind}/{key}": self.content(kind, key) for kind, key in self.entries()}
         text = json.dumps({name: content for name, content in found.items() if content is not None})
-        partial = self.folder / f"{_UNFINISHED}{uuid.uuid4().hex[:8]}_{INDEX}"
+        partial = self._unfinished()
         try:
             partial.write_text(text, encoding="utf-8")
             _to_disk(partial)
@@ -152,12 +154,16 @@ class StoreFolder:
             raise Fault(f"{self.folder / INDEX} cannot be written: {error.strerror}") from error
         self._index = None
 
+    def _unfinished(self) -> Path:
+        """Return a name that says which process of which machine writes it."""
+        return self.folder / f"{_UNFINISHED}{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+
     def remove_unfinished(self) -> int:
         """Remove what killed processes of this machine left, and what is a day old; return how many."""
         count = 0
         for path in self.folder.glob(f"{_UNFINISHED}*"):
-            host, _, rest = path.name[len(_UNFINISHED) :].rpartition("_")[0].rpartition("_")
-            ended = host == socket.gethostname() and rest.isdigit() and not _runs(int(rest))
+            host, process, _ = path.name[len(_UNFINISHED) :].rsplit("_", 2)
+            ended = host == socket.gethostname() and not _runs(int(process))
             with suppress(OSError):
                 if ended or time.time() - path.stat().st_mtime > _DAY:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -103,7 +103,9 @@ class Filler:
         """
         wanted = [self.wanted(item) for item in items]
         if verify:
-            names = [("images", one.image) for one in wanted] + [("labels", one.label) for one in wanted if one.label]
+            names = [("images", one.image) for one in wanted] + [
+                ("labels", one.label) for one in wanted if one.label
+            ]
             there = [name for name in dict.fromkeys(names) if self.store.path(*name).exists()]
             map_in_threads(self._remove_damaged, there, "verifying the store", "entry", max(1, threads), progress)
         missing = [one for one in wanted if self.find(one) is None]
@@ -121,8 +123,8 @@ class Filler:
         found = self.find(wanted)
         if found is None:
             raise Fault(
-                f"{self.store.folder} lost the volume of {first_image(wanted.item)} while it was being filled: another"
-                " program removes entries; start again when it has ended"
+                f"{self.store.folder} lost the volume of {first_image(wanted.item)} while it was being filled:"
+                " another program removes entries; start again when it has ended"
             )
         return found
 

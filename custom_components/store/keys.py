@@ -23,7 +23,15 @@ from custom_components.transfer.read import file_version
 #: Raise it when the same files and the same view are prepared in another way than before.
 VERSION = 1
 #: Transforms whose result the view describes completely.
-_DESCRIBED = ("LoadImaged", "AlignLabeld", "Identityd", "Orientationd", "Spacingd", "CropForegroundd", "MapLabelValued")
+_DESCRIBED = (
+    "LoadImaged",
+    "AlignLabeld",
+    "Identityd",
+    "Orientationd",
+    "Spacingd",
+    "CropForegroundd",
+    "MapLabelValued",
+)
 
 
 def sources_of(item: Item, key: str, dataset_dir: str) -> list[tuple[str, int, int]]:

@@ -1,7 +1,7 @@
 """How a prepared volume becomes 16-bit whole numbers, and back.
 
-A value is ``(number - zero) * step``, with one step and one zero per channel. 0 is stored exactly, and nothing else
-is stored as 0, because z-scores of non-zero voxels depend on it.
+A value is ``(number - zero) * step``, with one step and one zero per channel. 0 is stored exactly, and outside CT
+nothing else is stored as 0, because z-scores of non-zero voxels depend on it.
 """
 
 from __future__ import annotations

@@ -76,7 +76,10 @@ def statistics(image: Tensor) -> dict[str, dict[str, list[float]]]:
 
     They are computed as ``NormalizeIntensity`` computes them.
     """
-    found: dict[str, dict[str, list[float]]] = {"mean": {"all": [], "nonzero": []}, "std": {"all": [], "nonzero": []}}
+    found: dict[str, dict[str, list[float]]] = {
+        "mean": {"all": [], "nonzero": []},
+        "std": {"all": [], "nonzero": []},
+    }
     for channel in image:
         for which, voxels in (("all", channel), ("nonzero", channel[channel != 0])):
             empty = voxels.numel() == 0

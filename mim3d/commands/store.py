@@ -13,7 +13,7 @@ build BUNDLE DATA  Prepares each training and validation volume of the bundle's 
                    prepares damaged entries again. An interrupted build continues where it ended; several processes
                    may build one store. Give the layers and keys of the training: --KEY VALUE.
 check STORE        Reads every entry. The exit status is 1 if one is damaged.
-prune STORE        Removes damaged entries, those of an older version, and those whose files have changed or gone."""
+prune STORE        Removes entries that are damaged, of an older version, or of files that have changed or gone."""
 EXAMPLE = """\
 examples:
   mim3d store build pretrain_hybridmim DATA --layer task_brats.yaml --workers 8

@@ -20,7 +20,7 @@ FIXED = {
     "store_dir": "--out",
     "store_format": "--format",
     "num_workers": "--workers",
-    "cache": "mim3d store build",
+    "cache": "the action",
 }
 _CHECKS = ("channels", "cases", "label_maps", "store")
 

@@ -25,7 +25,7 @@ def open_store(folder: str) -> StoreFolder:
         raise ValueError(f"{folder} is not a folder; give the folder of a store")
     check_is_store(Path(folder))
     store = StoreFolder(folder)
-    if next(store.keys(), None) is None:
+    if next(store.entries(), None) is None:
         raise ValueError(f"{folder} holds no entry of a store; give the folder that mim3d store build printed")
     return store
 
@@ -40,7 +40,7 @@ def check_store(folder: str, threads: int = 4) -> str:
         ValueError: naming the damaged entries.
     """
     store = open_store(folder)
-    keys = list(store.keys())
+    keys = list(store.entries())
     faults = map_in_threads(lambda name: store.fault(*name), keys, "checking the store", "entry", threads)
     damaged = [f"{kind}/{key} ({fault})" for (kind, key), fault in zip(keys, faults, strict=True) if fault]
     if damaged:
@@ -68,7 +68,7 @@ def prune_store(folder: str, dataset_dir: str | None = None, dry_run: bool = Fal
         ValueError: if a data folder does not exist: then every entry would seem to be old.
     """
     store = open_store(folder)
-    keys = list(store.keys())
+    keys = list(store.entries())
     reasons = {key: _reason(store, key, dataset_dir) for key in keys}
     gone = {name for (kind, name), reason in reasons.items() if reason and kind == "images"}
     for kind, name in keys:  # a label is cropped to its image's box

@@ -203,20 +203,3 @@ def test_four_channels_need_only_their_names(write_nifti: Callable[..., Path], t
     trainer.run()
     assert parser.get_parsed_content("network_def").final_conv.weight.shape[0] == 4
     assert trainer.state.output["loss"] > 0
-
-
-# --- volumes on disk -----------------------------------------------------------------------------------
-
-
-def test_disk_cache_is_reused_and_not_mistaken_for_another_view(volumes: Path, tmp_path: Path) -> None:
-    def prepared(**changes: Any) -> set[str]:
-        keys = {**TINY, "dataset_dir": str(volumes), "cache_dir": str(tmp_path / "cache"), **changes}
-        dataset = parse("disk_cache.yaml", **keys).get_parsed_content("train#dataset")
-        for sample in dataset:
-            assert sample[0]["image"].shape == (1, 32, 32, 32)
-        return {file.name for file in (tmp_path / "cache").glob("*.pt")}
-
-    first = prepared()
-    assert len(first) == 2
-    assert prepared() == first
-    assert len(prepared(spacing=[2.0, 2.0, 2.0])) == 4

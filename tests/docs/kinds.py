@@ -17,14 +17,16 @@ from tests.docs.sandbox import Sandbox, load
 Words = list[str]
 Check = Callable[[Words], None]
 Runner = Callable[[Words, Sandbox, dict[str, str]], None]
-_MIM = "--hidden 24 --mlp 48 --heads 2 --deep 2 16 2 --size 32"
+_STEP = "--repeats 1 --threads 1 --device cpu"
+_MIM = f"--hidden 24 --mlp 48 --heads 2 --deep 2 16 2 --size 32 {_STEP}"
 #: Benchmark -> network -> arguments that make it tiny; the first network is the script's default.
 BENCHMARKS = {
     "benchmarks/pretrain_step.py": {
-        "basic_unet": "--features 4 4 8 8 16 4 --size 32 --window 32",
-        "swin_unetr": "--features 12 --size 64 32 32 --window 64 32 32",
+        "basic_unet": f"--features 4 4 8 8 16 4 --size 32 --window 32 {_STEP}",
+        "swin_unetr": f"--features 12 --size 64 32 32 --window 64 32 32 {_STEP}",
     },
     "benchmarks/mim_step.py": {"unetr": _MIM, "unetr_patch8": _MIM},
+    "benchmarks/feeding.py": {"": "--shape 140 140 60 --rounds 1"},
 }
 _LABEL = ("mim3d/label/roundtrip.py", "mim3d/label/server.py")
 
@@ -108,7 +110,7 @@ def check_benchmark(words: Words) -> None:
 def run_benchmark(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> None:
     """Its result takes its default name, so that a later command can show it."""
     forms = BENCHMARKS[words[1]]
-    tiny = f"{forms[flags(words).get('network', next(iter(forms)))]} --repeats 1 --threads 1 --device cpu"
+    tiny = forms[flags(words).get("network", next(iter(forms)))]
     sandbox.execute(words if "--show" in words else [*words, *tiny.split()], environment)
 
 

@@ -125,7 +125,11 @@ def cases(tmp_path: Path) -> Callable[[str], list[Item]]:
             empty = -1000 if kind == "ct" else 0
             values = np.full((*shape, channels), empty, np.float32)
             inside = tuple(slice(3, side - 2) for side in shape)
-            body = rng.normal(40, 120, values[inside].shape) if kind == "ct" else rng.gamma(2, 150, values[inside].shape)
+            body = (
+                rng.normal(40, 120, values[inside].shape)
+                if kind == "ct"
+                else rng.gamma(2, 150, values[inside].shape)
+            )
             values[inside] = body.round()
             label = np.zeros(shape, np.uint8)
             label[inside] = rng.randint(0, 3, label[inside].shape)

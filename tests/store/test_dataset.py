@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor, list_data_collate
+from monai.data import CacheDataset, MetaTensor
 from monai.data.utils import set_rnd
 
-from custom_components.store import StoreDataset, cached_dataset
+from custom_components.store import cached_dataset
 from tests.store.conftest import Item, MakeRecipe
 
 #: Half a step of rounding: of 1 HU in a window of 425 HU; of a 65533th of the range, in standard deviations.

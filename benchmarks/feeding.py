@@ -1,0 +1,277 @@
+"""How long a CPU takes to feed pretraining, for each kind of cache; variants take turns in one process.
+
+It writes synthetic CT (512 x 512 x 150 voxels) to a temporary folder, prepares it with the shipped config of
+pretrain_hybridmim, and measures items, steps of 2 volumes x 2 crops, building and size; see README.md.
+
+    python benchmarks/feeding.py
+    python benchmarks/feeding.py --show benchmarks/results/feeding_cpu.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from measuring import commit, machine
+from monai.data import CacheDataset, Dataset, PersistentDataset
+from scipy.ndimage import gaussian_filter, zoom
+from step_cli import RESULTS
+
+from custom_components.atomic import write_text
+from mim3d.catalog import BUNDLES
+from mim3d.segment.config import build_workflow
+
+BUNDLE = BUNDLES / "pretrain_hybridmim"
+VARIANTS = {
+    "cached": "cache: ram, cache_rate 1.0: every volume in memory",
+    "cached, not copied": "the same, but MONAI's CacheDataset with copy_cache: false",
+    "quarter cached": "cache: ram, cache_rate 0.25, the default: the others are read each time",
+    "none": "cache: none: every volume is read each time",
+    "PersistentDataset": "MONAI's PersistentDataset: prepared volumes on disk, read whole",
+    "store npy": "cache: store, store_format: npy",
+    "store blosc2": "cache: store, store_format: blosc2",
+}
+SLOW = ("quarter cached", "none")  # they read files again, which takes seconds
+ON_DISK = ("PersistentDataset", "store npy", "store blosc2")
+VOLUMES, BATCH, STEP_SAMPLES = 4, 2, 2
+
+
+def write_phantom(path: Path, seed: int, shape: tuple[int, int, int]) -> None:
+    """Write a CT: a table, a body of smooth tissue with bones, air around it, and scanner noise."""
+    rng = np.random.RandomState(seed)
+    d, h, w = (np.linspace(-1, 1, side, dtype=np.float32) for side in shape)
+    radius = (d[:, None, None] / 0.85) ** 2 + (h[None, :, None] / 0.62) ** 2 + 0.05 * w[None, None, :] ** 2
+    coarse = gaussian_filter(rng.normal(size=[side // 8 for side in shape]).astype(np.float32), 1.5)
+    tissue = zoom(coarse / coarse.std(), [side / (side // 8) for side in shape], order=1)
+    values = np.where(radius < 1, 40 + 45 * tissue, -1000.0)
+    values[(radius < 1) & (tissue > 2.2)] += 600
+    values[:, int(0.9 * shape[1]) : int(0.92 * shape[1])] = 100
+    values += rng.normal(0, 12, shape).astype(np.float32)
+    image = nib.Nifti1Image(values.round().clip(-1024, 3071).astype(np.int16), np.diag([0.75, 0.75, 2.5, 1]))
+    nib.save(image, path)
+
+
+def parsed(folder: Path, **keys: Any) -> Any:
+    """Return the config with these keys, as ``monai.bundle run`` holds it."""
+    keys = {
+        "dataset_dir": str(folder / "data"),
+        "store_dir": str(folder / f"store_{keys.get('store_format')}"),
+        **keys,
+    }
+    fixed = {"holdout": 0, "include_label_like": True, "num_workers": 0, "probe_interval": None}
+    files = [BUNDLE / "configs" / "train.yaml"]
+    return build_workflow(files, "train", bundle_root=str(BUNDLE), **{**fixed, **keys}).parser
+
+
+def make_dataset(variant: str, folder: Path, num_samples: int) -> Dataset:
+    """Return the dataset of a variant; what it keeps on disk is shared by all numbers of samples."""
+    keys: dict[str, Any] = {"num_samples": num_samples, "cache": "ram", "cache_rate": 1.0}
+    if variant == "none":
+        keys["cache"] = "none"
+    if variant == "quarter cached":
+        keys["cache_rate"] = 0.25
+    if variant.startswith("store"):
+        keys |= {"cache": "store", "store_format": variant.split()[1]}
+    parser = parsed(folder, **keys)
+    if variant not in ("cached, not copied", "PersistentDataset"):
+        return parser.get_parsed_content("train#dataset")
+    items = list(parser.get_parsed_content("rank_items"))
+    transform = parser.get_parsed_content("train#preprocessing")
+    if variant == "PersistentDataset":
+        return PersistentDataset(items, transform, cache_dir=folder / "persistent")
+    return CacheDataset(items, transform, cache_rate=1.0, copy_cache=False, num_workers=0, progress=False)
+
+
+def cpu_and_wall(function: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of the processor and of the clock that a call takes."""
+    processor, clock = time.process_time(), time.perf_counter()
+    function()
+    return time.process_time() - processor, time.perf_counter() - clock
+
+
+def files_of(variant: str, folder: Path) -> list[Path]:
+    """Return the files that a variant keeps on disk."""
+    place = "persistent" if variant == "PersistentDataset" else f"store_{variant.split()[-1]}"
+    return [path for path in (folder / place).rglob("*") if path.is_file()]
+
+
+def drop_from_page_cache(paths: Iterable[Path]) -> None:
+    """Ask the system to forget what it holds of files, so that the next reading comes from the disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
+def measure_variant(
+    variant: str, datasets: dict[int, Dataset], collate: Any, folder: Path, seconds: dict[str, list[float]]
+) -> None:
+    """Measure one round of a variant: each volume with 1 and 4 crops, and steps; warm, and cold on disk."""
+
+    def add(name: str, values: tuple[float, float], count: int) -> None:
+        for kind, value in zip(("cpu", "wall"), values, strict=True):
+            seconds.setdefault(f"{name} {kind}", []).append(value / count)
+
+    def step(first: int) -> None:
+        dataset = datasets[STEP_SAMPLES]
+        collate([dataset[(first + k) % VOLUMES] for k in range(BATCH)])
+
+    for samples in (1, 4):
+        dataset = datasets[samples]
+        if variant not in SLOW or samples == 4:
+            add(f"item of {samples}", cpu_and_wall(lambda d=dataset: [d[k] for k in range(VOLUMES)]), VOLUMES)
+        if variant in ON_DISK:
+            drop_from_page_cache(files_of(variant, folder))
+            name = f"cold item of {samples}"
+            add(name, cpu_and_wall(lambda d=dataset: [d[k] for k in range(VOLUMES)]), VOLUMES)
+    steps = range(0, VOLUMES, BATCH) if variant in SLOW else [*range(0, VOLUMES, BATCH)] * 3
+    add("step", cpu_and_wall(lambda: [step(k) for k in steps]), len(steps))
+    if variant in ON_DISK:
+        drop_from_page_cache(files_of(variant, folder))
+        add("cold step", cpu_and_wall(lambda: [step(k) for k in range(0, VOLUMES, BATCH)]), VOLUMES // BATCH)
+
+
+def build(variant: str, folder: Path) -> dict[str, float]:
+    """Fill what a variant keeps on disk; return CPU seconds and bytes per volume."""
+
+    def fill() -> None:
+        dataset = make_dataset(variant, folder, 1)
+        if variant == "PersistentDataset":
+            for index in range(VOLUMES):
+                dataset[index]
+
+    processor, _ = cpu_and_wall(fill)
+    size = sum(path.stat().st_size for path in files_of(variant, folder) if path.name != "index.json")
+    return {"build_cpu_seconds": processor / VOLUMES, "bytes": size / VOLUMES}
+
+
+def reading(folder: Path) -> float:
+    """Return CPU seconds of one reading today: from the file to the prepared volume, without the crops."""
+    parser = parsed(folder, cache="none")
+    transform, items = parser.get_parsed_content("train#preprocessing"), parser.get_parsed_content("rank_items")
+    end = next(k for k, one in enumerate(transform.transforms) if "RandSpatialCrop" in type(one).__name__)
+    return cpu_and_wall(lambda: [transform(dict(item), end=end) for item in items])[0] / VOLUMES
+
+
+def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str, Any]:
+    """Write the phantoms, build everything, and measure the variants in turn."""
+    (folder / "data").mkdir()
+    for number in range(VOLUMES):
+        write_phantom(folder / "data" / f"case_{number}.nii.gz", number, shape)
+    skipped = [] if importlib.util.find_spec("blosc2") else ["store blosc2"]
+    names = [name for name in VARIANTS if name not in skipped]
+    load, read, built = os.getloadavg()[0], [], {name: [] for name in ON_DISK if name in names}
+    for _ in range(rounds):  # each builds anew
+        read.append(reading(folder))
+        for name, found in built.items():
+            for path in files_of(name, folder):
+                path.unlink()
+            found.append(build(name, folder))
+    collate = parsed(folder).get_parsed_content("collate")
+    datasets = {name: {k: make_dataset(name, folder, k) for k in (1, STEP_SAMPLES, 4)} for name in names}
+    seconds: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    for number in range(rounds):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
+            measure_variant(name, datasets[name], collate, folder, seconds[name])
+    return {
+        "benchmark": "feeding",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(torch.device("cpu")),
+        "load": {"at_start": load, "at_end": os.getloadavg()[0]},
+        "shape": shape,
+        "rounds": rounds,
+        "reading_cpu_seconds": statistics.median(read),
+        "not_measured": skipped,
+        "variants": {
+            name: {
+                "text": VARIANTS[name],
+                "milliseconds": {key: 1000 * statistics.median(values) for key, values in seconds[name].items()},
+                **{key: statistics.median(one[key] for one in built[name]) for key in built.get(name, [{}])[0]},
+            }
+            for name in names
+        },
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the result as markdown."""
+    columns = [
+        "step cpu",
+        "cold step cpu",
+        "item of 1 cpu",
+        "item of 4 cpu",
+        "cold item of 1 wall",
+        "cold item of 4 wall",
+    ]
+    lines = [f"| variant | {' | '.join(columns)} | build | MB |", "|---|" + "---:|" * (len(columns) + 2)]
+    for name, found in result["variants"].items():
+        cells = [f"{found['milliseconds'][c]:.1f}" if c in found["milliseconds"] else "" for c in columns]
+        disk = (
+            [f"{found['build_cpu_seconds']:.2f}", f"{found['bytes'] / 1e6:.1f}"] if "bytes" in found else ["", ""]
+        )
+        lines.append(f"| {name} | {' | '.join([*cells, *disk])} |")
+    facts, load = result["machine"], result["load"]
+    busy = "Other programs ran beside it. " if max(load.values()) > 1.5 else ""
+    head = (
+        f"{facts['cpu']}, {facts['threads']} thread, torch {facts['torch']}, monai {facts['monai']}; commit"
+        f" {result['commit'][:8]}, {result['date'][:10]}; medians of {result['rounds']} interleaved rounds."
+        f" {busy}Load {load['at_start']:.1f} to {load['at_end']:.1f}."
+    )
+    ratios = [f"- {text}: {value:.3f}" for text, value in claims(result).items()]
+    missing = [f"- Not measured: {', '.join(result['not_measured'])}"] if result["not_measured"] else []
+    return "\n".join([head, "", *lines, "", *ratios, *missing, ""])
+
+
+def claims(result: dict[str, Any]) -> dict[str, float]:
+    """Return the ratios that documents quote.
+
+    The model: of 2,000 volumes that do not fit into memory, a step reads each of its volumes from the disk. With
+    cache_rate 0.25 that is three files of four, read and prepared again; a store reads only the crops.
+    """
+    step = {name: found["milliseconds"] for name, found in result["variants"].items()}
+    store, npy = step["store npy"], result["variants"]["store npy"]
+    return {
+        "CPU of a step, cold store / default (a quarter cached)": store["cold step cpu"]
+        / step["quarter cached"]["step cpu"],
+        "CPU of a step, cold store / everything cached": store["cold step cpu"] / step["cached"]["step cpu"],
+        "CPU of a step, warm store / everything cached": store["step cpu"] / step["cached"]["step cpu"],
+        "CPU of building the store / one reading": npy["build_cpu_seconds"] / result["reading_cpu_seconds"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default: %(default)s)")
+    parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 150], help="voxels of a volume")
+    parser.add_argument("--out", type=Path, default=RESULTS / "feeding_cpu.json", help="result file")
+    parser.add_argument("--show", type=Path, help="measure nothing; print the table of this result file")
+    args = parser.parse_args()
+    if args.show:
+        print(table(json.loads(args.show.read_text(encoding="utf-8"))))
+        return
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(args.rounds, tuple(args.shape), Path(folder))
+    write_text(args.out, json.dumps(result, indent=1) + "\n")
+    write_text(args.out.with_suffix(".md"), table(result))
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

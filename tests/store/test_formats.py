@@ -1,0 +1,31 @@
+"""Arrays on disk, of which a part is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from custom_components.store.formats import FORMATS, checksum, open_array, write_array
+
+PART = (slice(None), slice(3, 40), slice(60, 70), slice(0, 5))
+
+
+@pytest.mark.parametrize("store_format", list(FORMATS))
+def test_a_part_of_what_was_written_is_read(store_format: str, tmp_path: Path) -> None:
+    if store_format != "npy":
+        pytest.importorskip(store_format)
+    array = np.random.RandomState(0).randint(-1000, 1000, (2, 70, 90, 9)).astype(np.int16)
+    path = tmp_path / FORMATS[store_format]
+    write_array(path, array)
+    np.testing.assert_array_equal(np.array(open_array(path)[PART]), array[PART])
+    assert checksum(path) == checksum(path)
+    path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        open_array(path)
+
+
+def test_a_memory_map_reads_nothing_before_it_is_indexed(tmp_path: Path) -> None:
+    write_array(tmp_path / "voxels.npy", np.zeros((1, 8, 8, 8), np.int16))
+    assert isinstance(open_array(tmp_path / "voxels.npy"), np.memmap)
