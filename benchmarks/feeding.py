@@ -10,6 +10,7 @@ pretrain_hybridmim, and measures items, steps of 2 volumes x 2 crops, building a
 from __future__ import annotations
 
 import argparse
+import copy
 import datetime
 import importlib.util
 import json
@@ -18,7 +19,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,12 @@ import numpy as np
 import torch
 from measuring import commit, machine
 from monai.data import CacheDataset, Dataset, PersistentDataset
-from scipy.ndimage import gaussian_filter, zoom
+from monai.transforms import RandSpatialCropSamplesd
+from scipy.ndimage import gaussian_filter
 from step_cli import RESULTS
 
 from custom_components.atomic import write_text
+from custom_components.store import cached_dataset
 from mim3d.catalog import BUNDLES
 from mim3d.segment.config import build_workflow
 
@@ -39,27 +43,28 @@ VARIANTS = {
     "cached": "cache: ram, cache_rate 1.0: every volume in memory",
     "cached, not copied": "the same, but MONAI's CacheDataset with copy_cache: false",
     "quarter cached": "cache: ram, cache_rate 0.25, the default: the others are read each time",
-    "none": "cache: none: every volume is read each time",
     "PersistentDataset": "MONAI's PersistentDataset: prepared volumes on disk, read whole",
     "store npy": "cache: store, store_format: npy",
     "store blosc2": "cache: store, store_format: blosc2",
 }
-SLOW = ("quarter cached", "none")  # they read files again, which takes seconds
+SLOW = "quarter cached"
 ON_DISK = ("PersistentDataset", "store npy", "store blosc2")
-VOLUMES, BATCH, STEP_SAMPLES = 4, 2, 2
+VOLUMES, BATCH, STEP_SAMPLES, REPEATS = 4, 2, 2, 3
 
 
 def write_phantom(path: Path, seed: int, shape: tuple[int, int, int]) -> None:
     """Write a CT: a table, a body of smooth tissue with bones, air around it, and scanner noise."""
-    rng = np.random.RandomState(seed)
+    rng = np.random.default_rng(seed)
     d, h, w = (np.linspace(-1, 1, side, dtype=np.float32) for side in shape)
-    radius = (d[:, None, None] / 0.85) ** 2 + (h[None, :, None] / 0.62) ** 2 + 0.05 * w[None, None, :] ** 2
-    coarse = gaussian_filter(rng.normal(size=[side // 8 for side in shape]).astype(np.float32), 1.5)
-    tissue = zoom(coarse / coarse.std(), [side / (side // 8) for side in shape], order=1)
-    values = np.where(radius < 1, 40 + 45 * tissue, -1000.0)
-    values[(radius < 1) & (tissue > 2.2)] += 600
+    body = (d[:, None, None] / 0.85) ** 2 + (h[None, :, None] / 0.62) ** 2 + 0.05 * w[None, None, :] ** 2 < 1
+    coarse = gaussian_filter(rng.standard_normal([side // 8 for side in shape], dtype=np.float32), 1.5)
+    grown = torch.nn.functional.interpolate(
+        torch.from_numpy(coarse / coarse.std())[None, None], shape, mode="trilinear"
+    )
+    tissue = grown[0, 0].numpy()
+    values = np.where(body, 40 + 45 * tissue + 600 * (tissue > 2.2), np.float32(-1000))
     values[:, int(0.9 * shape[1]) : int(0.92 * shape[1])] = 100
-    values += rng.normal(0, 12, shape).astype(np.float32)
+    values += 12 * rng.standard_normal(shape, dtype=np.float32)
     image = nib.Nifti1Image(values.round().clip(-1024, 3071).astype(np.int16), np.diag([0.75, 0.75, 2.5, 1]))
     nib.save(image, path)
 
@@ -76,23 +81,30 @@ def parsed(folder: Path, **keys: Any) -> Any:
     return build_workflow(files, "train", bundle_root=str(BUNDLE), **{**fixed, **keys}).parser
 
 
-def make_dataset(variant: str, folder: Path, num_samples: int) -> Dataset:
-    """Return the dataset of a variant; what it keeps on disk is shared by all numbers of samples."""
-    keys: dict[str, Any] = {"num_samples": num_samples, "cache": "ram", "cache_rate": 1.0}
-    if variant == "none":
-        keys["cache"] = "none"
-    if variant == "quarter cached":
-        keys["cache_rate"] = 0.25
-    if variant.startswith("store"):
-        keys |= {"cache": "store", "store_format": variant.split()[1]}
-    parser = parsed(folder, **keys)
-    if variant not in ("cached, not copied", "PersistentDataset"):
-        return parser.get_parsed_content("train#dataset")
+def make_datasets(folder: Path, names: Sequence[str]) -> dict[str, Dataset]:
+    """Return the dataset of each variant; the two that hold every volume share their cache."""
+    parser = parsed(folder)
     items = list(parser.get_parsed_content("rank_items"))
     transform = parser.get_parsed_content("train#preprocessing")
-    if variant == "PersistentDataset":
-        return PersistentDataset(items, transform, cache_dir=folder / "persistent")
-    return CacheDataset(items, transform, cache_rate=1.0, copy_cache=False, num_workers=0, progress=False)
+    cached = CacheDataset(items, transform, cache_rate=1.0, num_workers=0)
+    shared = copy.copy(cached)
+    shared.copy_cache = False
+    found: dict[str, Dataset] = {"cached": cached, "cached, not copied": shared}
+    found["quarter cached"] = CacheDataset(items, transform, cache_rate=0.25, num_workers=0)
+    found["PersistentDataset"] = PersistentDataset(items, transform, cache_dir=folder / "persistent")
+    for name in names:
+        if name.startswith("store"):
+            changed = parsed(folder, cache="store", store_format=name.split()[1])
+            found[name] = changed.get_parsed_content("train#dataset")
+    return {name: found[name] for name in names}
+
+
+def set_samples(dataset: Any, number: int) -> None:
+    """Let a dataset cut so many crops from each volume."""
+    for transform in dataset.transform.transforms:
+        crop = getattr(transform, "chain", None).crop if hasattr(transform, "chain") else transform
+        if isinstance(crop, RandSpatialCropSamplesd):
+            crop.cropper.num_samples = number
 
 
 def cpu_and_wall(function: Callable[[], object]) -> tuple[float, float]:
@@ -118,53 +130,59 @@ def drop_from_page_cache(paths: Iterable[Path]) -> None:
 
 
 def measure_variant(
-    variant: str, datasets: dict[int, Dataset], collate: Any, folder: Path, seconds: dict[str, list[float]]
+    variant: str, dataset: Dataset, collate: Any, folder: Path, seconds: dict[str, list[float]]
 ) -> None:
     """Measure one round of a variant: each volume with 1 and 4 crops, and steps; warm, and cold on disk."""
 
-    def add(name: str, values: tuple[float, float], count: int) -> None:
-        for kind, value in zip(("cpu", "wall"), values, strict=True):
+    def add(name: str, function: Callable[[], object], count: int) -> None:
+        for kind, value in zip(("cpu", "wall"), cpu_and_wall(function), strict=True):
             seconds.setdefault(f"{name} {kind}", []).append(value / count)
 
-    def step(first: int) -> None:
-        dataset = datasets[STEP_SAMPLES]
-        collate([dataset[(first + k) % VOLUMES] for k in range(BATCH)])
+    def items() -> None:
+        for index in range(VOLUMES):
+            dataset[index]
 
-    for samples in (1, 4):
-        dataset = datasets[samples]
-        if variant not in SLOW or samples == 4:
-            add(f"item of {samples}", cpu_and_wall(lambda d=dataset: [d[k] for k in range(VOLUMES)]), VOLUMES)
+    def steps() -> None:
+        for first in range(0, VOLUMES, BATCH):
+            collate([dataset[first + k] for k in range(BATCH)])
+
+    for name, samples, function, count in (
+        ("item of 1", 1, items, VOLUMES),
+        ("item of 4", 4, items, VOLUMES),
+        ("step", STEP_SAMPLES, steps, VOLUMES // BATCH),
+    ):
+        set_samples(dataset, samples)
+        if variant == SLOW:  # it reads files again, which takes seconds, whatever the number of crops is
+            if name == "step":
+                add(name, function, count)
+            continue
         if variant in ON_DISK:
             drop_from_page_cache(files_of(variant, folder))
-            name = f"cold item of {samples}"
-            add(name, cpu_and_wall(lambda d=dataset: [d[k] for k in range(VOLUMES)]), VOLUMES)
-    steps = range(0, VOLUMES, BATCH) if variant in SLOW else [*range(0, VOLUMES, BATCH)] * 3
-    add("step", cpu_and_wall(lambda: [step(k) for k in steps]), len(steps))
-    if variant in ON_DISK:
-        drop_from_page_cache(files_of(variant, folder))
-        add("cold step", cpu_and_wall(lambda: [step(k) for k in range(0, VOLUMES, BATCH)]), VOLUMES // BATCH)
+            add(f"cold {name}", function, count)
+        function()
+        add(name, lambda function=function: [function() for _ in range(REPEATS)], count * REPEATS)  # type: ignore[misc]
 
 
-def build(variant: str, folder: Path) -> dict[str, float]:
-    """Fill what a variant keeps on disk; return CPU seconds and bytes per volume."""
-
-    def fill() -> None:
-        dataset = make_dataset(variant, folder, 1)
-        if variant == "PersistentDataset":
-            for index in range(VOLUMES):
-                dataset[index]
-
-    processor, _ = cpu_and_wall(fill)
-    size = sum(path.stat().st_size for path in files_of(variant, folder) if path.name != "index.json")
-    return {"build_cpu_seconds": processor / VOLUMES, "bytes": size / VOLUMES}
-
-
-def reading(folder: Path) -> float:
-    """Return CPU seconds of one reading today: from the file to the prepared volume, without the crops."""
-    parser = parsed(folder, cache="none")
+def build(folder: Path, names: Sequence[str]) -> dict[str, list[float]]:
+    """Read every volume as today, and fill what variants keep on disk, volume by volume; return CPU seconds."""
+    parser = parsed(folder)
     transform, items = parser.get_parsed_content("train#preprocessing"), parser.get_parsed_content("rank_items")
-    end = next(k for k, one in enumerate(transform.transforms) if "RandSpatialCrop" in type(one).__name__)
-    return cpu_and_wall(lambda: [transform(dict(item), end=end) for item in items])[0] / VOLUMES
+    end = next(k for k, one in enumerate(transform.transforms) if isinstance(one, RandSpatialCropSamplesd))
+    stores = {name: parsed(folder, store_format=name.split()[1]) for name in names if name.startswith("store")}
+    seconds: dict[str, list[float]] = {}
+    for item in items:
+        work: dict[str, Callable[[], object]] = {
+            "reading": lambda item=item: transform(dict(item), end=end),  # type: ignore[misc]
+            "PersistentDataset": lambda item=item: PersistentDataset(  # type: ignore[misc]
+                [item], transform, cache_dir=folder / "persistent"
+            )[0],
+        }
+        for name, config in stores.items():
+            store, chain = (config.get_parsed_content(key) for key in ("store", "train#preprocessing"))
+            work[name] = partial(cached_dataset, "store", store, [item], chain)
+        for name, function in work.items():
+            seconds.setdefault(name, []).append(cpu_and_wall(function)[0])
+    return seconds
 
 
 def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str, Any]:
@@ -174,38 +192,34 @@ def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str,
         write_phantom(folder / "data" / f"case_{number}.nii.gz", number, shape)
     skipped = [] if importlib.util.find_spec("blosc2") else ["store blosc2"]
     names = [name for name in VARIANTS if name not in skipped]
-    load, read, built = os.getloadavg()[0], [], {name: [] for name in ON_DISK if name in names}
-    for _ in range(rounds):  # each builds anew
-        read.append(reading(folder))
-        for name, found in built.items():
-            for path in files_of(name, folder):
-                path.unlink()
-            found.append(build(name, folder))
+    load = [os.getloadavg()[0]]
+    built = build(folder, names)
     collate = parsed(folder).get_parsed_content("collate")
-    datasets = {name: {k: make_dataset(name, folder, k) for k in (1, STEP_SAMPLES, 4)} for name in names}
+    datasets = make_datasets(folder, names)
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
             print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
             measure_variant(name, datasets[name], collate, folder, seconds[name])
+        load.append(os.getloadavg()[0])
+    variants: dict[str, dict[str, Any]] = {}
+    for name in names:
+        medians = {key: 1000 * statistics.median(values) for key, values in seconds[name].items()}
+        variants[name] = {"text": VARIANTS[name], "milliseconds": medians}
+        if name in ON_DISK:
+            size = sum(path.stat().st_size for path in files_of(name, folder) if path.name != "index.json")
+            variants[name] |= {"bytes": size / VOLUMES, "build_cpu_seconds": statistics.median(built[name])}
     return {
         "benchmark": "feeding",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(torch.device("cpu")),
-        "load": {"at_start": load, "at_end": os.getloadavg()[0]},
+        "load": load,
         "shape": shape,
         "rounds": rounds,
-        "reading_cpu_seconds": statistics.median(read),
+        "reading_cpu_seconds": statistics.median(built["reading"]),
         "not_measured": skipped,
-        "variants": {
-            name: {
-                "text": VARIANTS[name],
-                "milliseconds": {key: 1000 * statistics.median(values) for key, values in seconds[name].items()},
-                **{key: statistics.median(one[key] for one in built[name]) for key in built.get(name, [{}])[0]},
-            }
-            for name in names
-        },
+        "variants": variants,
     }
 
 
@@ -227,11 +241,11 @@ def table(result: dict[str, Any]) -> str:
         )
         lines.append(f"| {name} | {' | '.join([*cells, *disk])} |")
     facts, load = result["machine"], result["load"]
-    busy = "Other programs ran beside it. " if max(load.values()) > 1.5 else ""
+    busy = "Other programs ran beside it. " if max(load) > 1.5 else ""
     head = (
         f"{facts['cpu']}, {facts['threads']} thread, torch {facts['torch']}, monai {facts['monai']}; commit"
         f" {result['commit'][:8]}, {result['date'][:10]}; medians of {result['rounds']} interleaved rounds."
-        f" {busy}Load {load['at_start']:.1f} to {load['at_end']:.1f}."
+        f" {busy}Load {min(load):.1f} to {max(load):.1f}. One reading today: {result['reading_cpu_seconds']:.2f} s."
     )
     ratios = [f"- {text}: {value:.3f}" for text, value in claims(result).items()]
     missing = [f"- Not measured: {', '.join(result['not_measured'])}"] if result["not_measured"] else []

@@ -71,8 +71,8 @@ class StoredCrops(Transform):
         """Return the item with outlines, empty tensors where crops will be; a list for several crops."""
         empty = torch.zeros(1, dtype=torch.uint8).expand(1, *shape)  # one byte
         keys = ["image"] if case.label is None else ["image", "label"]
+        file = first_image(item)
         for key in dict.fromkeys([*keys, *getattr(self.chain.crop, "keys", ())]):
-            file = first_image({"image": item.get(key) or item["image"]})
             item[key] = MetaTensor(empty, affine=affine.clone(), meta={"filename_or_obj": file})
         if self.chain.crop is None:
             return item
@@ -156,9 +156,12 @@ def _inside(
     """Return the part of a crop that lies in the stored volume, and the padding around that part."""
     box, widths = [], []
     for first, length, front, side in zip(start, size, before, shape, strict=True):
-        low, high = max(first - front, 0), min(first - front + length, side)
+        place = first - front  # in the stored volume; negative in the padding before it
+        low = min(max(place, 0), side)
+        high = max(low, min(place + length, side))
+        missing = min(max(-place, 0), length)
         box.append(slice(low, high))
-        widths.append((low - (first - front), first - front + length - high))
+        widths.append((missing, length - missing - (high - low)))
     d, h, w = box
     return (d, h, w), widths
 

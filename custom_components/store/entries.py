@@ -105,7 +105,7 @@ class StoreFolder:
         """
         target = self.path(kind, key)
         unfinished = self._unfinished()
-        file = unfinished / FORMATS[store_format]
+        file = unfinished / FORMATS[store_format if array.size else "npy"]  # no foreground: nothing to compress
         try:
             unfinished.mkdir(parents=True)
             target.parent.mkdir(exist_ok=True)

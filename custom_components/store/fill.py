@@ -108,7 +108,8 @@ class Filler:
             ]
             there = [name for name in dict.fromkeys(names) if self.store.path(*name).exists()]
             map_in_threads(self._remove_damaged, there, "verifying the store", "entry", max(1, threads), progress)
-        missing = [one for one in wanted if self.find(one) is None]
+        # A case may be listed twice, for example so that all ranks have equally many.
+        missing = list({one[1:]: one for one in wanted if self.find(one) is None}.values())
         if missing:
             self.store.remove_unfinished()
             # Each process begins elsewhere, so that several that build one store rarely prepare the same volume.
@@ -161,7 +162,7 @@ class Filler:
 
     def _write_label(self, wanted: Wanted, label: Any, box: Box, common: dict[str, Any]) -> None:
         values = torch.as_tensor(label.as_tensor())[(slice(None), *box)].numpy()
-        small = values.min() >= 0 and values.max() <= _LARGEST_UINT8
+        small = values.min(initial=0) >= 0 and values.max(initial=0) <= _LARGEST_UINT8
         numbers = values.astype(np.uint8 if small else np.int32)
         content = {
             **common,

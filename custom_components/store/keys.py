@@ -104,8 +104,11 @@ def foreground_rule(chain: Chain) -> str:
     if isinstance(select, functools.partial):
         select, given = select.func, select.args
     rule = f"{select.__name__}{tuple(given)} of channels {cropper.channel_indices or 'all'}"
-    if chain.foreground_is_scaled and isinstance(intensity, ScaleIntensityRanged):
+    if not chain.foreground_is_scaled:
+        return rule
+    if isinstance(intensity, ScaleIntensityRanged):
         scaler = intensity.scaler  # only what becomes 0 decides, so windows with one lower end share a store
         rule += f" of values scaled from {scaler.a_min:g}"
-        rule += "" if scaler.b_min == 0 else f" and {scaler.a_max:g} to {scaler.b_min} and {scaler.b_max}"
-    return rule
+        return rule if scaler.b_min == 0 else f"{rule} and {scaler.a_max:g} to {scaler.b_min} and {scaler.b_max}"
+    score = intensity.normalizer
+    return f"{rule} of z-scores (nonzero {score.nonzero}, given {score.subtrahend} and {score.divisor})"

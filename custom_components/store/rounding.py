@@ -46,7 +46,7 @@ def to_int16(values: np.ndarray, hounsfield: Sequence[bool]) -> Rounded:
     numbers = np.empty(values.shape, np.int16)
     steps, zeros = [], []
     for channel, is_ct in enumerate(hounsfield):
-        low, high = min(0.0, float(values[channel].min())), max(0.0, float(values[channel].max()))
+        low, high = (float(f(values[channel], initial=0)) for f in (np.min, np.max))  # a volume may be empty
         in_hu = is_ct and high - low >= _SMALLEST_HU_RANGE
         step = 1.0 if in_hu else (high - low) / STEPS or 1.0
         zero = 0 if in_hu else round(_INT16.min + 1 - low / step)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -73,3 +74,15 @@ def test_samples_equal_those_of_the_plain_chain(
             assert different.mean() < 0.002
             padded += int((plain(plain_sample["valid"]) == 0).sum())
     assert crop != "random" or padded > 0
+
+
+def test_a_volume_without_foreground_is_all_padding(make_recipe: MakeRecipe, cases: Cases, tmp_path: Path) -> None:
+    (item, _), recipe = cases("ct"), make_recipe("ct")
+    image = nib.load(item["image"])
+    nib.save(nib.Nifti1Image(np.full(image.shape, -1000, np.int16), image.affine), item["image"])
+    items = [{"image": item["image"], "volume_id": 0}]
+    store = recipe.store(tmp_path / "store", tmp_path / "data_ct")
+    expected = samples(CacheDataset(items, recipe.transform, progress=False), seed=7)
+    for plain_sample, sample in zip(expected, samples(cached_dataset("store", store, items, recipe.transform), 7)):
+        assert not plain(sample["valid"]).any()
+        np.testing.assert_array_equal(plain(sample["image"]), plain(plain_sample["image"]))
