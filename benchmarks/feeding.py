@@ -187,6 +187,7 @@ def build(folder: Path, names: Sequence[str]) -> dict[str, list[float]]:
 
 def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str, Any]:
     """Write the phantoms, build everything, and measure the variants in turn."""
+    measured = commit()  # now, because the repository may change meanwhile
     (folder / "data").mkdir()
     for number in range(VOLUMES):
         write_phantom(folder / "data" / f"case_{number}.nii.gz", number, shape)
@@ -212,7 +213,7 @@ def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str,
     return {
         "benchmark": "feeding",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
+        "commit": measured,
         "machine": machine(torch.device("cpu")),
         "load": load,
         "shape": shape,
@@ -245,7 +246,7 @@ def table(result: dict[str, Any]) -> str:
     head = (
         f"{facts['cpu']}, {facts['threads']} thread, torch {facts['torch']}, monai {facts['monai']}; commit"
         f" {result['commit'][:8]}, {result['date'][:10]}; medians of {result['rounds']} interleaved rounds."
-        f" {busy}Load {min(load):.1f} to {max(load):.1f}. One reading today: {result['reading_cpu_seconds']:.2f} s."
+        f" {busy}Load {min(load):.1f} to {max(load):.1f}. One reading: {result['reading_cpu_seconds']:.2f} s."
     )
     ratios = [f"- {text}: {value:.3f}" for text, value in claims(result).items()]
     missing = [f"- Not measured: {', '.join(result['not_measured'])}"] if result["not_measured"] else []

@@ -83,6 +83,7 @@ def test_a_volume_without_foreground_is_all_padding(make_recipe: MakeRecipe, cas
     items = [{"image": item["image"], "volume_id": 0}]
     store = recipe.store(tmp_path / "store", tmp_path / "data_ct")
     expected = samples(CacheDataset(items, recipe.transform, progress=False), seed=7)
-    for plain_sample, sample in zip(expected, samples(cached_dataset("store", store, items, recipe.transform), 7)):
+    found = samples(cached_dataset("store", store, items, recipe.transform), seed=7)
+    for plain_sample, sample in zip(expected, found, strict=True):
         assert not plain(sample["valid"]).any()
         np.testing.assert_array_equal(plain(sample["image"]), plain(plain_sample["image"]))
