@@ -15,7 +15,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ INDEX = "index.json"
 _ENTRY = "entry.json"
 _UNFINISHED = ".tmp_"
 _KEY = re.compile("[0-9a-f]{32}")
+_WRITER = re.compile(re.escape(_UNFINISHED) + r"(.*)_(\d+)_\w+")  # host and process
 _DAY = 86400
 Content = dict[str, Any]
 
@@ -66,9 +67,9 @@ class StoreFolder:
         file = folder / content["file"]
         if _size(file) != content["bytes"]:
             return f"{file.name} has {_size(file)} bytes, expected {content['bytes']}"
-        return (
-            None if checksum(file) == content["crc32"] else f"{file.name} has another checksum than when written"
-        )
+        if checksum(file) != content["crc32"]:
+            return f"{file.name} has another checksum than when written"
+        return None
 
     def entries(self) -> Iterator[tuple[str, str]]:
         """Yield kind and key of every entry, complete or not; whatever else lies there is not one."""
@@ -82,13 +83,7 @@ class StoreFolder:
         return _read(self.path(kind, key) / _ENTRY)
 
     def write(
-        self,
-        kind: str,
-        key: str,
-        array: np.ndarray,
-        content: Mapping[str, Any],
-        store_format: str = "npy",
-        beside: Callable[[Path], object] | None = None,
+        self, kind: str, key: str, array: np.ndarray, content: Mapping[str, Any], store_format: str = "npy"
     ) -> None:
         """Write an entry, unless a complete one of that key is there; an incomplete one is replaced.
 
@@ -98,7 +93,6 @@ class StoreFolder:
             array: voxels, ``(C, D, H, W)``.
             content: facts to store beside them.
             store_format: ``npy`` or ``blosc2``.
-            beside: called with the folder, to write more files.
 
         Raises:
             Fault: if the files cannot be written.
@@ -110,15 +104,14 @@ class StoreFolder:
             unfinished.mkdir(parents=True)
             target.parent.mkdir(exist_ok=True)
             write_array(file, array)
-            if beside is not None:
-                beside(unfinished)
             facts = {"file": file.name, "bytes": _size(file), "crc32": checksum(file), **content}
             (unfinished / _ENTRY).write_text(json.dumps(facts), encoding="utf-8")
             for path in unfinished.iterdir():
                 _to_disk(path)
             self._put(unfinished, target)
         except OSError as error:
-            raise Fault(f"{target} cannot be written: {error.strerror} ({free_space(self.folder)})") from error
+            reason = error.strerror or error
+            raise Fault(f"{target} cannot be written: {reason} ({free_space(self.folder)})") from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -162,8 +155,8 @@ class StoreFolder:
         """Remove what killed processes of this machine left, and what is a day old; return how many."""
         count = 0
         for path in self.folder.glob(f"{_UNFINISHED}*"):
-            host, process, _ = path.name[len(_UNFINISHED) :].rsplit("_", 2)
-            ended = host == socket.gethostname() and not _runs(int(process))
+            parts = _WRITER.fullmatch(path.name)
+            ended = parts is not None and parts[1] == socket.gethostname() and not _runs(int(parts[2]))
             with suppress(OSError):
                 if ended or time.time() - path.stat().st_mtime > _DAY:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -74,7 +74,7 @@ def prune_store(folder: str, dataset_dir: str | None = None, dry_run: bool = Fal
     for kind, name in keys:  # a label is cropped to its image's box
         content = store.content(kind, name)
         if kind == "labels" and content and not reasons[kind, name] and content["view"]["image"] in gone:
-            reasons[kind, name] = "the image's entry is removed"
+            reasons[kind, name] = "its image's entry goes"
     old = [key for key in keys if reasons[key]]
     for kind, name in old:
         print(f"{'would remove' if dry_run else 'removing'} {kind}/{name}: {reasons[kind, name]}")
@@ -91,8 +91,8 @@ def _reason(store: StoreFolder, key: tuple[str, str], dataset_dir: str | None) -
     content = store.content(*key)
     if content is None or store.find(*key) is None:
         return "damaged"
-    if content["version"] != VERSION:
-        return f"prepared by version {content['version']}, now {VERSION}"
+    if content.get("version") != VERSION:
+        return f"prepared by version {content.get('version')}, now {VERSION}"
     folder = dataset_dir or content["dataset_dir"]
     if not os.path.isdir(folder):
         raise ValueError(f"the data folder {folder} does not exist, so no entry can be judged; give --dataset_dir")
