@@ -33,7 +33,7 @@ class Store:
         intensity: the config's transform that scales intensities; volumes are stored before it.
         foreground: the config's transform that crops to the foreground.
         non_finite: what NaN and infinity in images do: ``raise`` or ``replace``.
-        store_format: ``npy``, or ``blosc2`` (half the size, slower to read) where the disk or the network is slow.
+        store_format: ``npy``, or ``blosc2`` (compressed) where the disk or the network is slow.
         verify: read every stored volume when a dataset is made, and prepare damaged ones again.
     """
 

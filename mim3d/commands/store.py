@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="npy",
         metavar="FORMAT",
-        help="build: npy, or blosc2 (an extra package), which needs half the space: for slow disks and networks",
+        help="build: npy, or blosc2 (an extra package), which is compressed: for slow disks and networks",
     )
     parser.add_argument(
         "--dataset_dir", metavar="DATA", help="prune: the data folder (default: the one the store was made from)"

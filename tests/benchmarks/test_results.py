@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from custom_components.data import datalist_hash
 
@@ -107,12 +104,3 @@ def test_the_hippocampus_result_is_of_its_split() -> None:
     assert result["datalist_hash"] == datalist_hash(items(split["test"]))
     assert result["weights"]["card"]["datalist_hash"] == datalist_hash(items(split["training"]))
     assert result["seed"] == split["seed"] == 0
-
-
-def test_the_ratios_of_feeding_are_those_of_their_result_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    feeding, result = importlib.import_module("feeding"), read("feeding_cpu.json")
-    assert (RESULTS / "feeding_cpu.md").read_text(encoding="utf-8") == feeding.table(result)
-    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    for ratio in feeding.claims(result).values():
-        assert f"{ratio:.3f}" in text
