@@ -34,6 +34,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
         np.ascontiguousarray(array),
         urlpath=str(path),
         mode="w",
+        contiguous=True,  # one file
         chunks=(1, *(min(_CHUNK, side) for side in array.shape[1:])),
         blocks=(1, *(min(_BLOCK, side) for side in array.shape[1:])),
         cparams={"codec": blosc2.Codec.LZ4, "nthreads": 1},
