@@ -28,8 +28,8 @@ import nibabel as nib
 import numpy as np
 import torch
 from measuring import commit, machine
-from monai.data import CacheDataset, Dataset, PersistentDataset
-from monai.transforms import RandSpatialCropSamplesd
+from monai.data.dataset import CacheDataset, Dataset, PersistentDataset
+from monai.transforms.croppad.dictionary import RandSpatialCropSamplesd
 from scipy.ndimage import gaussian_filter
 from step_cli import RESULTS
 
@@ -102,7 +102,7 @@ def make_datasets(folder: Path, names: Sequence[str]) -> dict[str, Dataset]:
 def set_samples(dataset: Any, number: int) -> None:
     """Let a dataset cut so many crops from each volume."""
     for transform in dataset.transform.transforms:
-        crop = getattr(transform, "chain", None).crop if hasattr(transform, "chain") else transform
+        crop = transform.chain.crop if hasattr(transform, "chain") else transform
         if isinstance(crop, RandSpatialCropSamplesd):
             crop.cropper.num_samples = number
 

@@ -77,7 +77,7 @@ class StoredVolumes:
 
     def _size(self, item: Item) -> float:
         """Return the bytes of a case without cropping to the foreground."""
-        spacing, total = self.store.view["spacing"], 0.0
+        spacing, total = self.store.spacing, 0.0
         for key, size in _BYTES.items():
             for path in files_of(item, key):
                 header = image_header(path)

@@ -71,7 +71,7 @@ class StoredCrops(Transform):
         """Return the item with outlines, empty tensors where crops will be; a list for several crops."""
         empty = torch.zeros(1, dtype=torch.uint8).expand(1, *shape)  # one byte
         keys = ["image"] if case.label is None else ["image", "label"]
-        file = first_image(item)
+        file = first_image({"image": item["image"]})
         for key in dict.fromkeys([*keys, *getattr(self.chain.crop, "keys", ())]):
             item[key] = MetaTensor(empty, affine=affine.clone(), meta={"filename_or_obj": file})
         if self.chain.crop is None:
@@ -102,7 +102,8 @@ def padding(chain: Chain, shape: Sequence[int]) -> list[tuple[int, int]]:
     """Return how many voxels the config pads in front of and behind each axis of a volume."""
     if chain.pad is None:
         return [(0, 0)] * len(shape)
-    return [(int(first), int(last)) for first, last in chain.pad.padder.compute_pad_width(shape)[1:]]
+    widths: Any = chain.pad.padder.compute_pad_width(shape)[1:]
+    return [(int(first), int(last)) for first, last in widths]
 
 
 def class_centres(chain: Chain, label: StoredVolume) -> np.ndarray:

@@ -55,11 +55,8 @@ class Store:
         self.store_format, self.verify = store_format, verify
         scales_range = isinstance(intensity, ScaleIntensityRanged)
         self.hounsfield = [scales_range and names_ct(name) for name in channels]
-        self.view = {
-            "orientation": str(orientation),
-            "spacing": [float(length) for length in spacing],
-            "non_finite": non_finite,
-        }
+        self.spacing = [float(length) for length in spacing]
+        self.view = {"orientation": str(orientation), "spacing": self.spacing, "non_finite": non_finite}
 
     def filler(self, transform: Compose) -> tuple[Filler, Chain]:
         """Return what prepares the volumes of a dataset's chain of transforms, and the chain taken apart.
