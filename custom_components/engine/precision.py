@@ -53,7 +53,7 @@ class _ThinGridsInFloat32(TorchFunctionMode):
     """Computes 3D convolutions over grids with fewer than three cells along the first axis in float32.
 
     torch 2.13 on CPUs reads uninitialised memory for the weight gradient of a bfloat16 convolution over two cells
-    along that axis, which gives NaN. Such grids are at the bottom of a network on small crops, so this costs little.
+    along that axis, which gives NaN. Only the bottom of a network on small crops has such grids, so this is cheap.
     """
 
     def __torch_function__(
