@@ -21,13 +21,14 @@ def test_every_claim_has_its_study() -> None:
     assert all(name in text for name in METHODS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_study_has_a_plan(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["study", name, "--out", str(tmp_path / "out"), "--dry_run", "--devices", "cpu"])
     printed = capsys.readouterr().out
     assert f"study {name}: seg_" in printed
     assert "arm scratch" in printed
-    assert "python -m monai.bundle run --config_file" in printed
+    assert " -m monai.bundle run --config_file" in printed
     assert "\nruns: " in printed
     assert "\ntime: " in printed
     assert list(tmp_path.iterdir()) == []
