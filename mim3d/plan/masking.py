@@ -1,0 +1,99 @@
+"""Decisions on masks: patch, region and ratio, from the sizes of the crop and of the structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mim3d.catalog import Method
+from mim3d.plan.bundle_keys import shipped
+from mim3d.plan.cost import Work
+from mim3d.plan.decisions import PRETRAIN, Decision
+
+_FEWEST_PATCHES = 4  # on the crop's short side
+_SMALLEST = 4  # voxels of a patch of a network without tokens
+_THINNEST = 2  # voxels of a patch along an axis with thick slices
+_LOWER = {"hybridmim": [0.2, 0.5], "mae": 0.5, "simmim": 0.5}
+_BLOCK = 48  # voxels, as shipped
+
+
+def decide_masks(
+    method: Method,
+    network_keys: dict[str, Any],
+    own: Work,
+    roi_size: Sequence[int],
+    spacing: Sequence[float],
+    diameter: float | None,
+) -> list[Decision]:
+    """Decide patch, region, block and ratio; none for a method without masks.
+
+    Args:
+        method: the pretraining method.
+        network_keys: keys that the network's layer brings; they replace those of the method.
+        own: of the network.
+        roi_size: voxels of a crop.
+        spacing: mm.
+        diameter: of the median structure in mm; None: unknown.
+    """
+    keys = {**shipped(method.bundle), **network_keys}
+    if "patch_size" not in keys:
+        return []
+    default = int(keys["patch_size"][0])
+    patch, small = patch_size(default, own.token, roi_size, spacing, diameter)
+    crop = "×".join(map(str, roi_size))
+    why = f"{method.title}'s default is {default}³ voxels. The crop is {crop}"
+    why += (
+        f", the median structure {diameter:.0f} mm wide. "
+        if diameter
+        else "; no label shows how large structures are. "
+    )
+    why += (
+        f"A patch has at least {_FEWEST_PATCHES} beside it on the short side, and is no larger than the structure"
+    )
+    why += f" (smallest: {max(own.token, _SMALLEST)} voxels)." if small else "."
+    made = [Decision("patch_size", list(patch), why, PRETRAIN)]
+    if "region_size" in keys:
+        region = [own.stride * -(-2 * side // own.stride) for side in patch]
+        about = f"At least two patches per side, and a multiple of the network's stride ({own.stride} voxels)."
+        made.append(Decision("region_size", region, about, PRETRAIN))
+    block = [max(side, side * (min(_BLOCK, roi) // side)) for side, roi in zip(patch, roi_size, strict=True)]
+    made.append(
+        Decision("block_size", block, "Read by mask_mode block: not larger than the crop.", PRETRAIN, False)
+    )
+    ratio = _LOWER[method.name] if small else keys["mask_ratio"]
+    about = (
+        "Lower than the method's default: a patch hides a whole structure, so more around it stays visible."
+        if small
+        else "The method's default: structures are larger than a patch, so parts of them stay visible."
+        if diameter
+        else "The method's default."
+    )
+    return [*made, Decision("mask_ratio", ratio, about, PRETRAIN)]
+
+
+def patch_size(
+    default: int, token: int, roi_size: Sequence[int], spacing: Sequence[float], diameter: float | None
+) -> tuple[tuple[int, int, int], bool]:
+    """Return the voxels of a patch, and whether it stays larger than the median structure.
+
+    Args:
+        default: the method's patch.
+        token: voxels of the network's tokens; a patch is a multiple of it.
+        roi_size: voxels of a crop.
+        spacing: mm.
+        diameter: of the median structure in mm; None: unknown.
+    """
+    smallest = max(token, _SMALLEST)
+    fine = min(spacing)
+    wide = diameter / fine if diameter else float("inf")  # voxels of the structure along the finest axis
+    side = default
+    while side > smallest and (side * _FEWEST_PATCHES > min(roi_size) or side > wide):
+        side //= 2
+    patch = []
+    for length, roi in zip(spacing, roi_size, strict=True):
+        own = side
+        # Along thick slices a cube of voxels is long in mm.
+        while own // 2 >= max(token, _THINNEST) and own * length > 2 * side * fine:
+            own //= 2
+        patch.append(min(own, roi))
+    return (patch[0], patch[1], patch[2]), side > wide
