@@ -100,8 +100,15 @@ def work(architecture: Mapping[str, Any], channels: int, outputs: int, roi_size:
 
 
 @cache
+def _network(architecture: str, channels: int, outputs: int, roi_size: tuple[int, ...]) -> nn.Module:
+    return build(json.loads(architecture), channels, outputs, roi_size)
+
+
+@cache
 def _work(architecture: str, channels: int, outputs: int, roi_size: tuple[int, ...]) -> Work:
-    network = build(json.loads(architecture), channels, outputs, roi_size)
+    # Most networks do not depend on the crop, and building one takes longer than counting.
+    size = roi_size if "@roi_size" in architecture else ()
+    network = _network(architecture, channels, outputs, size)
     backbone = adapt(network)
     found = 0
 
@@ -109,11 +116,12 @@ def _work(architecture: str, channels: int, outputs: int, roi_size: tuple[int, .
         nonlocal found
         found += returned.numel() if isinstance(returned, Tensor) else 0
 
-    for module in network.modules():
-        if not list(module.children()):
-            module.register_forward_hook(count)
+    layers = [module for module in network.modules() if not list(module.children())]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, channels, *roi_size, device="meta"))
+    for hook in hooks:
+        hook.remove()
     weights = sum(parameter.numel() for parameter in network.parameters())
     token = backbone.strides[0] if backbone.takes_tokens else 1
     return Work(found, counter.get_total_flops(), weights, backbone.stride, token)

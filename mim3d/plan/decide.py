@@ -146,5 +146,5 @@ def _label_warnings(found: Survey, sets: Sets, classes: Classes | None) -> list[
         absent = ", ".join(f"{found.labels[value]} ({value})" for value in classes.missing)
         warnings.append(f"None of the {classes.read} label maps read holds {absent}, which the list names.")
     if not classes.named:
-        warnings.append("The list does not name every label value; names such as `value 7` stand in label_names.")
+        warnings.append("The list does not name every label value; label_names has names such as `value 7`.")
     return warnings

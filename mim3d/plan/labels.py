@@ -13,7 +13,7 @@ from mim3d.plan.survey import Survey
 _MOST_CLASSES = 255  # label maps are bytes
 #: Words that name a side of the body along each axis: right, anterior, superior.
 _SIDES = (
-    r"left|right|\bl\b|\br\b|lh|rh",
+    r"left|right|l|r|lh|rh",
     r"anterior|posterior|front|back|ventral|dorsal",
     r"superior|upper|lower|cranial|caudal",
 )
@@ -29,7 +29,7 @@ class Classes:
     Attributes:
         values: values in the label files, without 0.
         names: their names.
-        named: whether the list names all of them.
+        named: whether the list names all of them, or there is one only.
         missing: values that the list names and no label that was read holds.
 
     Raises:
@@ -42,8 +42,9 @@ class Classes:
         listed = {value: name for value, name in found.labels.items() if value != 0}
         self.read = len(labels)
         self.values = sorted(held | listed.keys())
-        self.names = [listed.get(value, f"value {value}") for value in self.values]
-        self.named = all(value in listed for value in self.values)
+        single = len(self.values) == 1  # which needs no name
+        self.names = [listed.get(value, "foreground" if single else f"value {value}") for value in self.values]
+        self.named = single or all(value in listed for value in self.values)
         self.missing = sorted(listed.keys() - held)
         self.background = found.labels.get(0, "background")
         if not self.values:
@@ -69,12 +70,8 @@ def decide_labels(classes: Classes, labelled: int) -> list[Decision]:
         classes: the classes.
         labelled: number of cases with a label.
     """
-    names = (
-        "Names are those of the data list."
-        if classes.named
-        else "The list does not name every value; rename here."
-    )
-    reason = f"Values in {classes.read} of {labelled} label maps, and in the list. {names}"
+    reason = f"Values in {classes.read} of {labelled} label maps, and in the list."
+    reason += "" if classes.named else " The list does not name every value; rename them here."
     made = [Decision("label_names", [classes.background, *classes.names], reason, SEGMENT)]
     if classes.consecutive:
         return made
@@ -105,7 +102,7 @@ def decide_labels(classes: Classes, labelled: int) -> list[Decision]:
 def decide_augmentation(classes: Classes, roi_size: Sequence[int], spacing: Sequence[float]) -> list[Decision]:
     """Decide flips and rotations: only where no class has a side along that axis."""
     text = " ".join(classes.names).lower().replace("_", " ")
-    free = [classes.named and not re.search(words, text) for words in _SIDES]
+    free = [classes.named and not re.search(rf"\b(?:{words})\b", text) for words in _SIDES]
     flips = [_FLIP if allowed else 0.0 for allowed in free]
     if not classes.named:
         why = "No flips: classes without a name may be left and right of one organ."

@@ -99,6 +99,9 @@ def make_plan(
     item = _median_case(found)
     writers[out / PICTURE] = lambda partial: draw_plan(partial, item, sizes, spacing, window)
     write_together(writers)
+    for name in FILES:  # of an earlier plan
+        if out / name not in writers:
+            (out / name).unlink(missing_ok=True)
     return Plan(list(writers), done.made, done.warnings, commands)
 
 

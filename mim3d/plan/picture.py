@@ -16,7 +16,10 @@ from custom_components.data.volumes import read_volume
 
 #: What is drawn: name -> colour.
 COLOURS = {"crop": "tab:orange", "region": "tab:cyan", "patch": "tab:green"}
-_PLANES = ((0, 1, "left-right", "anterior-posterior"), (0, 2, "left-right", "superior-inferior"))
+_PLANES = (
+    (0, 1, "left to right", "posterior to anterior"),
+    (0, 2, "left to right", "inferior to superior"),
+)
 
 
 def draw_plan(
@@ -47,8 +50,13 @@ def draw_plan(
         extent = (0, 2 * middle[0], 0, 2 * middle[1])
         panel.imshow(plane.T, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent)
         corner = [m - sizes["crop"][axis] * spacing[axis] / 2 for m, axis in zip(middle, (x, y), strict=True)]
+        inside = [
+            c + shift * spacing[axis]
+            for c, shift, axis in zip(corner, _shifts(sizes, (x, y)), (x, y), strict=True)
+        ]
         for name, size in sizes.items():
-            _outline(panel, name, corner, [size[axis] * spacing[axis] for axis in (x, y)])
+            start = corner if name == "crop" else inside
+            _outline(panel, name, start, [size[axis] * spacing[axis] for axis in (x, y)])
         panel.set_xlim(min(0, corner[0]) - 3, max(2 * middle[0], 2 * middle[0] - corner[0]) + 3)
         panel.set_ylim(min(0, corner[1]) - 3, max(2 * middle[1], 2 * middle[1] - corner[1]) + 3)
         panel.set_xlabel(f"{across}, mm")
@@ -56,6 +64,12 @@ def draw_plan(
     handles, names = panel.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     figure.savefig(target, dpi=110)
+
+
+def _shifts(sizes: dict[str, Sequence[int]], axes: Sequence[int]) -> list[int]:
+    """Return how many voxels from the crop's corner a region near its middle begins."""
+    unit = sizes.get("region") or sizes.get("patch") or sizes["crop"]
+    return [unit[axis] * (sizes["crop"][axis] // unit[axis] // 2) for axis in axes]
 
 
 def outlines(sizes: dict[str, Sequence[int]], spacing: Sequence[float]) -> dict[str, str]:

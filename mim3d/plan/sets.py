@@ -59,7 +59,7 @@ def find_list(folder: Path, datalist: str | Path | None, target: Path, seed: int
     if (folder / DATALIST_NAME).is_file():
         return folder / DATALIST_NAME, ""
     with contextlib.redirect_stdout(io.StringIO()) as printed:  # it names the target, which may be temporary
-        prepare_datalist(folder, target, seed=seed)
+        prepare_datalist(folder, target, seed=seed, join_sequences=True)
     return target, printed.getvalue().replace(f"{target}: ", "").strip()
 
 
@@ -96,8 +96,9 @@ def find_sets(folder: Path, listed: Path, method: Method) -> Sets:
     try:
         images, held = own.items("unlabelled"), own.items("validation")
     except ValueError as error:
+        found = str(error).replace(str(listed), str(folder))  # a list that the plan writes has no name yet
         raise ValueError(
-            f"{str(error).replace(str(listed), str(folder))}. A plan needs two subjects, one to train on and one to validate on. If names mislead, write"
+            f"{found}. A plan needs two subjects, one to train on and one to validate on. If names mislead, write"
             " the list with mim3d datalist --subject_pattern"
         ) from None
     return Sets(images, held, everything.labelled("training"), everything.labelled("validation"))

@@ -113,16 +113,12 @@ def crop_size(shape: Sequence[float], spacing: Sequence[float], step: int, most:
         most: largest number of voxels; half as many more if the crop then holds the volume.
     """
     caps = [step * math.ceil(side / step) for side in shape]
+    if math.prod(caps) == step**3:  # a norm over one cell of the bottleneck has no spread
+        caps[int(np.argmax(shape))] += step
     if math.prod(caps) <= _WHOLE * most:
         return caps[0], caps[1], caps[2]
-    low, high = 0.0, max(cap * length for cap, length in zip(caps, spacing, strict=True))
-    for _ in range(50):  # bisection for the length in mm that gives this number of voxels
-        middle = (low + high) / 2
-        volume = math.prod(min(cap, middle / length) for cap, length in zip(caps, spacing, strict=True))
-        low, high = (middle, high) if volume <= most else (low, middle)
-    # The tolerance keeps a side that is a multiple of the step but for rounding.
-    sides = [max(step, step * int(min(cap, low / s + 1e-3) // step)) for cap, s in zip(caps, spacing, strict=True)]
-    while True:  # rounding down leaves room: lengthen the shortest sides first
+    sides = [step, step, step]
+    while True:  # lengthen the side that is the shortest in mm; if there is no room for that, the next one
         for axis in sorted(range(3), key=lambda axis: sides[axis] * spacing[axis]):
             longer = [side + step * (axis == other) for other, side in enumerate(sides)]
             if longer[axis] <= caps[axis] and math.prod(longer) <= most:
