@@ -39,36 +39,36 @@ def decide_masks(
     if "patch_size" not in keys:
         return []
     default = int(keys["patch_size"][0])
-    patch, small = patch_size(default, own.token, roi_size, spacing, diameter)
-    crop = "×".join(map(str, roi_size))
-    why = f"{method.title}'s default is {default}³ voxels. The crop is {crop}"
-    why += (
-        f", the median structure {diameter:.0f} mm wide. "
-        if diameter
-        else "; no label shows how large structures are. "
-    )
-    why += (
-        f"A patch has at least {_FEWEST_PATCHES} beside it on the short side, and is no larger than the structure"
-    )
-    why += f" (smallest: {max(own.token, _SMALLEST)} voxels)." if small else "."
+    patch, too_large = patch_size(default, own.token, roi_size, spacing, diameter)
+    why = _patch_reason(method, default, own.token, roi_size, diameter)
     made = [Decision("patch_size", list(patch), why, PRETRAIN)]
     if "region_size" in keys:
         region = [own.stride * -(-2 * side // own.stride) for side in patch]
         about = f"At least two patches per side, and a multiple of the network's stride ({own.stride} voxels)."
         made.append(Decision("region_size", region, about, PRETRAIN))
     block = [max(side, side * (min(_BLOCK, roi) // side)) for side, roi in zip(patch, roi_size, strict=True)]
-    made.append(
-        Decision("block_size", block, "Read by mask_mode block: not larger than the crop.", PRETRAIN, False)
+    about = "Read by mask_mode block: not larger than the crop."
+    made.append(Decision("block_size", block, about, PRETRAIN, shown=False))
+    if too_large:
+        why = "Lower than the method's default: a patch hides a whole structure, so more around it stays visible."
+        return [*made, Decision("mask_ratio", _LOWER[method.name], why, PRETRAIN)]
+    why = "The method's default: structures are larger than a patch, so parts of them stay visible."
+    return [
+        *made,
+        Decision("mask_ratio", keys["mask_ratio"], why if diameter else "The method's default.", PRETRAIN),
+    ]
+
+
+def _patch_reason(
+    method: Method, default: int, token: int, roi_size: Sequence[int], diameter: float | None
+) -> str:
+    crop = "×".join(map(str, roi_size))
+    structure = f"the median structure is {diameter:.0f} mm wide" if diameter else "no label shows structures"
+    return (
+        f"{method.title}'s default is {default}³ voxels; the crop has {crop}, and {structure}. The default is"
+        f" halved until the crop's short side has {_FEWEST_PATCHES} patches and a patch is no larger than the"
+        f" structure, down to {max(token, _SMALLEST)} voxels."
     )
-    ratio = _LOWER[method.name] if small else keys["mask_ratio"]
-    about = (
-        "Lower than the method's default: a patch hides a whole structure, so more around it stays visible."
-        if small
-        else "The method's default: structures are larger than a patch, so parts of them stay visible."
-        if diameter
-        else "The method's default."
-    )
-    return [*made, Decision("mask_ratio", ratio, about, PRETRAIN)]
 
 
 def patch_size(

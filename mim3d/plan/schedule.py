@@ -61,15 +61,17 @@ def length(volumes: int, batch: int, samples: int, drop_last: bool, taken: Cost,
 
 def decide_length(planned: Length, taken: Cost, small: bool, layer: tuple[str, ...]) -> list[Decision]:
     """Decide epochs and the distance of validations."""
-    aim = SMALL_CROPS if small else CROPS
-    why = f"{planned.steps:,} steps, {planned.per_epoch:,} in each epoch, for about {aim:,} crops"
-    why += " (small form)" if small else " (as many as HybridMIM's published 100,000 steps of 2)"
-    why += f"; at most {_MOST_EPOCHS:,} epochs. " + time_text(planned, taken)
+    aim = f"{SMALL_CROPS if small else CROPS:,} crops"
+    aim += " (small form)" if small else " (HybridMIM's published code: 100,000 steps of 2)"
+    most = planned.epochs == _MOST_EPOCHS
+    why = f"{planned.steps:,} steps, {planned.per_epoch:,} in each epoch: "
+    why += f"{_MOST_EPOCHS:,} epochs at most, fewer than {aim} need. " if most else f"about {aim}. "
+    why += time_text(planned, taken)
     every = max(1, planned.epochs // (_SMALL_VALIDATIONS if small else _VALIDATIONS))
-    most = "@epochs" if layer == PRETRAIN else "@train#trainer#max_epochs"
+    end = "@epochs" if layer == PRETRAIN else "@train#trainer#max_epochs"
     return [
         Decision("epochs", planned.epochs, why, layer),
-        Decision("val_interval", f"$min({every}, {most})", "Epochs between validations.", layer, shown=False),
+        Decision("val_interval", f"$min({every}, {end})", "Epochs between validations.", layer, shown=False),
     ]
 
 

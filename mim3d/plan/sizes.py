@@ -142,7 +142,8 @@ def _sizes(roi: tuple[int, int, int], whole: bool, single: bool, asked: Request)
         return Sizes(roi, batch, samples, 1, 1, pretraining, None)
     segmentation = cost(None, asked.network, asked.channels, asked.classes, roi, asked.small, device)
     room = _USED * asked.gpu_memory * _GB - segmentation.fixed
-    crops = max(1, min(_MOST_SEG_CROPS, int(room / segmentation.per_crop)))
+    fitting = _MOST_SEG_CROPS if asked.small else int(room / segmentation.per_crop)
+    crops = max(1, min(_MOST_SEG_CROPS, fitting))
     seg = (max(1, min(crops, asked.labelled)), 1) if whole else (1, crops)
     return Sizes(roi, batch, samples, *seg, pretraining, segmentation)
 
@@ -172,7 +173,7 @@ def decide_network(asked: Request, given: bool) -> list[Decision]:
     keys = segmentation_network(asked.network, asked.small)
     made.append(Decision("architecture", keys.pop("architecture"), why, SEGMENT, shown=False))
     about = f"Of the layer {asked.network}.yaml."
-    made += [Decision(key, value, about, PRETRAIN, shown=False) for key, value in pretraining.items()]
+    made += [Decision(key, pretraining[key], about, PRETRAIN, key == "learning_rate") for key in pretraining]
     made += [Decision(key, value, about, SEGMENT, shown=False) for key, value in keys.items()]
     return made
 
