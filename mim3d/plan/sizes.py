@@ -18,6 +18,7 @@ from mim3d.plan.decisions import BOTH, PRETRAIN, SEGMENT, Decision
 #: in which they are tried.
 _CUBES = ((128, False), (112, False), (96, False), (96, True), (80, True), (64, True), (48, True), (32, True))
 _SMALL_CUBE = 48
+_LEAST_STEP = 16  # voxels: two patches of 8, or one of 16
 _USED = 0.8  # share of the memory that a step may take; the rest is for what the estimate leaves out
 _WHOLE = 1.5  # factor on the voxels of a crop that holds a whole volume
 _MOST_SEG_CROPS = 4
@@ -98,9 +99,10 @@ def choose_sizes(shape: Sequence[float], spacing: Sequence[float], asked: Reques
 
 
 def crop_step(asked: Request) -> int:
-    """Return what the sides of a crop must be multiples of: the stride of the network's bottleneck."""
+    """Return what the sides of a crop must be multiples of, for the network's bottleneck and for whole regions."""
     keys = segmentation_network(asked.network, asked.small)
-    return work(keys["architecture"], asked.channels, max(asked.classes, 1), (64, 64, 64)).stride
+    stride = work(keys["architecture"], asked.channels, max(asked.classes, 1), (64, 64, 64)).stride
+    return max(stride, _LEAST_STEP)
 
 
 def crop_size(shape: Sequence[float], spacing: Sequence[float], step: int, most: int) -> tuple[int, int, int]:
