@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from custom_components.data.descriptions import IGNORE
 from mim3d.catalog import Method
 from mim3d.plan.bundle_keys import pretraining_network
 from mim3d.plan.cost import Cost, work
@@ -48,7 +50,7 @@ class Decided:
     made: list[Decision] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def value(self, key: str, layer: str = "pretrain") -> object:
+    def value(self, key: str, layer: str = "pretrain") -> Any:
         """Return the value of a key in a layer."""
         return value_of(self.made, key, layer)
 
@@ -75,7 +77,7 @@ def decide(found: Survey, sets: Sets, options: Options) -> Decided:
     done.made += decide_intensity(found, modality, options.method)
     classes = Classes(found) if sets.segmented else None
     done.warnings += _label_warnings(found, sets, classes)
-    spacing = [float(side) for side in done.value("spacing")]  # type: ignore[attr-defined]
+    spacing = [float(side) for side in done.value("spacing")]
     shape = np.ceil(found.extents / spacing).tolist()
     asked = Request(
         options.method,
@@ -124,12 +126,12 @@ def _schedule(done: Decided, sizes: Sizes, sets: Sets, asked: Request) -> list[D
 
     first = lengths(len(sets.pretraining), sizes.batch_size, sizes.num_samples, sizes.pretraining, PRETRAIN)
     images = [*sets.pretraining, *sets.pretraining_validation]
-    made = [*rates, *first, decide_cache(images, channels, spacing, PRETRAIN)]  # type: ignore[arg-type]
+    made = [*rates, *first, decide_cache(images, channels, spacing, PRETRAIN)]
     if sizes.segmentation is None:
         return made
     cases = [*sets.training, *sets.validation]
     second = lengths(len(sets.training), sizes.seg_batch_size, sizes.seg_num_samples, sizes.segmentation, SEGMENT)
-    return [*made, *second, decide_cache(cases, channels, spacing, SEGMENT)]  # type: ignore[arg-type]
+    return [*made, *second, decide_cache(cases, channels, spacing, SEGMENT)]
 
 
 def _label_warnings(found: Survey, sets: Sets, classes: Classes | None) -> list[str]:
@@ -145,6 +147,8 @@ def _label_warnings(found: Survey, sets: Sets, classes: Classes | None) -> list[
     if classes.missing:
         absent = ", ".join(f"{found.labels[value]} ({value})" for value in classes.missing)
         warnings.append(f"None of the {classes.read} label maps read holds {absent}, which the list names.")
+    if IGNORE in map(str.lower, classes.names):
+        warnings.append(f"The list names the class {IGNORE!r}; the losses here learn it and do not ignore it.")
     if not classes.named:
         warnings.append("The list does not name every label value; label_names has names such as `value 7`.")
     return warnings

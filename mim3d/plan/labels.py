@@ -88,14 +88,13 @@ def decide_labels(classes: Classes, labelled: int) -> list[Decision]:
         "dtype": "$torch.uint8",
     }
     follows = "It follows from source_values."
+    label_app = "MONAI Label gives no dataset_dir; its labels are masks that this bundle wrote."
     return [
         *made,
         Decision("source_values", {"files": classes.values, "masks": numbers}, why, SEGMENT),
-        Decision(
-            "label_source", source, "MONAI Label gives no dataset_dir, and masks of this bundle.", SEGMENT, False
-        ),
-        Decision("label_values", "$[0, *sorted(@source_values.get(@label_source, []))]", follows, SEGMENT, False),
-        Decision("label_mapping", mapping, follows, SEGMENT, False),
+        Decision("label_source", source, label_app, SEGMENT, shown=False),
+        Decision("label_values", f"$[0, *sorted({held[1:]})]", follows, SEGMENT, shown=False),
+        Decision("label_mapping", mapping, follows, SEGMENT, shown=False),
     ]
 
 

@@ -13,7 +13,7 @@ from mim3d.plan.decisions import PRETRAIN, Decision
 _FEWEST_PATCHES = 4  # on the crop's short side
 _SMALLEST = 4  # voxels of a patch of a network without tokens
 _THINNEST = 2  # voxels of a patch along an axis with thick slices
-_LOWER = {"hybridmim": [0.2, 0.5], "mae": 0.5, "simmim": 0.5}
+_LOWER_RATIO, _LOWER_RANGE = 0.5, [0.2, 0.5]
 _BLOCK = 48  # voxels, as shipped
 
 
@@ -51,7 +51,8 @@ def decide_masks(
     made.append(Decision("block_size", block, about, PRETRAIN, shown=False))
     if too_large:
         why = "Lower than the method's default: a patch hides a whole structure, so more around it stays visible."
-        return [*made, Decision("mask_ratio", _LOWER[method.name], why, PRETRAIN)]
+        lower = _LOWER_RANGE if isinstance(keys["mask_ratio"], list) else _LOWER_RATIO
+        return [*made, Decision("mask_ratio", lower, why, PRETRAIN)]
     why = "The method's default: structures are larger than a patch, so parts of them stay visible."
     return [
         *made,
