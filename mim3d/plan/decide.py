@@ -18,7 +18,14 @@ from mim3d.plan.schedule import decide_cache, decide_contrast, decide_length, de
 from mim3d.plan.sets import Sets
 from mim3d.plan.sizes import Request, Sizes, choose_sizes, decide_network, decide_sizes
 from mim3d.plan.survey import Survey
-from mim3d.plan.view import decide_channels, decide_intensity, decide_orientation, decide_spacing, find_modality
+from mim3d.plan.view import (
+    decide_channels,
+    decide_intensity,
+    decide_non_finite,
+    decide_orientation,
+    decide_spacing,
+    find_modality,
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ def decide(found: Survey, sets: Sets, options: Options) -> Decided:
         decide_orientation(found),
         decide_spacing(found, options.small),
     ]
-    done.made += decide_intensity(found, modality, options.method)
+    done.made += [*decide_intensity(found, modality, options.method), *decide_non_finite(found)]
+    done.warnings += [made.reason for made in done.made if made.key == "non_finite"]
     classes = Classes(found) if sets.segmented else None
     done.warnings += _label_warnings(found, sets, classes)
     spacing = [float(side) for side in done.value("spacing")]

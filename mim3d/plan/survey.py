@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from custom_components.checks.hounsfield import Finding, describe_constant, describe_ct
-from custom_components.checks.volumes import check_images, image_header
+from custom_components.checks.volumes import check_images, checked_label_map, image_header
 from custom_components.data.labelled import spread_evenly
 from custom_components.data.lists import DataList
 from custom_components.data.names import Item, files_of, first_image
@@ -47,6 +47,7 @@ class CaseFacts(NamedTuple):
         zero_share: share of voxels that are 0 in every channel.
         label_values: value of the label map -> its volume in mm³; None without a label.
         foreground: values of the first channel inside the label, or a regular sample of them; None without any.
+        finite: whether no voxel is NaN or infinite.
     """
 
     file: str
@@ -54,6 +55,7 @@ class CaseFacts(NamedTuple):
     zero_share: float
     label_values: dict[int, float] | None
     foreground: np.ndarray | None
+    finite: bool = True
 
 
 @dataclass(frozen=True)
@@ -137,20 +139,24 @@ def read_case(item: Item) -> CaseFacts:
     """Read image and label of a case; NaN and infinity count as the channel's smallest finite value.
 
     Raises:
-        ValueError: for a file that cannot be read.
+        ValueError: for a file that cannot be read, and a label map on another grid than its image.
     """
-    paths = files_of(item)
-    image, affine = read_volume(paths, "replace")
+    paths, finite = files_of(item), True
+    try:
+        image, affine = read_volume(paths)
+    except ValueError:  # it may hold NaN, or be damaged: then this raises again
+        image, affine = read_volume(paths, "replace")
+        finite = False
     channels = tuple(_channel(volume) for volume in image)
     zero = float(np.mean(np.all(image == 0, axis=0)))
     if not item.get("label"):
-        return CaseFacts(paths[0], channels, zero, None, None)
-    label, _ = read_label(files_of(item, "label")[0])
+        return CaseFacts(paths[0], channels, zero, None, None, finite)
+    label, _ = read_label(checked_label_map(item))
     voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
     values, counts = np.unique(label, return_counts=True)
     volume_of = {int(v): float(count * voxel_mm3) for v, count in zip(values, counts, strict=True) if v != 0}
     inside = image[0][label != 0] if label.shape == image.shape[1:] else np.empty(0)
-    return CaseFacts(paths[0], channels, zero, volume_of, _thinned(inside) if inside.size else None)
+    return CaseFacts(paths[0], channels, zero, volume_of, _thinned(inside) if inside.size else None, finite)
 
 
 def _channel(volume: np.ndarray) -> ChannelFacts:

@@ -175,6 +175,18 @@ def decide_intensity(found: Survey, modality: Modality, method: Method) -> list[
     return made
 
 
+def decide_non_finite(found: Survey) -> list[Decision]:
+    """Decide that NaN and infinity are replaced, if volumes hold any."""
+    odd = [case.file for case in found.read if not case.finite]
+    if not odd:
+        return []
+    why = (
+        f"{len(odd)} of {len(found.read)} volumes read hold NaN or infinity, such as {odd[0]}. They become the"
+        " channel's smallest finite value; `raise` stops a training at such a volume."
+    )
+    return [Decision("non_finite", "replace", why)]
+
+
 def _window(found: Survey) -> Decision:
     """Decide the window: that of seg_btcv, wider where labelled structures reach beyond it."""
     usual = [float(end) for end in shipped(TASKS[DEFAULT_VIEW].bundle)["window"]]

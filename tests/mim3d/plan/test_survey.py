@@ -59,6 +59,22 @@ def test_intensities_that_are_no_hu_are_found_in_each_channel(tmp_path: Path) ->
     assert facts.label_values is None
 
 
+def test_values_that_are_not_finite_are_found(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
+    assert read_case({"image": save(tmp_path / "whole.nii.gz", image, np.eye(4))}).finite
+    image[0, 0, 0] = np.nan
+    facts = read_case({"image": save(tmp_path / "nan.nii.gz", image, np.eye(4))})
+    assert not facts.finite
+    assert facts.channels[0].low == pytest.approx(np.nanmin(image))
+
+
+def test_a_label_on_another_grid_is_refused(tmp_path: Path) -> None:
+    image = save(tmp_path / "i.nii.gz", np.ones((8, 8, 8), np.int16), np.eye(4))
+    label = save(tmp_path / "l.nii.gz", np.ones((8, 8, 4), np.uint8), np.eye(4))
+    with pytest.raises(ValueError, match=r"l.nii.gz has shape \(8, 8, 4\), .*i.nii.gz has \(8, 8, 8\)"):
+        read_case({"image": image, "label": label})
+
+
 def test_cases_with_other_channels_are_refused_by_name(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(size=(8, 8, 8, 2)).astype(np.float32)
     save(tmp_path / "a.nii.gz", noise, np.eye(4))

@@ -11,7 +11,14 @@ import pytest
 from mim3d.catalog import METHODS
 from mim3d.plan.decisions import value_of
 from mim3d.plan.survey import Survey
-from mim3d.plan.view import decide_channels, decide_intensity, decide_spacing, find_modality, target_spacing
+from mim3d.plan.view import (
+    decide_channels,
+    decide_intensity,
+    decide_non_finite,
+    decide_spacing,
+    find_modality,
+    target_spacing,
+)
 from tests.mim3d.plan.conftest import HU, MR
 
 MakeSurvey = Callable[..., Survey]
@@ -99,6 +106,15 @@ def test_intensity_is_that_of_a_shipped_layer(
     assert value_of(made, "intensity", "segment").get("nonzero", False) == (zero > 0.2)
     assert value_of(made, "select_foreground", "segment") == crop
     assert value_of(made, "view", "pretrain") == value_of(made, "view", "segment")
+
+
+def test_volumes_with_nan_are_told_and_replaced(make_survey: MakeSurvey) -> None:
+    found = make_survey(values=(None, None))
+    assert decide_non_finite(found) == []
+    found.read[1] = found.read[1]._replace(finite=False)
+    (made,) = decide_non_finite(found)
+    assert (made.key, made.value) == ("non_finite", "replace")
+    assert made.reason.startswith("1 of 2 volumes read hold NaN or infinity, such as case_1.nii.gz.")
 
 
 def test_the_window_holds_soft_tissue_and_the_labelled_voxels(make_survey: MakeSurvey) -> None:
