@@ -144,6 +144,7 @@ TASKS = {
         Task("msd_liver", "liver_ct"),
         Task("msd_spleen", "spleen_ct"),
         Task("msd_hippocampus", "hippocampus_mri", small=True),
+        Task("custom", "spleen_ct"),  # a z-score of CT, one class
     )
 }
 

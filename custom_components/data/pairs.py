@@ -63,7 +63,7 @@ def pair(images: Sequence[str], labels: Sequence[str]) -> Pairs:
     """
     label_of: dict[str, str] = {}
     reasons: dict[str, str] = {}
-    for keys in (_exact, _reduced, _alone(images, labels)):
+    for keys in (_exact, case_key, _alone(images, labels)):
         taken = set(label_of.values())
         free = [image for image in images if image not in label_of]
         fits = _fits(free, [label for label in labels if label not in taken], keys)
@@ -120,8 +120,13 @@ def _exact(path: str, is_label: bool) -> Key | None:
     return (*_place(path), "/", *(_label_words(path) if is_label else words))
 
 
-def _reduced(path: str, is_label: bool) -> Key | None:
-    """The place and the words that name the case."""
+def case_key(path: str, is_label: bool) -> Key | None:
+    """Return the place and the words that name the case: what an image and its label share.
+
+    Args:
+        path: relative POSIX path.
+        is_label: whether it is a label map.
+    """
     words = _label_words(path) if is_label else words_of(stem_of(path))
     return (*_place(path), "/", *without_image_words(words))
 

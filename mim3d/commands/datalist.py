@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="list files as images although their names or voxels look like label maps",
     )
     parser.add_argument("--images_only", action="store_true", help="list images without their labels")
+    parser.add_argument(
+        "--join_sequences",
+        action="store_true",
+        help="make one case of files that differ in their sequence only (p1_T1, p1_FLAIR) and share a label map",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a list that differs")
 
 

@@ -15,6 +15,7 @@ from custom_components.data.sections import DATALIST_NAME, without_label_like
 from custom_components.data.subjects import Subjects
 from custom_components.data.walk import existing_folder
 from mim3d.datasets.report import counted, report
+from mim3d.datasets.sequences import join_sequences as joined
 from mim3d.datasets.split import add_images, split, stating_subjects
 
 UNLABELLED = ("rest", "training+rest")
@@ -34,6 +35,7 @@ def prepare_datalist(
     include_test_images: bool = False,
     include_label_like: bool = False,
     images_only: bool = False,
+    join_sequences: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Write ``datalist.json`` for a decathlon task, BraTS cases, nnU-Net data, images beside labels, or images.
@@ -63,6 +65,8 @@ def prepare_datalist(
         include_test_images: list ``imagesTs`` as unlabelled. Pretraining on them would spoil a challenge's test.
         include_label_like: keep files among the images whose names or voxels look like label maps.
         images_only: list images alone, although labels lie beside them.
+        join_sequences: make one case with several channels of files that differ in their sequence only, see
+            :func:`mim3d.datasets.sequences.join_sequences`.
         overwrite: replace an existing list with other content.
 
     Returns:
@@ -76,6 +80,7 @@ def prepare_datalist(
         raise ValueError(f"unlabelled is {unlabelled!r}; allowed: {', '.join(UNLABELLED)}")
     folder = existing_folder(dataset_dir)
     layout = _layout(folder, include_label_like, images_only)
+    layout = joined(layout, folder) if join_sequences else layout
     subjects = Subjects([*layout.labelled, *layout.unlabelled, *layout.test_images], subject_pattern)
     left_out = dict(layout.left_out)
     drawn = split(layout.labelled, training, validation, test, seed, subjects, subject_pattern)
