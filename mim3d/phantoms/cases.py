@@ -81,7 +81,7 @@ def _draw_hippocampus(size: str, codes: str, rng: np.random.Generator) -> Drawn:
     return canvas, hippocampus.to_int16(canvas), ""
 
 
-#: BTCV classes that a short training learns; what they look like changes with the phase, where they lie does not.
+#: Large BTCV classes, which a short training learns. Their brightness depends on the phase, their place does not.
 _SIX_ORGANS = (1, 2, 3, 6, 7, 8)
 KINDS = {
     "abdomen_ct": Kind(("CT",), BTCV_LABELS, _draw_ct),

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from custom_components.atomic import write_text
-from mim3d.catalog import DEFAULT_VIEW, TASKS
+from mim3d.catalog import DEFAULT_VIEW, QUICK_PHANTOMS, TASKS
 from mim3d.choice import Choice
 from mim3d.phantoms import KINDS, split_counts
 from mim3d.quickstart.data import Keys, download_hippocampus, list_cases, write_own_layer
@@ -19,7 +19,6 @@ NAME = "quickstart"  # of the study
 FILE, OWN_LAYER = f"{NAME}.yaml", "own.json"
 #: Optimizer steps of pretraining and of each segmentation training, and points on a validation curve.
 PRETRAINING_STEPS, SEGMENTATION_STEPS, VALIDATIONS = 800, 300, 10
-KIND = "six_organs_ct"
 #: Phantoms in each section: how many, and the fewest at a small budget.
 PHANTOMS = {"training": (8, 4), "validation": (4, 1), "test": (8, 2), "unlabelled": (32, 4)}
 SPACING = {"phantoms": [6.0, 6.0, 6.0], "own": [4.0, 4.0, 4.0]}  # mm
@@ -79,15 +78,15 @@ def _phantoms(arguments: argparse.Namespace, choice: Choice, out: Path) -> Keys:
     counts = {name: max(fewest, round(number * least)) for name, (number, fewest) in PHANTOMS.items()}
     if arguments.cases is not None:
         counts = split_counts(arguments.cases, dict.fromkeys(PHANTOMS))
-    phantoms = {"kind": KIND, "size": arguments.size, **counts, "seed": arguments.seed}
-    labels = [KINDS[KIND].labels[value] for value in sorted(KINDS[KIND].labels)]
+    phantoms = {"kind": QUICK_PHANTOMS, "size": arguments.size, **counts, "seed": arguments.seed}
+    labels = KINDS[QUICK_PHANTOMS].labels
     view = {"spacing": arguments.spacing or SPACING["phantoms"], "roi_size": _roi(choice)}
     return {
         "data": {"phantoms": phantoms},
         "labels": [max(1, counts["training"] // 2)],
         "view": view,
         "layers": [],
-        "keys": {"label_names": labels},
+        "keys": {"label_names": [labels[value] for value in sorted(labels)]},
     }
 
 
