@@ -33,10 +33,15 @@ def parser(config: RunConfig) -> ConfigParser:
     return parsed
 
 
-@pytest.mark.parametrize(("method", "backbone"), PAIRS)
-@pytest.mark.parametrize("data", ["phantoms", "hippocampus", "own"])
+@pytest.mark.parametrize(
+    ("data", "method", "backbone"),
+    [
+        *((data, *pair) for data in ("phantoms", "hippocampus") for pair in PAIRS),
+        ("own", "hybridmim", "basic_unet"),
+    ],
+)
 def test_view_and_network_are_one_and_the_whole_encoder_transfers(
-    defined: Define, listed: Callable[..., Path], method: str, backbone: str, data: str
+    defined: Define, listed: Callable[..., Path], data: str, method: str, backbone: str
 ) -> None:
     words = {"phantoms": [], "hippocampus": ["--data", "hippocampus"], "own": []}[data]
     words += [] if data == "phantoms" else ["--dataset_dir", str(listed())]
