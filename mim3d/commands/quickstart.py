@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=ROOT / "runs" / "quickstart",
         metavar="DIR",
-        help="folder for all results, where an earlier call is continued (default: runs/quickstart here)",
+        help="folder for all results; an earlier call with the same settings is continued (default: "
+        "runs/quickstart in the repository)",
     )
     add("--overwrite", action="store_true", help="begin anew, and delete the earlier quick start in --out")
     add(

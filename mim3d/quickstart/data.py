@@ -1,11 +1,10 @@
-"""The data of the quick start: the hippocampus or the user's own volumes, with a data list and a layer."""
+"""The data of the quick start: the hippocampus or the user's own volumes, their list, and their config keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from custom_components.atomic import read_json, write_json
 from custom_components.data.nifti import read_header
 from custom_components.data.sections import DATALIST_NAME
 from mim3d.datasets.prepare import prepare_datalist
@@ -41,31 +40,30 @@ def list_cases(folder: Path, out: Path, seed: int, **sizes: Any) -> Path:
     return out / DATALIST_NAME
 
 
-def write_own_layer(folder: Path, datalist: Path, path: Path) -> None:
-    """Write a config layer for the user's own data: the classes and channels of the data list.
+def own_keys(folder: Path, content: Keys) -> tuple[Keys, Keys]:
+    """Return the config keys that describe the user's own data: of every training, and of segmentation alone.
 
-    A first channel named CT gets the bundle's HU window, any other a z-score.
+    Classes and channels are those of the data list. A first channel named CT gets the bundle's HU window, any
+    other a z-score.
 
     Args:
         folder: the data.
-        datalist: its list.
-        path: the layer.
+        content: of the data list.
 
     Raises:
         ValueError: if the list does not name the labels 0, 1, ... without a gap.
     """
-    content = read_json(datalist)
     labels = {int(value): name for value, name in (content.get("labels") or {}).items()}
     if sorted(labels) != list(range(len(labels))) or len(labels) < 2:
         raise ValueError(f"the data list names the labels {labels}; allowed: 0 (background), 1, ... without a gap")
     channels = list(content.get("channels") or [f"channel {i}" for i in range(channel_count(folder, content))])
-    layer: Keys = {"channels": channels, "label_names": [labels[value] for value in sorted(labels)]}
+    view: Keys = {"channels": channels}
     if "CT" not in channels[0].upper():
-        layer["intensity"] = {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}
-        layer["foreground"] = {"_target_": "Identityd", "keys": "image"}
+        view["intensity"] = {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}
+        view["foreground"] = {"_target_": "Identityd", "keys": "image"}
         keys = ("channels", "orientation", "spacing", "roi_size")
-        layer["view"] = {**{key: f"@{key}" for key in keys}, "intensity": "z-score of all voxels per channel"}
-    write_json(path, layer)
+        view["view"] = {**{key: f"@{key}" for key in keys}, "intensity": "z-score of all voxels per channel"}
+    return view, {"label_names": [labels[value] for value in sorted(labels)]}
 
 
 def channel_count(folder: Path, content: Keys) -> int:

@@ -8,15 +8,15 @@ from typing import Any
 
 import yaml
 
-from custom_components.atomic import write_text
+from custom_components.atomic import read_json, write_text
 from mim3d.catalog import DEFAULT_VIEW, QUICK_PHANTOMS, TASKS
 from mim3d.choice import Choice
 from mim3d.phantoms import KINDS, split_counts
-from mim3d.quickstart.data import Keys, download_hippocampus, list_cases, write_own_layer
+from mim3d.quickstart.data import Keys, download_hippocampus, list_cases, own_keys
 from mim3d.study.definition import SCRATCH
 
 NAME = "quickstart"  # of the study
-FILE, OWN_LAYER = f"{NAME}.yaml", "own.json"
+FILE = f"{NAME}.yaml"
 #: Optimizer steps of pretraining and of each segmentation training, and points on a validation curve.
 PRETRAINING_STEPS, SEGMENTATION_STEPS, VALIDATIONS = 800, 300, 10
 #: Phantoms in each section: how many, and the fewest at a small budget.
@@ -31,7 +31,7 @@ _UPRIGHT: Keys = {"flip_prob": [0.0, 0.0, 0.0], "rotation_axes": None}
 
 
 def define(arguments: argparse.Namespace, choice: Choice, out: Path) -> Keys:
-    """Return the study; write what it needs beside it: a data list, a layer, downloaded data.
+    """Return the study; data are downloaded, and a data list is drawn, unless they are there.
 
     Args:
         arguments: those of ``mim3d quickstart``.
@@ -44,8 +44,9 @@ def define(arguments: argparse.Namespace, choice: Choice, out: Path) -> Keys:
     name = data_name(arguments)
     parts = {"phantoms": _phantoms, "hippocampus": _hippocampus, "own": _own}[name](arguments, choice, out)
     title, budget = choice.method.title, arguments.budget
+    caution = " Synthetic volumes show that every step works; conclusions need real ones." * (name == "phantoms")
     study: Keys = {
-        "about": f"Quick start on {name}: {choice.backbone} from scratch, and fine-tuned after {title}.",
+        "about": f"Quick start on {name}: {choice.backbone} from scratch, and fine-tuned after {title}.{caution}",
         "task": TASKS["msd_hippocampus" if name == "hippocampus" else DEFAULT_VIEW].name,
         "small": True,
         "data": parts["data"],
@@ -57,8 +58,8 @@ def define(arguments: argparse.Namespace, choice: Choice, out: Path) -> Keys:
             "steps": [max(1, round(SEGMENTATION_STEPS * budget))],
         },
         "both": {"num_samples": 1, **parts["view"]},
-        "pretraining": {"steps": max(1, round(PRETRAINING_STEPS * budget)), "layers": parts["layers"]},
-        "segmentation": {"layers": parts["layers"], "keys": {**_UPRIGHT, **parts["keys"]}},
+        "pretraining": {"steps": max(1, round(PRETRAINING_STEPS * budget))},
+        "segmentation": {"keys": {**_UPRIGHT, **parts["keys"]}},
         "validations": min(2 * VALIDATIONS, max(2, round(VALIDATIONS * budget))),
     }
     if choice.backbone == "unetr_patch8" and choice.name in ("mae", "simmim"):
@@ -74,8 +75,8 @@ def data_name(arguments: argparse.Namespace) -> str:
 
 
 def _phantoms(arguments: argparse.Namespace, choice: Choice, out: Path) -> Keys:
-    least = min(1.0, arguments.budget)
-    counts = {name: max(fewest, round(number * least)) for name, (number, fewest) in PHANTOMS.items()}
+    share = min(1.0, arguments.budget)
+    counts = {name: max(fewest, round(number * share)) for name, (number, fewest) in PHANTOMS.items()}
     if arguments.cases is not None:
         counts = split_counts(arguments.cases, dict.fromkeys(PHANTOMS))
     phantoms = {"kind": QUICK_PHANTOMS, "size": arguments.size, **counts, "seed": arguments.seed}
@@ -85,7 +86,6 @@ def _phantoms(arguments: argparse.Namespace, choice: Choice, out: Path) -> Keys:
         "data": {"phantoms": phantoms},
         "labels": [max(1, counts["training"] // 2)],
         "view": view,
-        "layers": [],
         "keys": {"label_names": [labels[value] for value in sorted(labels)]},
     }
 
@@ -95,15 +95,15 @@ def _hippocampus(arguments: argparse.Namespace, choice: Choice, out: Path) -> Ke
     spacing = {"spacing": arguments.spacing} if arguments.spacing else {}
     roi = ROI_SIZE.get(choice.backbone, HIPPOCAMPUS_ROI)
     data = _listed(folder, out, arguments.seed, training=20, validation=8, test=20)
-    return {"data": data, "labels": [0.5], "view": {**spacing, "roi_size": roi}, "layers": [], "keys": {}}
+    return {"data": data, "labels": [0.5], "view": {**spacing, "roi_size": roi}, "keys": {}}
 
 
 def _own(arguments: argparse.Namespace, choice: Choice, out: Path) -> Keys:
     folder = arguments.dataset_dir.resolve()
     data = _listed(folder, out, arguments.seed, validation=0.2, test=0.2)
-    write_own_layer(folder, out / data["datalist"], out / OWN_LAYER)
-    view = {"spacing": arguments.spacing or SPACING["own"], "roi_size": _roi(choice)}
-    return {"data": data, "labels": ["all"], "view": view, "layers": [OWN_LAYER], "keys": {}}
+    own, keys = own_keys(folder, read_json(out / data["datalist"]))
+    view = {"spacing": arguments.spacing or SPACING["own"], "roi_size": _roi(choice), **own}
+    return {"data": data, "labels": ["all"], "view": view, "keys": keys}
 
 
 def _listed(folder: Path, out: Path, seed: int, **sizes: Any) -> Keys:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mim3d.quickstart.data import channel_count, list_cases, write_own_layer
+from mim3d.quickstart.data import channel_count, list_cases, own_keys
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((6, 6, 6), 1), ((6, 6, 6, 4), 4)])
 def test_channels_that_a_list_does_not_name_are_those_of_its_image(
-    tmp_path: Path,
     listed: Callable[..., Path],
     write_nifti: Callable[..., Path],
     shape: tuple[int, ...],
@@ -21,20 +20,22 @@ def test_channels_that_a_list_does_not_name_are_those_of_its_image(
 ) -> None:
     folder = listed(channels=[], training=[{"image": "a.nii.gz", "label": "b.nii.gz"}])
     write_nifti(folder / "a.nii.gz", shape)
-    write_own_layer(folder, folder / "datalist.json", tmp_path / "own.json")
-    layer = json.loads((tmp_path / "own.json").read_text())
-    assert layer["channels"] == [f"channel {i}" for i in range(channels)]
-    assert layer["label_names"] == ["background", "a"]
-    assert layer["intensity"]["_target_"] == "NormalizeIntensityd"
+    view, labels = own_keys(folder, json.loads((folder / "datalist.json").read_text()))
+    assert view["channels"] == [f"channel {i}" for i in range(channels)]
+    assert view["intensity"]["_target_"] == "NormalizeIntensityd"
+    assert labels == {"label_names": ["background", "a"]}
 
 
-def test_labels_with_a_gap_are_refused(tmp_path: Path, listed: Callable[..., Path]) -> None:
-    folder = listed(labels={"0": "background", "2": "a"})
+def test_labels_with_a_gap_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"names the labels .*; allowed: 0 \(background\), 1, \.\.\. without a gap"
     ):
-        write_own_layer(folder, folder / "datalist.json", tmp_path / "own.json")
-    assert not (tmp_path / "own.json").exists()
+        own_keys(tmp_path, {"labels": {"0": "background", "2": "a"}, "channels": ["CT"]})
+
+
+def test_ct_keeps_the_window_of_the_bundle(tmp_path: Path) -> None:
+    view, _ = own_keys(tmp_path, {"labels": {"0": "background", "1": "a"}, "channels": ["CT venous"]})
+    assert view == {"channels": ["CT venous"]}
 
 
 def test_an_image_of_several_files_has_their_channels(tmp_path: Path, write_nifti: Callable[..., Path]) -> None:
