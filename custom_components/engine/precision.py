@@ -60,8 +60,9 @@ class _ThinGridsInFloat32(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         if func is nn.functional.conv3d and args[0].shape[2] < 3:
+            inputs: list[Any] = [arg.float() if isinstance(arg, Tensor) else arg for arg in args]
             with torch.autocast("cpu", enabled=False):
-                return func(*(arg.float() if isinstance(arg, Tensor) else arg for arg in args), **(kwargs or {}))
+                return func(*inputs, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 

@@ -179,7 +179,7 @@ def facts_section(results: Results, seconds: float) -> list[Block]:
     machine = origin["machine"]
     rows = [
         ["task", plan.study.task.bundle.name],
-        ["data", f"{plan.data.folder}; list: {plan.data.source}"],
+        ["data", f"{plan.data.name}; list: {plan.data.source}"],
         ["cases", ", ".join(f"{len(items)} {name}" for name, items in plan.data.sections.items())],
         [
             "label counts, seeds",

@@ -15,8 +15,8 @@ NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml") if not path.stem.sta
 
 def test_every_claim_has_its_study() -> None:
     claims = "methods mask_ratio patch_size decoder hybrid_terms label_fraction resolution convergence schedule"
-    assert set(claims.split()) <= set(NAMES)
-    assert {"hippocampus_methods", "hippocampus_label_fraction", "phantoms_methods"} <= set(NAMES)
+    for claim in claims.split():
+        assert {claim, f"hippocampus_{claim}", f"phantoms_{claim}"} <= set(NAMES)
     text = "".join(path.read_text(encoding="utf-8") for path in STUDIES.glob("*.yaml"))
     assert all(name in text for name in METHODS)
 
@@ -28,7 +28,7 @@ def test_a_shipped_study_has_a_plan(name: str, tmp_path: Path, capsys: pytest.Ca
     printed = capsys.readouterr().out
     assert f"study {name}: seg_" in printed
     assert "arm scratch" in printed
-    assert "python -m monai.bundle run --config_file" in printed
+    assert " -m monai.bundle run --config_file" in printed
     assert "\nruns: " in printed
     assert "\ntime: " in printed
     assert list(tmp_path.iterdir()) == []
