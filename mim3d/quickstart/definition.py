@@ -18,7 +18,7 @@ from mim3d.study.definition import SCRATCH
 NAME = "quickstart"  # of the study
 FILE = f"{NAME}.yaml"
 #: Optimizer steps of pretraining and of each segmentation training, and points on a validation curve.
-PRETRAINING_STEPS, SEGMENTATION_STEPS, VALIDATIONS = 800, 300, 10
+PRETRAINING_STEPS, SEGMENTATION_STEPS, VALIDATIONS = 1200, 300, 10
 #: Phantoms in each section: how many, and the fewest at a small budget.
 PHANTOMS = {"training": (8, 4), "validation": (4, 1), "test": (8, 2), "unlabelled": (32, 4)}
 SPACING = {"phantoms": [6.0, 6.0, 6.0], "own": [4.0, 4.0, 4.0]}  # mm

@@ -82,9 +82,9 @@ def test_own_data_bring_their_channels_and_labels(defined: Define, listed: Calla
 @pytest.mark.parametrize(
     ("budget", "steps", "validations", "phantoms"),
     [
-        ("1", (300, 800), 10, (8, 4, 8, 32)),
-        ("0.1", (30, 80), 2, (4, 1, 2, 4)),
-        ("4", (1200, 3200), 20, (8, 4, 8, 32)),
+        ("1", (300, 1200), 10, (8, 4, 8, 32)),
+        ("0.1", (30, 120), 2, (4, 1, 2, 4)),
+        ("4", (1200, 4800), 20, (8, 4, 8, 32)),
     ],
 )
 def test_the_budget_scales_steps_validations_and_phantoms(
