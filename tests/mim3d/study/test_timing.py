@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mim3d.study import timing
+from mim3d.study import run_study, timing
 from mim3d.study.devices import make_slots
 from mim3d.study.plan import Plan
-from mim3d.study.stages import first_runs
+from mim3d.study.scheduler import Scheduler
+from mim3d.study.stages import first_runs, known_runs
 from tests.mim3d.study.stubs import stub
 
 
@@ -45,3 +47,25 @@ def test_a_study_takes_as_long_as_the_slot_that_ends_last(tmp_path: Path) -> Non
     assert timing.makespan([before, *others, after], seconds, 2) == 13.0
     assert timing.makespan([before, *others, after], seconds, 1) == 21.0
     assert timing.makespan([after], seconds, 2) == 3.0
+
+
+def test_a_timed_study_says_at_its_start_how_long_it_takes(
+    study_file: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    left: list[float | None] = []
+
+    def not_run(plan: Plan, scheduler: Scheduler) -> None:
+        left.append(scheduler.times.left(known_runs(plan), 1))
+
+    monkeypatch.setattr(timing, "seconds_per_step", lambda config, kind, device: 2.0)
+    monkeypatch.setattr(run_study, "_run", not_run)
+    given = {"out": tmp_path / "out", "dataset_dir": None, "devices": ["cpu"], "parallel": 1, "budget": 1.0}
+    file = study_file(grid={"labels": [2], "seed": [0]})
+    run_study.run_study(argparse.Namespace(**given, dry_run=False, time=True), file)
+    # a pretraining, and two trainings and tests of 8 steps, 4 validated and 3 tested volumes
+    seconds = 5 * timing.OVERHEAD + 2.0 * (3 * 8 + 2 * (4 + 3) * timing.VOLUME_STEPS)
+    assert left == [pytest.approx(seconds)]
+    assert f"time: about {seconds / 60:.0f} min, from steps timed on this machine" in capsys.readouterr().out
