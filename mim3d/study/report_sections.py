@@ -154,7 +154,9 @@ def _transferred(results: Results) -> list[Block]:
     for result in results.all:
         if (path := result.training.folder / "transfer.json").is_file():
             report = read_json(path)
-            counts = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in report["counts"].items())
+            counts = ", ".join(
+                f"{count} {key.replace('_', ' ')}" for key, count in report["counts"].items() if count
+            )
             texts.append(f"{result.cell.arm.name}: {counts}; {report['encoder_share']:.0%} of the encoder")
     note = Text("Tensors that fine-tuning took over from pretraining:")
     return [note, Items(list(dict.fromkeys(texts)))] if texts else []
