@@ -149,6 +149,10 @@ TASKS = {
 }
 
 
+#: Phantoms of the quick start: those of the default task with fewer classes, which a short training learns.
+QUICK_PHANTOMS = "six_organs_ct"
+
+
 @dataclass(frozen=True)
 class Method:
     """A pretraining method: the bundle ``pretrain_<name>``.

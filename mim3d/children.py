@@ -19,21 +19,6 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def run_child(command: Sequence[str], **options: Any) -> int:
-    """Run a program and return its exit status; if this one is interrupted meanwhile, end the program first.
-
-    Args:
-        command: the program and its arguments.
-        **options: as for `subprocess.Popen`.
-    """
-    process = start_child(command, **options)
-    try:
-        return process.wait()
-    except BaseException:
-        end_groups([process])
-        raise
-
-
 def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     """Start a program in a process group of its own, for `end_groups`.
 

@@ -100,12 +100,16 @@ def inference(plan: Plan, result: Result, image: str) -> Run:
     return Run("picture", title, config, places, folder, digest, 0, 1, (result.training.digest,))
 
 
+def masks_of(run: Run) -> list[Path]:
+    """Return the segmentations that an inference wrote; none if it is not done."""
+    return [] if run.done is None else sorted((run.folder / "segmentation").rglob("*.nii.gz"))
+
+
 def draw_case(plan: Plan, shown: Shown, target: Path, class_names: list[str]) -> bool:
     """Draw a case if all its segmentations are done."""
     masks = {}
     for name, run in shown.runs.items():
-        found = sorted((run.folder / "segmentation").rglob("*.nii.gz"))
-        if run.done is None or not found:
+        if not (found := masks_of(run)):
             return False
         masks[name] = found[0]
     folder = plan.data.folder or Path()

@@ -23,11 +23,16 @@ class Work(Protocol):
 class Times:
     """Seconds for each step, learned from the runs that are done.
 
-    Runs of a kind that none is done of are not estimated.
+    Runs of a kind that none is done of are estimated by what was expected of that kind, or not at all.
     """
 
     def __init__(self) -> None:
         self._rates: dict[str, list[float]] = {}
+        self._expected: dict[str, list[float]] = {}
+
+    def expect(self, work: Work, seconds: float) -> None:
+        """Take in what a run is expected to take; it counts until a run of its kind is done."""
+        self._expected.setdefault(work.kind, []).append(seconds / max(1, work.steps))
 
     def learn(self, work: Work, seconds: float) -> None:
         """Take in the time of a run."""
@@ -35,7 +40,7 @@ class Times:
 
     def of(self, work: Work) -> float | None:
         """Return the seconds that a run is expected to take; None if unknown."""
-        rates = self._rates.get(work.kind)
+        rates = self._rates.get(work.kind) or self._expected.get(work.kind)
         return median(rates) * max(1, work.steps) if rates else None
 
     def left(self, waiting: Sequence[Work], slots: int) -> float | None:

@@ -41,13 +41,6 @@ def test_an_unknown_study_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert "there is no study 'mask_ratios'; give a file, or one of: convergence, " in capsys.readouterr().err
 
 
-def test_timing_without_a_dry_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["study", NAMES[0], "--time"])
-    assert stopped.value.code == 2
-    assert "error: --time goes with --dry_run" in capsys.readouterr().err
-
-
 def test_mistakes_are_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("task: knee\nsmall: true\n")

@@ -1,4 +1,4 @@
-"""Which method and network the quick start pretrains with, and what that changes in the configs.
+"""A pretraining method and a network that go together, and what they change in the configs.
 
 Standard library only: ``ci/quickstart.sh`` checks its command line with this before it installs anything.
 """
@@ -37,7 +37,7 @@ class Choice:
         return [] if self.backbone == SEGMENTED else [f"{self.backbone}.yaml"]
 
     def overrides(self, bundle: Path, data: str) -> dict[str, Any]:
-        """Return the config keys that the command line sets in every run of a bundle.
+        """Return the config keys that the command line sets in every small run of a bundle.
 
         The smoke layer narrows only its bundle's default network. A layer that brings another network comes after
         it and brings the full size. So the command line narrows every network, in pretraining and segmentation
