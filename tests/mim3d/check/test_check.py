@@ -57,7 +57,7 @@ def test_every_error_is_in_one_table_and_in_the_file(data: Path, capsys: pytest.
         errors = [row["file"] for row in csv.DictReader(file) if row["level"] == "error"]
     assert errors == [lost["image"], cut["label"], wrong["image"]]
     assert "3 errors\n" in printed.out
-    assert "3 errors, 3 of 12 cases are bad" in printed.err
+    assert "3 errors in 3 of 12 cases" in printed.err
 
 
 def test_a_bundle_says_what_channels_and_labels_must_be(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
