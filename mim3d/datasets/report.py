@@ -59,6 +59,8 @@ def report(
     description = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
     if isinstance(stated := description.get("numTraining"), int) and stated > labelled:
         print(f"warning: dataset.json states {stated} labelled cases; {labelled} are there")
+    if description.get("validation"):
+        print("dataset.json lists validation cases; this list draws its own among all labelled cases")
     for name, values in regions_of(description).items():
         print(f"dataset.json: {name} is the region of the label values {', '.join(map(str, values))}")
     if regions_of(description):

@@ -86,9 +86,7 @@ def test_what_is_no_volume_is_left_out_and_counted(tmp_path: Path, capsys: pytes
     assert "left out: 1 localisers, first in b" in capsys.readouterr().out
 
 
-def test_missing_slices_fail_and_the_other_series_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_slices_fail_and_other_series_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_series(tmp_path / "in" / "a", VOXELS, RAS)
     write_series(tmp_path / "in" / "b", VOXELS, RAS, uid="1.2.826.2", skip=[3, 4])
     status, rows = convert(tmp_path / "in", tmp_path / "out")
