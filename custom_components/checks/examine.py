@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from custom_components.checks.intensities import describe_file
-from custom_components.checks.volumes import check_image, check_label, image_header
+from custom_components.checks.volumes import check_image, check_label, check_label_values, image_header
 from custom_components.data.label_like import label_like
 from custom_components.data.names import Item, files_of, first_image
 
@@ -67,8 +67,12 @@ def examine(item: Item, expected: Expected, voxels: bool = True) -> list[CaseFin
         found += _refused(images[0], lambda: check_image(item, expected.channels))
     if expected.needs_label and not labels:
         found.append(CaseFinding(first_image(item), "has no label"))
-    if labels and image_is_whole and not bad & set(labels):
-        found += _refused(labels[0], lambda: check_label(item, expected.label_values, expected.label_source))
+    if labels and not bad & set(labels):
+        values, source = expected.label_values, expected.label_source
+        if image_is_whole:
+            found += _refused(labels[0], lambda: check_label(item, values, source))
+        else:
+            found += _refused(labels[0], lambda: check_label_values(labels[0], values, source))
     for path in (path for path in images if path not in bad):
         found += _look_at(path, expected, voxels)
     return found

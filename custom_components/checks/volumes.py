@@ -90,7 +90,15 @@ def check_label(item: Item, allowed: Sequence[int] | None, source: str | None = 
     Raises:
         ValueError: naming the file.
     """
-    label = checked_label_map(item)
+    return check_label_values(checked_label_map(item), allowed, source)
+
+
+def check_label_values(label: str, allowed: Sequence[int] | None, source: str | None = None) -> list[float]:
+    """Return the values of a label file, after checking them as `check_label` does, whatever its image is.
+
+    Raises:
+        ValueError: naming the file.
+    """
     found = label_values(label)
     if allowed is None:
         fractions = [value for value in found if not value.is_integer()]

@@ -144,7 +144,9 @@ def _decathlon(folder: Path, description: Mapping[str, Any], meta: dict[str, Any
         for name in ("training", "validation", "test")
     )
     meta = {**meta, "validation": [first_image(item) for item in validation]}
-    return Layout(*_by_label([*training, *validation]), test, meta)
+    labelled, unlabelled = _by_label(training)
+    validated, hidden = _by_label(validation)  # without labels, they are a challenge's as test images are
+    return Layout([*labelled, *validated], unlabelled, [*test, *hidden], meta)
 
 
 def _by_label(items: Iterable[Item]) -> tuple[list[Item], list[Item]]:

@@ -91,7 +91,7 @@ def of_list(dataset_dir: str, datalist: str | None) -> Expectations:
         ValueError: if the list cannot be read.
     """
     data_list = DataList(dataset_dir, datalist)
-    values = sorted(data_list.labels) or None
+    values = sorted({0, *data_list.labels}) if data_list.labels else None
     expected = Expected(
         channels=len(data_list.channels) or _most_common_channels(data_list),
         label_values=values,
@@ -106,8 +106,8 @@ def _labels(data_list: DataList) -> Callable[[], str | None]:
         [item for item in data_list.items(name) if item.get("label")] if name in data_list.sections else []
         for name in ("training", "validation")
     )
-    values = sorted(data_list.labels)
-    names = [data_list.labels[value] for value in values]
+    values = sorted({0, *data_list.labels})
+    names = [data_list.labels.get(value, "background") for value in values]
     known = {"listed": [value for value in values if value]}
     return LabelFiles(training, names, validation, values, "listed", known)
 

@@ -21,7 +21,7 @@ from mim3d.datasets.split import Fold, add_images, split, stating_subjects
 UNLABELLED = ("rest", "training+rest")
 #: Share of the labelled subjects that are validated, if nothing is asked for.
 VALIDATION = 0.2
-MISSING = "listed files that are missing (is the download complete?)"
+MISSING = "files that are missing or links to nothing (is the download complete?)"
 
 
 def prepare_folds(
@@ -151,7 +151,7 @@ def _layout(folder: Path, include_label_like: bool, images_only: bool) -> Layout
 
 
 def _without_missing(layout: Layout, folder: Path) -> Layout:
-    """Return a layout without cases whose files a ``dataset.json`` lists and the folder lacks."""
+    """Return a layout without cases that lack a file: ``dataset.json`` lists it, or it is a link to nothing."""
 
     def lost(item: Item) -> list[str]:
         return [file for key in ("image", "label") for file in files_of(item, key) if why_lost(folder / file)]

@@ -33,6 +33,12 @@ def test_a_bad_image_does_not_hide_a_bad_label(folder: Path) -> None:
         ("images", "is empty (0 bytes)", True),
         ("labels", "looks like an HTML page: the download gave a web page, not the file", True),
     ]
+    save(item["label"], np.full((20, 18, 16), 7, np.uint8))
+    assert said(examine(item, EXPECTED))[1] == (
+        "labels",
+        "holds the values 7; allowed: whole numbers 0 to 2",
+        True,
+    )
 
 
 def test_label_and_voxels_are_both_named(folder: Path) -> None:

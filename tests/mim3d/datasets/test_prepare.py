@@ -321,13 +321,13 @@ def test_a_partial_download_says_what_is_missing(tmp_path: Path, capsys: pytest.
     touch(tmp_path, "imagesTr/c4.nii.gz", "labelsTr.tar")
     path = prepare_datalist(tmp_path)
     assert len(images(path, "training")) + len(images(path, "validation")) == 4
-    reason = "listed files that are missing (is the download complete?)"
+    reason = "files that are missing or links to nothing (is the download complete?)"
     assert content(path)["left_out"][reason]["first"] == [
         "labelsTr/c4.nii.gz",
         "imagesTr/c5.nii.gz",
         "labelsTr/c5.nii.gz",
     ]
     printed = capsys.readouterr().out
-    assert "left out 3 listed files that are missing" in printed
+    assert "left out 3 files that are missing" in printed
     assert "dataset.json states 6 labelled cases; 4 are there" in printed
     assert "labelsTr.tar is not unpacked" in printed
