@@ -39,7 +39,7 @@ class BadCases:
         non_finite: what NaN and infinity do: ``raise`` or ``replace``.
         include_label_like: whether an image may look like a label map.
         label_values: values that label files may hold; None: those of ``label_names``.
-        label_names: of the label map's values; None: labels are not read.
+        label_names: of the label map's values; None in pretraining, where only the dense probe reads labels.
         label_source: whose values these are, for messages.
     """
 
@@ -77,7 +77,8 @@ class BadCases:
         if self.on_bad_case == "raise":
             return None
         sections = [part.listed() for part in (self.items, self.validation_items) if isinstance(part, Section)]
-        everything = [item for section in sections for item in section]
+        cases = {first_image(item): item for section in [*sections, *self._of_probe()] for item in section}
+        everything = list(cases.values())
         findings = map_over_ranks(lambda items: examine_all(items, self.expected), everything)
         errors = [[finding for finding in found if finding.is_error] for found in findings]
         bad = {first_image(item): found for item, found in zip(everything, errors, strict=False) if found}
@@ -92,6 +93,12 @@ class BadCases:
         lines = [f"  {finding.file} {finding.what}" for finding in self.found[:_PRINTED]]
         more = [f"  and {len(self.found) - _PRINTED} more"] if len(self.found) > _PRINTED else []
         return "\n".join([f"warning: {len(bad)} of {len(everything)} cases are left out", *lines, *more])
+
+    def _of_probe(self) -> list[list[Item]]:
+        """Return the labelled cases from which a pretraining's dense probe takes some."""
+        if self.expected.needs_label:
+            return []
+        return [self.data_list.listed_labelled(name) for name in ("training", "validation")]
 
 
 class BadCasesFile:

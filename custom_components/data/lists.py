@@ -200,17 +200,20 @@ class DataList:
         Returns:
             Items as of :meth:`items`; none if the section is empty or unknown.
         """
+        kept = [item for item in self.listed_labelled(section) if first_image(item) not in self._bad]
+        for item in kept:
+            self._check(item)
+        return kept
+
+    def listed_labelled(self, section: str) -> list[Item]:
+        """Return the same as :meth:`labelled`, also the cases that were left out, without looking at their files."""
         listing, labels = self._content
         found = [(first_image(item), item) for item in listing.sections.get(section, [])]
-        items = [
+        return [
             {**self._finish(item, self._volume_ids[image]), "label": self._absolute(labels[image])}
             for image, item in found
             if image in labels
         ]
-        kept = [item for item in items if first_image(item) not in self._bad]
-        for item in kept:
-            self._check(item)
-        return kept
 
     def _absolute(self, label: Any) -> Any:
         folder = existing_folder(self.dataset_dir)

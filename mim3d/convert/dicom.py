@@ -131,7 +131,7 @@ def _judged(group: list[Slice]) -> list[Series]:
     tags = group[0].tags
     if reason := _no_volume(tags, len(group)):
         return [Series(group, left_out=reason)]
-    if int(tags["frames"] or 1) > 1:
+    if whole_number(tags["frames"]) > 1:
         return [Series(group, fault="is one file of several frames, which this command does not read")]
     try:
         parts = _volumes_in(group)
@@ -151,7 +151,7 @@ def _no_volume(tags: dict[str, str], slices: int) -> str:
         return "colour images"
     if not (tags["position"] and tags["orientation"] and tags["spacing"]):
         return "images without a position in space"
-    if slices < _FEWEST and int(tags["frames"] or 1) == 1:
+    if slices < _FEWEST and whole_number(tags["frames"]) <= 1:
         return f"series of fewer than {_FEWEST} slices"
     return ""
 
@@ -216,6 +216,11 @@ def needs_float(slices: Sequence[Slice]) -> bool:
     """Return whether the scaled values are not whole numbers, or each slice has its own scale, as in PET."""
     scales = {(one.tags["slope"] or "1", one.tags["intercept"] or "0") for one in slices}
     return len(scales) > 1 or not all(float(value).is_integer() for pair in scales for value in pair)
+
+
+def whole_number(text: str) -> int:
+    """Return a tag's whole number; 0 if the file lacks it or it is none."""
+    return int(text) if text.isdecimal() else 0
 
 
 def pseudonym(text: str, digits: int) -> str:

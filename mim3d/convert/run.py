@@ -14,7 +14,7 @@ import numpy as np
 from custom_components.atomic import write_csv
 from custom_components.data.names import is_nifti
 from custom_components.threads import map_in_threads
-from mim3d.convert.dicom import Series, is_dicom, needs_float, pseudonym, read_series
+from mim3d.convert.dicom import Series, is_dicom, needs_float, pseudonym, read_series, whole_number
 from mim3d.convert.images import affine_of_slices, read_image_file, read_slices, simpleitk, write_nifti
 
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -106,7 +106,7 @@ def _of_series(series: Series, folder: Path, subject: str) -> Job:
         return Job(source, result=FAILED, why=series.fault, facts=facts)
     owner = (tags["patient"] if subject == "patient" else "") or tags["study"]
     part = "".join(tags[name] for name in ("series", "orientation", "rows", "acquisition", "time", "echo"))
-    name = f"series-{int(tags['number'] or 0):03d}-{pseudonym(part, 6)}.nii.gz"
+    name = f"series-{whole_number(tags['number']):03d}-{pseudonym(part, 6)}.nii.gz"
     output = Path(f"sub-{pseudonym(owner, 8)}") / name
     return Job(source, output, partial(_read_series, series), why="; ".join(series.notes), facts=facts)
 

@@ -15,7 +15,7 @@ from tests.robustness import damage_bytes, damage_voxels
 from tests.robustness.damage import DAMAGES
 from tests.robustness.dataset import CLASSES, LABELLED, UNLABELLED, label_of, write_dataset
 from tests.robustness.reference import label_meaning, meaning
-from tests.robustness.stages import run_stage, train
+from tests.robustness.stages import pretrain, run_stage, train
 
 #: Damages to the content of files; those to names change which files are cases.
 CONTENT = sorted(
@@ -89,7 +89,7 @@ def test_training_stops_before_the_first_step_or_goes_on_without_the_damaged_cas
     whole: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    damages = {1: "truncated", 3: "not_finite"}  # 2 of 46 cases
+    damages = {1: "truncated", 3: "not_finite"}  # 2 of 48 cases
     write_set(whole, data, damages, 8, seed=3)
     bad = must_be_refused(data)
     assert len(bad) == 2
@@ -104,3 +104,6 @@ def test_training_stops_before_the_first_step_or_goes_on_without_the_damaged_cas
     assert files == {name for name in bad if "imagesTr" in name}
     assert f"warning: {len(files)} of 32 cases are left out" in end.output
     assert (tmp_path / "skip" / "models" / "model.pt").is_file()
+    end = run_stage("pretraining", lambda: pretrain(data, tmp_path / "skip", on_bad_case="skip"))
+    assert (end.refusal, end.trace) == (None, "")
+    assert "warning: 2 of 48 cases are left out" in end.output
