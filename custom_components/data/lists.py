@@ -206,7 +206,7 @@ class DataList:
         return kept
 
     def listed_labelled(self, section: str) -> list[Item]:
-        """Return the same as :meth:`labelled`, also the cases that were left out, without looking at their files."""
+        """Return :meth:`labelled` with the cases that were left out, without looking at files."""
         listing, labels = self._content
         found = [(first_image(item), item) for item in listing.sections.get(section, [])]
         return [

@@ -38,7 +38,7 @@ _TAGS = {
 # What tells volumes apart that share a series, in the order in which it is tried.
 _PARTS = ("acquisition", "time", "echo")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_SCANS = ("CT", "MR", "PT", "NM", "US", "CR", "DX", "XA", "MG", "OT", "")
+_SCANS = ("CT", "MR", "PT", "NM", "US", "CR", "DX", "XA", "MG", "")
 _FEWEST = 4  # slices of a volume
 _UNEVEN = 0.1  # of the distance between slices, by which a slice may lie beside its place
 _TILT_DEGREES = 0.1
