@@ -14,8 +14,9 @@ import numpy as np
 from custom_components.atomic import write_csv
 from custom_components.data.names import is_nifti
 from custom_components.threads import map_in_threads
-from mim3d.convert.dicom import Series, is_dicom, needs_float, pseudonym, read_series, whole_number
+from mim3d.convert.dicom import is_dicom, pseudonym, read_headers, whole_number
 from mim3d.convert.images import affine_of_slices, read_image_file, read_slices, simpleitk, write_nifti
+from mim3d.convert.series import Series, group_into_series, needs_float
 
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 WRITTEN, THERE, LEFT_OUT, FAILED = "written", "there already", "left out", "failed"
@@ -79,8 +80,8 @@ def find_jobs(folder: Path, subject: str, workers: int) -> list[Job]:
     images = [file for file in files if file.name.lower().endswith(IMAGE_SUFFIXES) and file.name[0] != "."]
     jobs = [_of_file(file, folder) for file in images]
     dicom = [file for file in files if file not in set(images) and not is_nifti(file.name) and is_dicom(file)]
-    series, without_image = read_series(dicom, workers)
-    jobs += [_of_series(one, folder, subject) for one in series]
+    slices, without_image = read_headers(dicom, workers)
+    jobs += [_of_series(one, folder, subject) for one in group_into_series(slices)]
     for file in without_image:
         jobs.append(Job(_relative(file, folder), result=LEFT_OUT, why="DICOM files without an image"))
     if not jobs:

@@ -13,8 +13,9 @@ from custom_components.data import read_volume
 from custom_components.data.names import Item
 from custom_components.data.subjects import Subjects
 from mim3d.cli import main
-from mim3d.convert.dicom import Slice, needs_float
+from mim3d.convert.dicom import Slice
 from mim3d.convert.run import TABLE
+from mim3d.convert.series import needs_float
 from tests.mim3d.convert.dicom_files import write_series
 
 VOXELS = np.random.RandomState(0).randint(-1000, 1500, (12, 10, 8)).astype(np.int16)
