@@ -27,6 +27,8 @@ COMMANDS = {
     "study": ("mim3d.commands.study", "compare training from scratch with fine-tuning over a grid"),
     "plan": ("mim3d.commands.plan", "read a folder of volumes and write how to train on it"),
     "datalist": ("mim3d.commands.datalist", "split a folder of volumes into training, validation and test"),
+    "check": ("mim3d.commands.check", "check a folder of volumes before training"),
+    "convert": ("mim3d.commands.convert", "convert DICOM series, NRRD and MetaImage files to NIfTI"),
     "phantoms": ("mim3d.commands.phantoms", "write synthetic volumes (phantoms)"),
     "stack": ("mim3d.commands.stack", "join one file per sequence into one 4D file per case"),
     "render": ("mim3d.render", "write the bundles' configs from their sources"),

@@ -1,5 +1,6 @@
 """What can be wrong before a run: one small class per check, and the preflight that calls them."""
 
+from .bad_cases import BadCases, BadCasesFile
 from .factories import Factories
 from .folders import OutputFolder
 from .hyperparameters import Hyperparameters, Switches
@@ -20,6 +21,8 @@ from .schedule import KeyMetric, Schedule
 from .weights import CompleteWeights, PretrainedWeights
 
 __all__ = [
+    "BadCases",
+    "BadCasesFile",
     "Batches",
     "CacheMemory",
     "Cases",

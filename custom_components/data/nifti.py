@@ -14,6 +14,7 @@ import numpy as np
 
 from custom_components.data.grids import Header, affine_in_mm, spacing_of
 from custom_components.data.names import is_nifti
+from custom_components.data.walk import why_lost
 from custom_components.faults import Fault
 
 _LARGEST_RATIO = 1032  # of deflate, which gzip uses
@@ -96,8 +97,8 @@ def _stored_header(path: str) -> Any:
 
 
 def _check_first_bytes(path: str) -> None:
-    if not os.path.isfile(path):
-        raise Fault(f"{path} does not exist" if not os.path.exists(path) else f"{path} is not a file")
+    if lost := why_lost(path):
+        raise Fault(f"{path} {lost}")
     if not is_nifti(os.path.basename(path)):
         raise Fault(f"{path} is not a NIfTI file by its name; allowed: .nii, .nii.gz")
     try:

@@ -31,21 +31,32 @@ def config_files(bundle: Path, layers: Sequence[str]) -> list[Path]:
     return [first, *(find_layer(bundle, layer) for layer in layers)]
 
 
-def check_keys(files: Sequence[Path], keys: Mapping[str, str]) -> None:
+def check_keys(
+    files: Sequence[Path],
+    keys: Mapping[str, str],
+    fixed: Mapping[str, str] = FIXED,
+    command: str = "mim3d segment",
+) -> None:
     """Check that the config has every key, that none is set by the command's own arguments, and their values.
+
+    Args:
+        files: the config and its layers.
+        keys: as written on the command line.
+        fixed: keys that the command's own arguments set -> the argument.
+        command: for messages.
 
     Raises:
         ValueError: naming the key and the nearest known one, or the value and how to write it.
     """
     for key in keys:
-        if key in FIXED:
-            raise ValueError(f"--{key} is set by {FIXED[key]} of mim3d segment")
+        if key in fixed:
+            raise ValueError(f"--{key} is set by {fixed[key]} of {command}")
     for key, near in unknown_keys([str(file) for file in files], keys):
         hint = f"; did you mean --{near}?" if near else ""
         raise ValueError(f"unknown key --{key}: neither an argument of this command nor a key of {files[0]}{hint}")
     words = [f"--{key}={written}" for key, written in keys.items()]
-    command = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
-    if misread := misread_words(command):
+    line = ["monai/bundle/__main__.py", "run", "--config_file", str([str(file) for file in files]), *words]
+    if misread := misread_words(line):
         raise ValueError(misread[0])
 
 

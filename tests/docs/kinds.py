@@ -68,6 +68,8 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
         words = [*dict.fromkeys([*kept, "--dry_run"])]
     if name == "datalist":
         data = sandbox.unlisted()
+    if name == "convert":  # of one small volume in another format
+        words = [str(sandbox.scans()) if word == "SCANS" else word for word in words]
     if name == "segment":  # with the tiny network that the document's commands trained
         bundle = words[words.index("mim3d") + 2]
         words = [*words, "--layer", *sandbox.tiny_configs([f"bundles/{bundle}/configs/inference.yaml"])[1:]]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from monai.bundle import ConfigParser
 
@@ -86,6 +87,16 @@ class Sandbox:
     def unlisted(self) -> Path:
         """A copy of the data without its list."""
         return Path(shutil.copytree(self.data, self.fresh(), ignore=shutil.ignore_patterns("datalist.json")))
+
+    def scans(self) -> Path:
+        """A folder with a volume in a format that has to be converted."""
+        import SimpleITK as sitk
+
+        folder = self.fresh()
+        folder.mkdir()
+        volume = np.arange(7 * 6 * 5, dtype=np.int16).reshape(7, 6, 5)
+        sitk.WriteImage(sitk.GetImageFromArray(volume), str(folder / "scan.nrrd"))
+        return folder
 
     def _layer(self, files: list[str], keys: dict[str, Any]) -> str:
         """Write a layer with those keys that the configs have."""
