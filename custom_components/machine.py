@@ -1,4 +1,4 @@
-"""What the machine does to a run, in one line each: a full disk, a stuck or killed data-loader worker. Also sizes and times as text."""
+"""What the machine does to a run, in one line each: a full disk, a stuck or killed worker. Sizes and times."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ _WEIGHT_COPIES_ON_DISK = 8
 class CacheMemory:
     """The share of the volumes that is cached, and the check that the cache fits into the free memory.
 
-    The headers give an upper bound: all voxels after resampling. Only if that is too much, some cases are prepared to
-    measure them, because the crop to the foreground often removes half of a volume.
+    The headers give an upper bound: all voxels after resampling. Only if that is too much, some cases are prepared
+    to measure them, because the crop to the foreground often removes half of a volume.
 
     Args:
         items: the cases.

@@ -59,7 +59,9 @@ class Overrides:
             raise ValueError(misread[0])
         tracking = with_args_file(parse_command(self.argv)[1]).get("tracking")
         if tracking == "mlflow" and importlib.util.find_spec("mlflow") is None:
-            raise ValueError("tracking is mlflow, but MLflow is not installed: pip install mlflow, or leave out --tracking")
+            raise ValueError(
+                "tracking is mlflow, but MLflow is not installed: pip install mlflow, or leave out --tracking"
+            )
 
 
 def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -139,7 +141,7 @@ def misread_words(argv: Sequence[str]) -> list[str]:
 
 
 def run_arguments(tracking: bool) -> set[str]:
-    """Return the names that ``monai.bundle run`` takes for itself; with ``tracking``, those of its settings too."""
+    """Return the names that ``monai.bundle run`` takes for itself, and those of its tracking settings."""
     names = {"workflow_name"}
     for function in (run, ConfigWorkflow.__init__):
         parameters = inspect.signature(function).parameters.values()

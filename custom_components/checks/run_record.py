@@ -29,7 +29,7 @@ class RunRecord:
 
     It holds ``config.yaml``, the config files merged with the keys of the command line, which can be run again;
     ``run.json``, with the command, its folder, versions, commit and machine; and ``log.txt``. The first two appear
-    together, before training starts. A run that is continued has a folder for each time that it was started. Without
+    together, before training starts. Each start of a run has a folder, also when ``resume`` continues it. Without
     a ``monai.bundle run`` command line (MONAI Label, the Python API) there is no ``config.yaml``.
 
     Args:
@@ -59,7 +59,7 @@ class RunRecord:
 
 
 def resolved_config(argv: Sequence[str]) -> dict[str, Any] | None:
-    """Return the merged config files of a ``monai.bundle run`` command line, with its keys; None for another one."""
+    """Return the merged configs of a ``monai.bundle run`` command line, with its keys; None for another one."""
     read = options_and_config(argv)
     if read is None:
         return None

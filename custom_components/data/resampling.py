@@ -39,13 +39,14 @@ class Grid(NamedTuple):
 class AxisSpacingd(MapTransform, InvertibleTransform):
     """MONAI's ``Spacingd``, several times faster, and without an inverse.
 
-    Grid and affine are those of ``Spacingd`` with its defaults. Values are computed in float64 and stored as float32;
-    they differ from ``Spacingd``'s by rounding only; between two zeros they are exactly 0. A label halfway between two voxels takes the even one, where
-    ``Spacingd``'s rounding errors decide. Volumes with sheared axes are handed to ``Spacing``.
+    Grid and affine are those of ``Spacingd`` with its defaults. Values are computed in float64 and stored as
+    float32. They differ from ``Spacingd``'s by rounding only; between two zeros they are exactly 0. A label
+    halfway between two voxels takes the even one, where rounding errors decide in ``Spacingd``. Volumes with
+    sheared axes are handed to ``Spacing``.
 
     With ``is_foreground``, only the part of the grid that foreground can reach is computed, so that a later
-    ``CropForegroundd`` finds the same box as in the whole volume. The criterion must be one that interpolation between
-    two background voxels cannot meet, such as a threshold.
+    ``CropForegroundd`` finds the same box as in the whole volume. The criterion must be one that interpolation
+    between two background voxels cannot meet, such as a threshold.
 
     Args:
         keys: images and label maps ``(C, X, Y, Z)`` of one grid, with an affine.

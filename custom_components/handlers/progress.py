@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 class ProgressLog:
     """A tqdm bar over all iterations of all epochs; each epoch logs where its time went.
 
-    The line of an epoch says: seconds spent waiting for data, and in training steps; volumes per second, of all ranks,
-    while it trained (crops, if a batch has no ``volume_id``); peak memory so far, of the GPU or, on a CPU, of this
-    process without its data-loader workers; the time left, from the mean of this run's epochs with their validations.
+    The line of an epoch says: seconds spent waiting for data, and in steps; volumes per second of all ranks while
+    it trained (crops, if a batch has no ``volume_id``); peak memory so far, of the GPU or, on a CPU, of this
+    process without its data-loader workers; the time left, from the mean of this run's epochs and validations.
 
     Args:
         description: text in front of the bar.

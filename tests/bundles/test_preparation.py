@@ -1,4 +1,4 @@
-"""The preparation of the shipped configs on phantoms: equal to MONAI's, kept unchanged in the cache, of known size."""
+"""The shipped preparation on phantoms: equal to MONAI's, unchanged in the cache, of known size."""
 
 from __future__ import annotations
 

@@ -33,7 +33,17 @@ def command(tmp_path: Path) -> list[str]:
     (tmp_path / "a.yaml").write_text("epochs: 3\nnet: {width: 4, depth: [1, 2]}\nname: first\n")
     (tmp_path / "b.yaml").write_text("name: second\nnet#width: 8\n")
     files = f"['{tmp_path}/a.yaml','{tmp_path}/b.yaml']"
-    options = ["--config_file", files, "--epochs", "5", "--net#depth#1", "7", "--bundle_root=here", "--name", "x y"]
+    options = [
+        "--config_file",
+        files,
+        "--epochs",
+        "5",
+        "--net#depth#1",
+        "7",
+        "--bundle_root=here",
+        "--name",
+        "x y",
+    ]
     return [MAIN, "run", *options]
 
 

@@ -25,7 +25,7 @@ CROP = Compose(
 
 
 def case(seed: int, channels: int = 1) -> tuple[dict[str, MetaTensor], list[float]]:
-    """Air around a box of random HU and labels, on a grid of random spacing and direction; a spacing to resample to."""
+    """Air around a box of random HU and labels, on a random grid; and a spacing to resample to."""
     rng = np.random.RandomState(seed)
     shape = rng.randint(6, 30, 3)
     affine = np.eye(4)

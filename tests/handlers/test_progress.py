@@ -80,7 +80,8 @@ CROPS = [{"image": torch.zeros(4, 1, 2, 2, 2), "volume_id": torch.tensor([7, 7, 
 
 
 @pytest.mark.parametrize(
-    ("batches", "expected"), [(CROPS, "6 volumes"), ([{"image": torch.zeros(4, 1)}], "12 crops"), ([0], "3 batches")]
+    ("batches", "expected"),
+    [(CROPS, "6 volumes"), ([{"image": torch.zeros(4, 1)}], "12 crops"), ([0], "3 batches")],
 )
 def test_speed_counts_distinct_volumes_and_the_time_left_is_from_this_runs_epochs(
     caplog, monkeypatch, batches, expected
