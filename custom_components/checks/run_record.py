@@ -39,6 +39,7 @@ class RunRecord:
 
     def __init__(self, ckpt_dir: str, argv: Sequence[str] | None = None) -> None:
         self.ckpt_dir, self.argv = ckpt_dir, sys.argv if argv is None else argv
+        self.typed = sys.orig_argv if argv is None else argv
 
     def __call__(self) -> str | None:
         """Write the folder on rank 0 and return its path."""
@@ -50,7 +51,7 @@ class RunRecord:
         config = resolved_config(self.argv)
         if config is not None:
             write_text(partial / "config.yaml", yaml.safe_dump(config, sort_keys=False, width=120))
-        command = {"command": shlex.join(self.argv), "folder": os.getcwd(), "ranks": world_size()}
+        command = {"command": shlex.join(self.typed), "folder": os.getcwd(), "ranks": world_size()}
         write_json(partial / "run.json", command | provenance())
         folder = _free_name(runs / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
         partial.rename(folder)
