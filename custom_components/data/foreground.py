@@ -46,7 +46,7 @@ def foreground_box(foreground: Any) -> Box | None:
     Args:
         foreground: boolean ``(C, X, Y, Z)``.
     """
-    where = np.asarray(foreground).any(axis=0)
+    where: Any = np.any(np.asarray(foreground), axis=0)  # Any: numpy's stubs allow for a single boolean
     planes = where.any(axis=2)
     lines = [planes.any(axis=1), planes.any(axis=0), where.any(axis=(0, 1))]
     if not lines[0].any():
