@@ -16,6 +16,7 @@ from .probe import Probe
 from .resume import Resume
 from .rotation import RotationPlane
 from .run_folder import RunFolder, RunLock
+from .run_record import RunRecord
 from .sanity_validation import sanity_validate
 from .schedule import KeyMetric, Schedule
 from .weights import CompleteWeights, PretrainedWeights
@@ -50,6 +51,7 @@ __all__ = [
     "RotationPlane",
     "RunFolder",
     "RunLock",
+    "RunRecord",
     "Schedule",
     "Switches",
     "sanity_validate",

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Protocol
 
+from custom_components.machine import readable_time
+
 
 class Work(Protocol):
     """What an estimate needs to know of a run."""
@@ -54,14 +56,7 @@ def clock(seconds: float | None) -> str:
     """Return a time for people: ``45 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``."""
     if seconds is None:
         return "unknown"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+    return readable_time(seconds)
 
 
 def say(text: str) -> None:
