@@ -1,4 +1,4 @@
-"""What the machine does to a run, in one line each: a full disk, a stuck or killed data-loader worker."""
+"""What the machine does to a run, in one line each: a full disk, a stuck or killed worker. Sizes and times."""
 
 from __future__ import annotations
 
@@ -56,3 +56,15 @@ def readable(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def readable_time(seconds: float) -> str:
+    """Return a time as text: ``45 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"

@@ -144,8 +144,13 @@ TASKS = {
         Task("msd_liver", "liver_ct"),
         Task("msd_spleen", "spleen_ct"),
         Task("msd_hippocampus", "hippocampus_mri", small=True),
+        Task("custom", "spleen_ct"),  # a z-score of CT, one class
     )
 }
+
+
+#: Phantoms of the quick start: those of the default task with fewer classes, which a short training learns.
+QUICK_PHANTOMS = "six_organs_ct"
 
 
 @dataclass(frozen=True)

@@ -10,28 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 #: Seconds that a program has to end by itself after a signal; a training ends after its current step.
 GRACE_SECONDS = 30
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Loaded here, because a child may load nothing between its start and the program that it becomes.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def run_child(command: Sequence[str], **options: Any) -> int:
-    """Run a program and return its exit status; if this one is interrupted meanwhile, end the program first.
-
-    Args:
-        command: the program and its arguments.
-        **options: as for `subprocess.Popen`.
-    """
-    process = start_child(command, **options)
-    try:
-        return process.wait()
-    except BaseException:
-        end_groups([process])
-        raise
 
 
 def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
@@ -49,13 +34,22 @@ def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]
     )
 
 
-def end_groups(processes: Sequence[subprocess.Popen[Any]], grace: float = GRACE_SECONDS) -> None:
+class Process(Protocol):
+    """What `end_groups` needs of a process, for example `subprocess.Popen`."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; raises subprocess.TimeoutExpired."""
+
+
+def end_groups(processes: Sequence[Process], grace: float = GRACE_SECONDS) -> None:
     """End processes and their children: one SIGTERM for all, then SIGKILL for what is left.
 
     A second SIGTERM would end a training at once.
 
     Args:
-        processes: of `start_child`.
+        processes: leaders of their groups, as those of `start_child` are.
         grace: seconds between the two signals.
     """
     for process in processes:
@@ -69,7 +63,7 @@ def end_groups(processes: Sequence[subprocess.Popen[Any]], grace: float = GRACE_
             process.wait(grace)
 
 
-def _signal_group(process: subprocess.Popen[Any], number: int) -> None:
+def _signal_group(process: Process, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 

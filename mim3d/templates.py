@@ -24,8 +24,9 @@ SHARED = BUNDLES / "_shared"
 #: What the first line of a rendered file says.
 MARK = "Rendered by `mim3d render` from "
 #: Parts of a view that a layout may ask for: keys to crop to the foreground, the entry for the weights card, and
-#: the intensity above which masks take a voxel for foreground.
-DEFAULTS: dict[str, Any] = {"crop_keys": None, "weights_card": False, "threshold_masks": False}
+#: the intensity above which masks take a voxel for foreground. A view may ask for a key that says what foreground
+#: is.
+DEFAULTS: dict[str, Any] = {"crop_keys": None, "weights_card": False, "threshold_masks": False, "own_crop": False}
 
 
 @dataclass(frozen=True)

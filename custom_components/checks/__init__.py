@@ -1,5 +1,6 @@
 """What can be wrong before a run: one small class per check, and the preflight that calls them."""
 
+from .bad_cases import BadCases, BadCasesFile
 from .factories import Factories
 from .folders import OutputFolder
 from .hyperparameters import Hyperparameters, Switches
@@ -15,12 +16,15 @@ from .probe import Probe
 from .resume import Resume
 from .rotation import RotationPlane
 from .run_folder import RunFolder, RunLock
+from .run_record import RunRecord
 from .sanity_validation import sanity_validate
 from .schedule import KeyMetric, Schedule
 from .store import StoredVolumes
 from .weights import CompleteWeights, PretrainedWeights
 
 __all__ = [
+    "BadCases",
+    "BadCasesFile",
     "Batches",
     "CacheMemory",
     "Cases",
@@ -48,6 +52,7 @@ __all__ = [
     "RotationPlane",
     "RunFolder",
     "RunLock",
+    "RunRecord",
     "Schedule",
     "StoredVolumes",
     "Switches",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from custom_components.distributed import gather_objects, rank
+from custom_components.distributed import gather_objects, rank, world_size
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 def run_on_all_ranks(checks: Callable[[], str]) -> None:
@@ -33,3 +37,33 @@ def run_on_all_ranks(checks: Callable[[], str]) -> None:
 
 def _one_line(failure: Exception | None) -> str | None:
     return None if failure is None else " ".join(str(failure).split()) or type(failure).__name__
+
+
+def map_over_ranks(function: Callable[[Sequence[Given]], list[Result]], items: Sequence[Given]) -> list[Result]:
+    """Return ``function`` of all items, in their order; each rank calls it with its share.
+
+    All ranks must call this.
+
+    Args:
+        function: takes some of the items, and returns one result for each.
+        items: the same on every rank.
+
+    Returns:
+        The results; empty on a rank without a fault while another rank found one.
+
+    Raises:
+        Exception: what ``function`` raised on this rank, after the exchange.
+    """
+    failure: Exception | None = None
+    own: list[Result] | None = None
+    try:
+        own = function(items[rank() :: world_size()])
+    except Exception as error:  # any exception: this rank must reach the exchange, or the others wait for it
+        failure = error
+    shares = gather_objects(own)
+    if failure is not None:
+        raise failure
+    whole = [share for share in shares if share is not None]
+    if len(whole) < len(shares):
+        return []
+    return [whole[place % len(whole)][place // len(whole)] for place in range(len(items))]

@@ -22,7 +22,7 @@ _ALLOWED: dict[str, dict[str, Any]] = {
     "ema_decay": {"above": 0, "below": 1, "optional": True},
     "num_workers": {"at_least": 0, "whole": True},
     "worker_timeout": {"at_least": 0},
-    "cache_rate": _SHARE,
+    "cache_rate": {**_SHARE, "optional": True},
     "probe_volumes": _COUNT,
     "patience": {**_COUNT, "optional": True},
     "sw_batch_size": _COUNT,
@@ -37,8 +37,8 @@ class Hyperparameters:
     Args:
         numbers: by config key. Allowed keys: learning_rate, weight_decay, warmup_share, encoder_lr_factor,
             layer_decay, decoder_warmup, batch_size, num_samples, accumulation_steps, grad_clip (or null),
-            ema_decay (or null), num_workers, worker_timeout, cache_rate, probe_volumes, patience (or null),
-            sw_batch_size, sw_overlap, surface_tolerance.
+            ema_decay (or null), num_workers, worker_timeout, cache_rate (or null), probe_volumes,
+            patience (or null), sw_batch_size, sw_overlap, surface_tolerance.
 
     Raises:
         ValueError: for another key.

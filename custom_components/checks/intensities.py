@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from custom_components.data.volumes import read_volume
 from custom_components.distributed import rank
 from custom_components.number_checks import check_number
 from custom_components.threads import map_in_threads
+from custom_components.transfer.read import file_version
 
 _SAMPLE = 1_000_000  # voxels that percentiles are computed from
 _LISTED = 10  # rows of the table
@@ -118,7 +120,7 @@ def hu_window(intensity: Any, channels: Sequence[str]) -> tuple[float, float] | 
     """Return the range that a transform scales, in HU; None if it scales none, or if no channel is CT."""
     transforms = intensity.flatten().transforms if isinstance(intensity, Compose) else [intensity]
     scaled = [t.scaler for t in transforms if isinstance(t, ScaleIntensityRanged)]
-    if not scaled or not any(map(names_ct, channels)):
+    if not scaled or not names_ct(channels):
         return None
     return float(scaled[0].a_min), float(scaled[0].a_max)
 
@@ -134,15 +136,26 @@ def describe_case(item: Item, window: tuple[float, float] | None, non_finite: st
     Raises:
         ValueError: if a file cannot be read.
     """
+    return [row for path in files_of(item) for row in describe_file(path, window, non_finite)]
+
+
+def describe_file(path: str, window: tuple[float, float] | None, non_finite: str = "raise") -> list[Row]:
+    """Return what looks wrong with one file, see `describe_case`; an unchanged file is read once."""
+    return list(_describe_file(*file_version(path), window, non_finite))
+
+
+@cache
+def _describe_file(
+    path: str, size: int, changed_ns: int, window: tuple[float, float] | None, non_finite: str
+) -> tuple[Row, ...]:
     rows = []
-    for path in files_of(item):
-        volumes, _ = read_volume(path, non_finite)
-        for number, volume in enumerate(volumes):
-            name = f"{path} (channel {number})" if len(volumes) > 1 else path
-            low, high, finding = describe_volume(volume, window)
-            if finding:
-                rows.append(Row(name, low, high, finding))
-    return rows
+    volumes, _ = read_volume(path, non_finite)
+    for number, volume in enumerate(volumes):
+        name = f"{path} (channel {number})" if len(volumes) > 1 else path
+        low, high, finding = describe_volume(volume, window)
+        if finding:
+            rows.append(Row(name, low, high, finding))
+    return tuple(rows)
 
 
 def describe_volume(volume: np.ndarray, window: tuple[float, float] | None) -> tuple[float, float, Finding | None]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from custom_components.checks.all_ranks import map_over_ranks
 from custom_components.checks.volumes import check_labels
 from custom_components.data import DataList
 from custom_components.data.names import Item
-from custom_components.distributed import gather_objects, rank, world_size
+from custom_components.distributed import rank
 from custom_components.metrics.segmentation import check_score_regions
 
 
@@ -116,7 +117,9 @@ class LabelFiles:
     def __call__(self) -> str:
         """Return the allowed values and what is missing; raise ValueError naming the file."""
         everything = [*self.items, *(self.validation_items or [])]
-        found = _on_all_ranks(everything, self.values, self.label_source)
+        found = map_over_ranks(
+            lambda items: check_labels(items, self.values, self.label_source, progress=rank() == 0), everything
+        )
         source = f" ({self.label_source})" if self.label_source else ""
         lines = [f"values {describe_values(self.values)}{source}"]
         if self.for_training and found:
@@ -152,26 +155,6 @@ def _names_of_values(
     listed = range(1, len(label_names)) if same else (source_values or {}).get(source or "", ())
     named = dict(zip([0, *listed], label_names, strict=False))
     return {value: f"{named[value]!r} (value {value})" if value in named else f"value {value}" for value in values}
-
-
-def _on_all_ranks(items: Sequence[Item], values: Sequence[int], source: str | None) -> list[list[float]]:
-    """Return the values in each item's label map, in order; each rank reads its share.
-
-    Empty on a rank that found no fault while another one did.
-    """
-    failure: Exception | None = None
-    own: list[list[float]] | None = None
-    try:
-        own = check_labels(items[rank() :: world_size()], values, source, progress=rank() == 0)
-    except Exception as error:  # any exception: this rank must reach the exchange, or the others wait for it
-        failure = error
-    shares = gather_objects(own)
-    if failure is not None:
-        raise failure
-    whole = [share for share in shares if share is not None]
-    if len(whole) < len(shares):
-        return []
-    return [whole[place % len(whole)][place // len(whole)] for place in range(len(items))]
 
 
 def describe_values(values: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from custom_components.masking import MaskSampler, check_fill
+from custom_components.masking import MaskSampler
 from custom_components.masking.grid import Size
 
 
@@ -14,11 +14,10 @@ class Masks:
     Args:
         make_sampler: builds the sampler, so that a wrong parameter is one line here.
         roi_size: voxels along each axis of a crop.
-        fill: what replaces masked voxels without the pretext network; None: not checked.
     """
 
-    def __init__(self, make_sampler: Callable[[], MaskSampler], roi_size: Size, fill: str | None = None) -> None:
-        self.make_sampler, self.roi_size, self.fill = make_sampler, roi_size, fill
+    def __init__(self, make_sampler: Callable[[], MaskSampler], roi_size: Size) -> None:
+        self.make_sampler, self.roi_size = make_sampler, roi_size
 
     def __call__(self) -> None:
         """Raise ValueError for parameters out of range, sizes that do not fit, or a ratio of 0."""
@@ -26,5 +25,3 @@ class Masks:
         if sampler.ratios[1] == 0:
             raise ValueError("mask_ratio is 0: nothing would be masked; allowed: above 0, up to 1")
         sampler.check_crop(self.roi_size)
-        if self.fill is not None:
-            check_fill(self.fill, learned=False)

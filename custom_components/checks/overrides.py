@@ -8,6 +8,7 @@ MONAI does not read as they are meant, and a path that MONAI would change.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import inspect
 import re
 import sys
@@ -56,6 +57,11 @@ class Overrides:
             raise ValueError(f"unknown override {keys}: not a key of {files}, nor an argument of monai.bundle run")
         if misread := [*misread_words(self.argv), *misread_paths(self.argv)]:
             raise ValueError(misread[0])
+        tracking = with_args_file(parse_command(self.argv)[1]).get("tracking")
+        if tracking == "mlflow" and importlib.util.find_spec("mlflow") is None:
+            raise ValueError(
+                "tracking is mlflow, but MLflow is not installed: pip install mlflow, or leave out --tracking"
+            )
 
 
 def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -92,7 +98,7 @@ def unknown_keys(files: Sequence[str], keys: Collection[str]) -> list[tuple[str,
         Pairs of the key as written and the nearest known key, or None if none is near.
     """
     config = ConfigParser.load_config_files(files)
-    arguments = _run_arguments("tracking" in keys)
+    arguments = run_arguments("tracking" in keys)
     unknown = []
     for written in keys:
         key = written.replace("#", "::")
@@ -124,7 +130,7 @@ def misread_words(argv: Sequence[str]) -> list[str]:
     if read is None:
         return []
     options, config = read[0], ConfigParser(read[1])
-    arguments = _run_arguments("tracking" in options)
+    arguments = run_arguments("tracking" in options)
     return [
         f"{key} is {word}, and MONAI {does} on the command line; write --{key} {right}"
         for key, word in options.items()
@@ -134,7 +140,8 @@ def misread_words(argv: Sequence[str]) -> list[str]:
     ]
 
 
-def _run_arguments(tracking: bool) -> set[str]:
+def run_arguments(tracking: bool) -> set[str]:
+    """Return the names that ``monai.bundle run`` takes for itself, and those of its tracking settings."""
     names = {"workflow_name"}
     for function in (run, ConfigWorkflow.__init__):
         parameters = inspect.signature(function).parameters.values()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from custom_components.checks.labels import describe_values
-from custom_components.checks.volumes import checked_label_map, distinct_values
+from custom_components.checks.volumes import check_label
 from custom_components.data import DataList, probe_cases
 from custom_components.data.names import Item
 from custom_components.metrics import PROBE_METRICS
@@ -63,9 +63,4 @@ class Probe:
 
 def _label_values(item: Item) -> list[int]:
     """Return the values of a label file, after checking that it is a label map on its image's grid."""
-    label = checked_label_map(item)
-    values = distinct_values(label)
-    fractions = [value for value in values if not float(value).is_integer()]
-    if fractions:
-        raise ValueError(f"{label} holds the value {fractions[0]:g}; allowed: whole numbers")
-    return [int(value) for value in values]
+    return [int(value) for value in check_label(item, allowed=None)]

@@ -40,18 +40,23 @@ def check_images(items: Sequence[Item], channels: int, progress: bool = True) ->
     Raises:
         ValueError: naming the first bad file, what was found and what is allowed.
     """
+    map_in_threads(lambda item: check_image(item, channels), items, "checking images", progress=progress)
 
-    def check(item: Item) -> None:
-        paths = _paths(item, "image")
-        headers = [image_header(path) for path in paths]
-        for path, header in zip(paths[1:], headers[1:], strict=True):
-            orientation_onto(path, header, paths[0], headers[0])
-        found = sum(header.channels for header in headers)
-        if found != channels:
-            of = f"{paths[0]} has" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more files have"
-            raise ValueError(f"{of} {found} channels; expected {channels}")
 
-    map_in_threads(check, items, "checking images", progress=progress)
+def check_image(item: Item, channels: int | None) -> None:
+    """Check one case as `check_images` does; ``channels`` None: any number of channels.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    paths = _paths(item, "image")
+    headers = [image_header(path) for path in paths]
+    for path, header in zip(paths[1:], headers[1:], strict=True):
+        orientation_onto(path, header, paths[0], headers[0])
+    found = sum(header.channels for header in headers)
+    if channels is not None and found != channels:
+        of = f"{paths[0]} has" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more files have"
+        raise ValueError(f"{of} {found} channels; expected {channels}")
 
 
 def check_labels(
@@ -74,14 +79,35 @@ def check_labels(
         ValueError: naming a file that is missing, truncated, or of another shape or affine than its image; or one
             with other values, then also the values found and allowed.
     """
+    return map_in_threads(
+        lambda item: check_label(item, allowed, source), items, "checking labels", progress=progress
+    )
 
-    def check(item: Item) -> list[float]:
-        label = checked_label_map(item)
-        found = distinct_values(label)
+
+def check_label(item: Item, allowed: Sequence[int] | None, source: str | None = None) -> list[float]:
+    """Check one case as `check_labels` does; ``allowed`` None: any whole numbers.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    return check_label_values(checked_label_map(item), allowed, source)
+
+
+def check_label_values(label: str, allowed: Sequence[int] | None, source: str | None = None) -> list[float]:
+    """Return the values of a label file, after checking them as `check_label` does, whatever its image is.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    found = label_values(label)
+    if allowed is None:
+        fractions = [value for value in found if not value.is_integer()]
+        if fractions:
+            values = "values" if len(fractions) > 1 else "value"
+            raise ValueError(f"{label} holds the {values} {_shown(fractions)}; allowed: whole numbers")
+    else:
         _check_values(label, found, allowed, source)
-        return found
-
-    return map_in_threads(check, items, "checking labels", progress=progress)
+    return found
 
 
 def checked_label_map(item: Item) -> str:
@@ -116,6 +142,16 @@ def _check_values(label: str, found: Sequence[float], allowed: Sequence[int], so
 def _shown(values: Sequence[float]) -> str:
     more = f" and {len(values) - _LISTED_VALUES} more" if len(values) > _LISTED_VALUES else ""
     return ", ".join(f"{value:.9g}" for value in values[:_LISTED_VALUES]) + more
+
+
+def label_values(label: str) -> list[float]:
+    """Return `distinct_values` of a label file; an unchanged file is read once."""
+    return list(_label_values(*file_version(label)))
+
+
+@cache
+def _label_values(path: str, size: int, changed_ns: int) -> tuple[float, ...]:
+    return tuple(distinct_values(path))
 
 
 def distinct_values(label: str) -> list[float]:

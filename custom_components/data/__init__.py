@@ -1,16 +1,19 @@
 """Data lists, the layouts of real data sets, and how their files are read."""
 
 from custom_components.data.channels import check_channel_names
+from custom_components.data.foreground import stored_foreground
 from custom_components.data.labelled import LabelledCrop, draw_voxels, labelled_crops, probe_cases
 from custom_components.data.leaks import check_no_leak
 from custom_components.data.lists import DataList, datalist_hash
 from custom_components.data.reader import AlignLabeld, LabelReader, VolumeReader
+from custom_components.data.resampling import AxisSpacingd
 from custom_components.data.views import TwoViewsd
 from custom_components.data.volumes import read_label, read_volume
 from custom_components.data.writer import write_like
 
 __all__ = [
     "AlignLabeld",
+    "AxisSpacingd",
     "DataList",
     "LabelReader",
     "LabelledCrop",
@@ -24,5 +27,6 @@ __all__ = [
     "probe_cases",
     "read_label",
     "read_volume",
+    "stored_foreground",
     "write_like",
 ]

@@ -30,9 +30,9 @@ def sequence_of(name: str) -> str:
     return _SEQUENCE.get(plain, plain)
 
 
-def names_ct(name: str) -> bool:
-    """Return whether a channel's name says that it is CT: ``CT``, ``venous CT``, ``ct1``; not ``contrast``."""
-    return bool(re.search(r"(?i)ct(?![a-z])", name))
+def names_ct(channels: Sequence[str]) -> bool:
+    """Return whether one of the channels is CT: ``CT``, ``venous CT``, ``ct1``; not ``contrast``."""
+    return any(re.search(r"(?i)ct(?![a-z])", name) for name in channels)
 
 
 def check_channel_names(listed: Sequence[str], expected: Sequence[str], source: str) -> None:

@@ -46,7 +46,8 @@ class Layout(NamedTuple):
         unlabelled: items ``{"image": path}`` of images without a label.
         test_images: items of ``imagesTs``, the test images of a challenge, with ``label`` where there is one.
         meta: ``name``, ``labels`` (number -> name) and ``channels`` (names in order) of ``dataset.json``; empty if
-            unknown. BraTS folders have the BraTS channels.
+            unknown. BraTS folders have the BraTS channels. ``validation`` holds the images that ``dataset.json``
+            lists as validation cases, as AMOS does.
         left_out: reason -> files that are in no item.
         unmatched: an image and a label, if there is a folder of labels none of which fits an image; else None.
     """
@@ -108,6 +109,7 @@ def _scan(folder: Path, description: Mapping[str, Any], include_label_like: bool
         "name": description.get("name") or folder.name,
         "labels": label_names(description),
         "channels": channel_names(description),
+        "validation": [],
     }
     check_file_ending(description, str(folder / "dataset.json"))
     if isinstance(description.get("training"), list):
@@ -137,10 +139,14 @@ def _scan(folder: Path, description: Mapping[str, Any], include_label_like: bool
 
 def _decathlon(folder: Path, description: Mapping[str, Any], meta: dict[str, Any]) -> Layout:
     channels = len(meta["channels"])
-    training = listed_items(description["training"], "training")
-    test = listed_items(description.get("test") or [], "test")
-    training, test = ([with_channel_files(item, folder, channels) for item in items] for items in (training, test))
-    return Layout(*_by_label(training), test, meta)
+    training, validation, test = (
+        [with_channel_files(item, folder, channels) for item in listed_items(description.get(name) or [], name)]
+        for name in ("training", "validation", "test")
+    )
+    meta = {**meta, "validation": [first_image(item) for item in validation]}
+    labelled, unlabelled = _by_label(training)
+    validated, hidden = _by_label(validation)  # without labels, they are a challenge's as test images are
+    return Layout([*labelled, *validated], unlabelled, [*test, *hidden], meta)
 
 
 def _by_label(items: Iterable[Item]) -> tuple[list[Item], list[Item]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from custom_components.data.leaks import check_no_leak, hold_out, ordered
 from custom_components.data.names import Item, files_of, first_image
 from custom_components.data.sections import DATALIST_NAME, Listing, read_list
-from custom_components.data.walk import existing_folder
+from custom_components.data.walk import existing_folder, why_lost
 from custom_components.distributed import rank
 
 PathLike = str | os.PathLike[str]
@@ -66,6 +66,8 @@ class DataList:
         self.dataset_dir, self.datalist, self.split = dataset_dir, datalist, split
         self.require_label, self.holdout, self.seed = require_label, holdout, seed
         self.include_label_like = include_label_like
+        self._bad: set[str] = set()
+        self._read: dict[tuple[str, ...], list[Item]] = {}
 
     @cached_property
     def _content(self) -> tuple[Listing, dict[str, Any]]:
@@ -137,6 +139,25 @@ class DataList:
             ValueError: for a missing folder or file, an empty folder, an unknown or empty section, a missing
                 label, and a case that is in two sections.
         """
+        return list(self._kept(section))
+
+    def _kept(self, section: str | Sequence[str]) -> list[Item]:
+        """Return :meth:`items`; they are read once, and again after :meth:`leave_out`."""
+        names = (section,) if isinstance(section, str) else tuple(section)
+        if names not in self._read:
+            kept = [item for item in self.listed(names) if first_image(item) not in self._bad]
+            for item in kept:
+                self._check(item)
+            self._read[names] = kept
+        return self._read[names]
+
+    def listed(self, section: str | Sequence[str]) -> list[Item]:
+        """Return the same as :meth:`items`, also the cases that were left out, without looking at their files.
+
+        Raises:
+            ValueError: for a missing folder, an empty folder, an unknown or empty section, and a case that is in
+                two sections.
+        """
         if not str(self.dataset_dir):
             return []
         sections = self._listing.sections
@@ -147,6 +168,15 @@ class DataList:
             for item in sections[name]:
                 items.setdefault(self._volume_ids[first_image(item)], item)
         return [self._finish(item, number) for number, item in items.items()]
+
+    def leave_out(self, images: Iterable[str]) -> None:
+        """Leave cases out of all sections from now on; the others keep their ``volume_id``.
+
+        Args:
+            images: absolute path of each case's (first) image.
+        """
+        self._bad.update(images)
+        self._read.clear()
 
     def _no_cases(self, section: str) -> str:
         found = {key: len(value) for key, value in self._listing.sections.items() if value}
@@ -170,6 +200,13 @@ class DataList:
         Returns:
             Items as of :meth:`items`; none if the section is empty or unknown.
         """
+        kept = [item for item in self.listed_labelled(section) if first_image(item) not in self._bad]
+        for item in kept:
+            self._check(item)
+        return kept
+
+    def listed_labelled(self, section: str) -> list[Item]:
+        """Return :meth:`labelled` with the cases that were left out, without looking at files."""
         listing, labels = self._content
         found = [(first_image(item), item) for item in listing.sections.get(section, [])]
         return [
@@ -190,18 +227,32 @@ class DataList:
         # Not every case states its subject, and the samples of a batch must have the same keys.
         unwanted = {"subject", "label"} if self.require_label is False else {"subject"}
         done = {key: value for key, value in item.items() if key not in unwanted}
-        if self.require_label and not done.get("label"):
-            raise ValueError(f"{self.source}: {first_image(item)} has no label")
-        folder = existing_folder(self.dataset_dir)
         for key in ("image", "label"):
             if done.get(key):
-                paths = [str(folder / path) for path in files_of(done, key)]
-                for path in paths:
-                    if not os.path.isfile(path):
-                        lost = "is a link to nothing" if os.path.islink(path) else "does not exist"
-                        raise ValueError(f"{path} {lost}; {self.source} names it as {key}")
-                done[key] = paths if isinstance(done[key], list) else paths[0]
+                done[key] = self._absolute(done[key])
         return {**done, "volume_id": number}
+
+    def _check(self, item: Item) -> None:
+        """Raise ValueError for a missing label or file."""
+        if self.require_label and not item.get("label"):
+            raise ValueError(f"{self.source}: {first_image(item)} has no label")
+        for key in ("image", "label"):
+            for path in files_of(item, key):
+                if lost := why_lost(path):
+                    raise ValueError(f"{path} {lost}; {self.source} names it as {key}{self._all_lost()}")
+
+    def _all_lost(self) -> str:
+        """Return how many files of the list are missing, as an addition to a message; empty if it is one."""
+        folder = existing_folder(self.dataset_dir)
+        every = {
+            str(folder / file)
+            for items in self._listing.sections.values()
+            for item in items
+            for key in ("image", "label")
+            for file in files_of(item, key)
+        }
+        lost = sum(bool(why_lost(file)) for file in every)
+        return f" ({lost} of its {len(every)} files are missing: is the download complete?)" if lost > 1 else ""
 
 
 class Section(Sequence[Item]):
@@ -222,10 +273,17 @@ class Section(Sequence[Item]):
     def __init__(self, data_list: DataList, section: str | Sequence[str]) -> None:
         self.data_list, self.section = data_list, section
 
-    @cached_property
+    @property
     def _items(self) -> list[Item]:
+        return self._or_end(self.data_list._kept)
+
+    def listed(self) -> list[Item]:
+        """Return :meth:`DataList.listed`."""
+        return self._or_end(self.data_list.listed)
+
+    def _or_end(self, read: Callable[[str | Sequence[str]], list[Item]]) -> list[Item]:
         try:
-            return self.data_list.items(self.section)
+            return read(self.section)
         except (ValueError, OSError) as error:
             raise SystemExit("error: " + " ".join(str(error).split()) if rank() == 0 else 1) from None
 

@@ -39,7 +39,8 @@ _IMAGE_WORD = re.compile(rf"{_words(IMAGE_WORDS)}(\d*)")
 _GROUND_TRUTH = re.compile(r"ground[\s_.-]truth", re.IGNORECASE)
 # "labelsTr", "masks_train", "GT", "labels2" and "labels_final"; "labelled" holds images.
 _LABEL_FOLDER = re.compile(
-    rf"labels?(?!led|ed)[\s_.-]?\w*|{_words(_LABEL_FOLDERS)}[\s_.-]?({_SPLITS})?\d*", re.IGNORECASE
+    rf"labels?(?!led|ed)[\s_.-]?\w*|{_words(_LABEL_FOLDERS)}[\s_.-]?({_SPLITS})?\d*|TrainingMask|seg-lungs-LUNA16",
+    re.IGNORECASE,
 )
 _IMAGE_FOLDER = re.compile(rf"{_words(IMAGE_WORDS)}[\s_.-]?({_SPLITS})?", re.IGNORECASE)
 _SPLIT = re.compile(rf"(?<=[a-z])[\s_.-]?({_SPLITS})$")

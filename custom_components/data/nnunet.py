@@ -13,7 +13,8 @@ from custom_components.data.descriptions import channel_names, listed_items
 from custom_components.data.names import NIFTI_SUFFIXES, Item, files_of, first_image, stem_of
 
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-_FOLDERS = {"imagesTr": "labelsTr", "images": "labels"}  # the second as other data sets name them
+# Folders of images and of labels: nnU-Net's, FLARE 2022's and FLARE 2021's.
+_FOLDERS = {"imagesTr": "labelsTr", "images": "labels", "TrainingImg": "TrainingMask"}
 
 
 class RawData(NamedTuple):

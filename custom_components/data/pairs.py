@@ -2,8 +2,8 @@
 
 ``imagesTr/a`` and ``labelsTr/a``, ``images/a`` and ``masks/a_mask``, ``volume-0`` and ``segmentation-0`` (LiTS),
 ``case_0/imaging`` and ``case_0/segmentation`` (KiTS), ``p/p`` and ``p/p_gt``, ``sub-01/anat/sub-01_T1w`` and
-``derivatives/sub-01/anat/sub-01_dseg`` (BIDS). A name that fits twice makes no pair: a wrong label is worse than
-none.
+``derivatives/sub-01/anat/sub-01_dseg`` (BIDS), ``subset0/<UID>`` and ``seg-lungs-LUNA16/<UID>``. A name that fits
+twice makes no pair: a wrong label is worse than none.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ NO_IMAGE = "label maps without an image of that name"
 _DATA_TYPES = ("anat", "dwi", "func", "perf", "fmap", "pet")
 # BIDS entities that a label map has and its image lacks.
 _LABEL_ENTITY = re.compile(r"(label|seg|desc|atlas|res|den|rater)-[^_]+", re.IGNORECASE)
+_UID = re.compile(r"\d+(\.\d+){5,}")
 Key = tuple[str, ...]
 
 
@@ -63,7 +64,7 @@ def pair(images: Sequence[str], labels: Sequence[str]) -> Pairs:
     """
     label_of: dict[str, str] = {}
     reasons: dict[str, str] = {}
-    for keys in (_exact, _reduced, _alone(images, labels)):
+    for keys in (_exact, case_key, _alone(images, labels), _by_uid):
         taken = set(label_of.values())
         free = [image for image in images if image not in label_of]
         fits = _fits(free, [label for label in labels if label not in taken], keys)
@@ -120,10 +121,21 @@ def _exact(path: str, is_label: bool) -> Key | None:
     return (*_place(path), "/", *(_label_words(path) if is_label else words))
 
 
-def _reduced(path: str, is_label: bool) -> Key | None:
-    """The place and the words that name the case."""
+def case_key(path: str, is_label: bool) -> Key | None:
+    """Return the place and the words that name the case: what an image and its label share.
+
+    Args:
+        path: relative POSIX path.
+        is_label: whether it is a label map.
+    """
     words = _label_words(path) if is_label else words_of(stem_of(path))
     return (*_place(path), "/", *without_image_words(words))
+
+
+def _by_uid(path: str, is_label: bool) -> Key | None:
+    """The name alone, wherever the file lies, where it is a DICOM UID (LUNA16)."""
+    stem = stem_of(path)
+    return (stem,) if _UID.fullmatch(stem) else None
 
 
 def _alone(images: Sequence[str], labels: Sequence[str]) -> Callable[[str, bool], Key | None]:

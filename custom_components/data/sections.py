@@ -119,8 +119,13 @@ def _sections_of(layout: Layout, folder: Path, split: str | os.PathLike[str] | N
         path = _find(split, folder)
         return _apply_split([*layout.labelled, *layout.unlabelled], path), str(path)
     if layout.labelled and (folder / "dataset.json").is_file():
-        test = {"test": layout.test_images} if layout.test_images else {}
-        return {"training": layout.labelled, **test}, str(folder / "dataset.json")
+        listed = set(layout.meta["validation"])
+        sections = {
+            "training": [item for item in layout.labelled if first_image(item) not in listed],
+            "validation": [item for item in layout.labelled if first_image(item) in listed],
+            "test": layout.test_images,
+        }
+        return {name: items for name, items in sections.items() if items}, str(folder / "dataset.json")
     return {}, str(folder)
 
 

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from custom_components.data.grids import Header, orientation_onto
-from custom_components.data.nifti import read_header, read_voxels
+from custom_components.data.nifti import read_image
 from custom_components.faults import Fault
 
 #: A label value this close to a whole number is that number: a scaled or resaved label map is rarely exact.
@@ -41,14 +41,20 @@ def read_volume(paths: Paths, non_finite: str = "raise") -> tuple[np.ndarray, np
         Float32 values ``(C, X, Y, Z)`` with the header's scaling applied, and the affine (4, 4), voxel to mm.
 
     Raises:
-        Fault: for a file that :func:`read_header` refuses, damaged data, files on different grids, and values that
+        Fault: for a file that :func:`read_image` refuses, damaged data, files on different grids, and values that
             are not finite in float32.
     """
     check_non_finite(non_finite)
     names = [fspath(paths)] if isinstance(paths, (str, PathLike)) else [fspath(path) for path in paths]
-    first = read_header(names[0])
-    volumes = [_on_grid_of(names[0], first, name, non_finite) for name in names]
-    return volumes[0] if len(volumes) == 1 else np.concatenate(volumes), first.affine
+    headers: list[Header] = []
+    volumes = []
+    for name in names:
+        header, stored = read_image(name)
+        headers.append(header)
+        turned = orientation_onto(name, header, names[0], headers[0])
+        stored = stored.reshape((*header.spatial_shape, header.channels), order="F")
+        volumes.append(_oriented(name, stored, turned, non_finite))
+    return volumes[0] if len(volumes) == 1 else np.concatenate(volumes), headers[0].affine
 
 
 def read_label(path: str | PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -58,15 +64,16 @@ def read_label(path: str | PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         Whole numbers ``(X, Y, Z)``, and the affine (4, 4), voxel to mm.
 
     Raises:
-        Fault: for a file that :func:`read_header` refuses, damaged data, several channels, and other values.
+        Fault: for a file that :func:`read_image` refuses, damaged data, several channels, and other values.
     """
     name = fspath(path)
-    header = read_header(name)
+    header, stored = read_image(name)
     if header.channels != 1:
         raise Fault(f"{name} has {header.channels} channels; a label map has 1")
-    values = read_voxels(name).reshape(header.spatial_shape, order="F")
+    stored = stored.reshape((*header.spatial_shape, 1), order="F")
+    (values,) = _channels_first(stored, stored.dtype.newbyteorder("="))
     if values.dtype.kind in "iu":
-        return values.astype(values.dtype.newbyteorder("="), copy=False), header.affine
+        return values, header.affine
     whole, wrong = round_labels(values)
     if wrong.any():
         place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
@@ -84,17 +91,25 @@ def round_labels(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return whole, ~(np.abs(values - whole) <= LABEL_TOLERANCE)  # also true for NaN
 
 
-def _on_grid_of(first: str, grid: Header, path: str, non_finite: str) -> np.ndarray:
-    header = grid if path == first else read_header(path)
-    turned = orientation_onto(path, header, first, grid)
-    stored = read_voxels(path).reshape((*header.spatial_shape, header.channels), order="F")
+def _oriented(path: str, stored: np.ndarray, turned: np.ndarray, non_finite: str) -> np.ndarray:
+    """Return stored values ``(X, Y, Z, C)`` as float32 ``(C, X, Y, Z)``, along the axes of another file."""
     with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are reported
-        values = stored.astype(np.float32, copy=not stored.flags.writeable)
+        values = _channels_first(stored, np.dtype(np.float32))
     if stored.dtype.kind == "f":
-        for channel in range(header.channels):
-            _settle_non_finite(path, values[..., channel], channel, non_finite)
-    oriented = nib.apply_orientation(values, turned)
-    return np.moveaxis(oriented, -1, 0)
+        for channel, of_channel in enumerate(values):
+            _settle_non_finite(path, of_channel, channel, non_finite)
+    return np.moveaxis(nib.apply_orientation(np.moveaxis(values, 0, -1), turned), -1, 0)
+
+
+def _channels_first(stored: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Copy stored values ``(X, Y, Z, C)`` to ``(C, X, Y, Z)`` in C order.
+
+    A file holds X as its fastest axis. Plane by plane, the copy stays within the processor's cache.
+    """
+    values = np.empty((stored.shape[3], *stored.shape[:3]), dtype)
+    for y in range(stored.shape[1]):
+        values[:, :, y] = np.moveaxis(stored[:, y], -1, 0)
+    return values
 
 
 def _settle_non_finite(path: str, values: np.ndarray, channel: int, non_finite: str) -> None:

@@ -87,3 +87,12 @@ def other_paths(files: Iterable[str], folder: Path) -> dict[str, str]:
         if before != file:
             again[file] = before
     return again
+
+
+def why_lost(path: str | os.PathLike[str]) -> str:
+    """Return why there is no file: ``does not exist``, ``is a link to nothing``, ``is not a file``; or empty."""
+    if os.path.isfile(path):
+        return ""
+    if os.path.exists(path):
+        return "is not a file"
+    return "is a link to nothing" if os.path.islink(path) else "does not exist"

@@ -7,6 +7,7 @@ with its mask and validity, or two views with theirs, and its loss has several t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor, nn
 
 from custom_components.engine.batch_files import not_finite
+from custom_components.engine.precision import autocast
 from custom_components.faults import Fault
 from custom_components.metrics import pretext_scores
 
@@ -76,10 +78,9 @@ def _prepare(
     return *entries, ids
 
 
-def _autocast(engine: Any) -> torch.autocast:
+def _autocast(engine: Any) -> AbstractContextManager[None]:
     """Return mixed precision for the engine's device; bfloat16 unless ``amp_kwargs`` names another dtype."""
-    kwargs = {"dtype": torch.bfloat16, **engine.amp_kwargs}
-    return torch.autocast(engine.state.device.type, enabled=bool(engine.amp), **kwargs)
+    return autocast(engine.state.device, bool(engine.amp), **engine.amp_kwargs)
 
 
 def _to_scalars(values: dict[str, Tensor]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from custom_components.averages import masked_mean_and_deviation
 from custom_components.backbones import adapt
 from custom_components.masking import check_fill, fill_masked
 
@@ -90,6 +91,22 @@ class PretextNetwork(nn.Module):
         """Corrupt ``(B, C, D, H, W)``, then replace its masked patches."""
         image = self.corruption(image, valid)
         return fill_masked(image, mask, self.patch_size, self.fill, getattr(self, "token", None), valid)
+
+
+def to_intensities(output: Tensor, image: Tensor, visible: Tensor) -> Tensor:
+    """Turn an output in deviations of the crop's visible voxels into intensities, per sample and channel.
+
+    Instance normalisation removes a crop's mean and deviation, so a network cannot tell a dark crop from a bright
+    one. Adding them to the output, as reversible instance normalisation does for time series (ICLR 2022), leaves
+    the network the image's content to learn.
+
+    Args:
+        output: of the network, ``(B, C, D, H, W)``.
+        image: before corruption and masking; the same shape, or of another size.
+        visible: bool ``(B, 1, D, H, W)``, of the image: True where mean and deviation are taken from.
+    """
+    mean, deviation = masked_mean_and_deviation(image, visible)
+    return output.to(mean.dtype) * deviation + mean
 
 
 def all_valid(image: Tensor, valid: Tensor | None) -> Tensor:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from custom_components.heads import PatchHead
+from custom_components.masking import mask_to_voxels
+from custom_components.number_checks import check_switch
 
-from .base import all_valid
+from .base import all_valid, to_intensities
 from .corruption import InputCorruption
 from .masked import MaskedReconstruction
 
@@ -29,10 +31,12 @@ class DenseMAE(MaskedReconstruction):
         fill: what masked voxels are replaced with, one of `custom_components.masking.FILLS`; ``learned`` is one
             trained patch per channel.
         normalize_targets: see `MaskedReconstruction`.
+        relative_output: whether the network's output is in deviations of the crop's visible voxels, see
+            `to_intensities`. It does not go with ``normalize_targets``.
         corruption: see `MaskedReconstruction`.
 
     Raises:
-        ValueError: if network, decoder, fill or channels do not fit together.
+        ValueError: if network, decoder, fill, channels or switches do not fit together.
     """
 
     def __init__(
@@ -42,9 +46,14 @@ class DenseMAE(MaskedReconstruction):
         decoder: str = "full",
         fill: str = "zero",
         normalize_targets: bool = False,
+        relative_output: bool = False,
         corruption: InputCorruption | None = None,
     ) -> None:
         super().__init__(network, patch_size, normalize_targets, corruption)
+        check_switch(relative_output, "relative_output")
+        if relative_output and normalize_targets:
+            raise ValueError("relative_output and normalize_targets are both on; allowed: one of them")
+        self.relative_output = relative_output
         if decoder not in DECODERS:
             raise ValueError(f"decoder is {decoder!r}; allowed: {', '.join(DECODERS)}")
         self.train_only(("",) if decoder == "full" else self.backbone.encoder_prefixes)
@@ -65,4 +74,7 @@ class DenseMAE(MaskedReconstruction):
             reconstruction = self.backbone.decode(encoded)
         else:
             reconstruction = self.head.from_cells(encoded.bottleneck)
+        if self.relative_output:
+            visible = ~mask_to_voxels(mask.bool(), self.patch_size) & valid
+            reconstruction = to_intensities(reconstruction, image, visible)
         return self.with_targets(reconstruction, image, mask, valid)

@@ -21,7 +21,7 @@ from custom_components.masking import (
 )
 from custom_components.number_checks import check_switch
 
-from .base import PretextNetwork, all_valid
+from .base import PretextNetwork, all_valid, to_intensities
 from .corruption import InputCorruption
 from .masked import RECONSTRUCTION
 from .stage_dropout import StageDropout
@@ -49,6 +49,8 @@ class HybridMIM(PretextNetwork):
         window_size: voxels per side of the window that is decoded while training, a multiple of ``region_size``;
             None: the whole crop. Evaluation always decodes the whole crop.
         output_activation: None (linear) or ``"sigmoid"``, an ablation for data in [0, 1].
+        relative_output: whether the network's output is in deviations of the crop's visible voxels, see
+            `to_intensities`. It does not go with ``"sigmoid"``.
         dropout: rate of the dropout that makes the two views, see `StageDropout`. It acts whenever training.
         dropout_stages: stages whose output is dropped; None: all but the first.
         contrast_features: length of the contrast head's output.
@@ -70,6 +72,7 @@ class HybridMIM(PretextNetwork):
         fill: str = "zero",
         window_size: Sequence[int] | int | None = None,
         output_activation: str | None = None,
+        relative_output: bool = False,
         dropout: float = 0.1,
         dropout_stages: Sequence[str] | None = None,
         contrast_features: int = 384,
@@ -81,7 +84,7 @@ class HybridMIM(PretextNetwork):
         self.region_size = to_3tuple(region_size, "region_size")
         self.window_size = None if window_size is None else to_3tuple(window_size, "window_size")
         self.terms = frozenset(terms)
-        self.output_activation = output_activation
+        self.output_activation, self.relative_output = output_activation, relative_output
         self.second_view_grad = second_view_grad
         self._check()
         self.drop = StageDropout(self.backbone, dropout, dropout_stages)
@@ -97,6 +100,11 @@ class HybridMIM(PretextNetwork):
         if self.output_activation not in (None, "sigmoid"):
             raise ValueError(f"output_activation is {self.output_activation!r}; allowed: null, 'sigmoid'")
         check_switch(self.second_view_grad, "second_view_grad")
+        check_switch(self.relative_output, "relative_output")
+        if self.relative_output and self.output_activation is not None:
+            raise ValueError(
+                f"relative_output is on and output_activation is {self.output_activation!r}; allowed: one of them"
+            )
         self.check_reconstructs()
         self.patches_per_region = patches_per_region(self.region_size, self.patch_size)
         self.backbone.check_size("region_size", self.region_size)
@@ -187,6 +195,9 @@ class HybridMIM(PretextNetwork):
         reconstruction = self.backbone.decode(encoded, window)
         if self.output_activation == "sigmoid":
             reconstruction = reconstruction.sigmoid()
+        if self.relative_output:  # in units of the whole crop, which the encoder has seen
+            visible = ~mask_to_voxels(mask, self.patch_size) & valid
+            reconstruction = to_intensities(reconstruction, image, visible)
         if window is not None:
             patches = tuple(
                 slice(side.start // size, side.stop // size)

@@ -54,7 +54,7 @@ class Store:
         self.intensity, self.foreground = intensity, foreground
         self.store_format, self.verify = store_format, verify
         scales_range = isinstance(intensity, ScaleIntensityRanged)
-        self.hounsfield = [scales_range and names_ct(name) for name in channels]
+        self.hounsfield = [scales_range and names_ct([name]) for name in channels]
         self.spacing = [float(length) for length in spacing]
         self.view = {"orientation": str(orientation), "spacing": self.spacing, "non_finite": non_finite}
 
@@ -124,7 +124,8 @@ def cached_dataset(
         return StoreDataset(data, transform, store, num_workers)  # type: ignore[arg-type]  # configs give a Compose
     if cache == "none":
         return Dataset(data, transform)
-    return CacheDataset(data, transform, cache_rate=cache_rate, num_workers=num_workers)
+    # Not copied, because no transform changes a cached case.
+    return CacheDataset(data, transform, cache_rate=cache_rate, num_workers=num_workers, copy_cache=False)
 
 
 def check_cache(cache: object) -> None:

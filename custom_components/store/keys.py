@@ -14,9 +14,11 @@ from typing import Any
 
 from monai.transforms.croppad.dictionary import CropForegroundd
 from monai.transforms.intensity.dictionary import ScaleIntensityRanged
+from monai.transforms.spatial.dictionary import Spacingd
 from monai.transforms.utility.dictionary import Identityd, MapLabelValued
 
 from custom_components.data.names import Item, files_of
+from custom_components.data.resampling import AxisSpacingd
 from custom_components.store.chain import Chain
 from custom_components.transfer.read import file_version
 
@@ -28,6 +30,7 @@ _DESCRIBED = (
     "AlignLabeld",
     "Identityd",
     "Orientationd",
+    "AxisSpacingd",
     "Spacingd",
     "CropForegroundd",
     "MapLabelValued",
@@ -74,9 +77,43 @@ def steps_of(transforms: Sequence[Any], key: str) -> list[Any]:
         if isinstance(transform, MapLabelValued):
             pairs = zip(transform.mapper.orig_labels, transform.mapper.target_labels, strict=True)
             steps.append([name, [[float(old), float(new)] for old, new in pairs]])
+        elif isinstance(transform, AxisSpacingd | Spacingd):
+            steps.append([name, *_resampling(transform, key)])
         else:
             steps.append(name)
     return steps
+
+
+def _resampling(transform: AxisSpacingd | Spacingd, key: str) -> list[Any]:
+    """Describe the grid that a key is resampled to, how, and which part of it is left out."""
+    place, foreground = transform.keys.index(key), []
+    if isinstance(transform, AxisSpacingd):
+        spacing, mode = transform.spacing[transform.modes[place]], transform.modes[place]
+        if transform.is_foreground is not None:
+            foreground = [f"where {transform.source_key} is {_criterion(transform.is_foreground)}"]
+    else:
+        spacing, mode = transform.spacing_transform, str(transform.mode[place])
+    return [[float(length) for length in spacing.pixdim], mode, *foreground]
+
+
+def _criterion(function: Any) -> str:
+    """Describe a function that chooses voxels, by its name and the arguments that it already has.
+
+    Raises:
+        ValueError: for one that has no name.
+    """
+    given: list[str] = []
+    if isinstance(function, functools.partial):
+        given = [f"{value:g}" if isinstance(value, int | float) else repr(value) for value in function.args]
+        given += [f"{name}={value!r}" for name, value in sorted(function.keywords.items())]
+        function = function.func
+    name = getattr(function, "__name__", "<unnamed>")
+    if name.startswith("<"):
+        raise ValueError(
+            f"cache is store, which needs a criterion of foreground with a name, such as"
+            f" $functools.partial(operator.lt, 0), found {name}; set cache to ram"
+        )
+    return f"{function.__module__}.{name}({', '.join(given)})"
 
 
 def foreground_rule(chain: Chain) -> str:
@@ -99,11 +136,7 @@ def foreground_rule(chain: Chain) -> str:
             f"cache is store, which needs a foreground without margin and k_divisible, found margin"
             f" {cropper.margin} and k_divisible {cropper.k_divisible}; set cache to ram"
         )
-    select: Any = cropper.select_fn
-    given: Sequence[Any] = ()
-    if isinstance(select, functools.partial):
-        select, given = select.func, select.args
-    rule = f"{select.__name__}{tuple(given)} of channels {cropper.channel_indices or 'all'}"
+    rule = f"{_criterion(cropper.select_fn)} of channels {cropper.channel_indices or 'all'}"
     if not chain.foreground_is_scaled:
         return rule
     if isinstance(intensity, ScaleIntensityRanged):

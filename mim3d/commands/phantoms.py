@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mim3d.arguments import number
-from mim3d.catalog import TASKS
+from mim3d.catalog import QUICK_PHANTOMS, TASKS
 
 DESCRIPTION = """\
 Write synthetic volumes (phantoms) as NIfTI, with datalist.json and a page of pictures."""
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kind",
-        choices=list(dict.fromkeys(task.phantoms for task in TASKS.values())),
+        choices=list(dict.fromkeys([*(task.phantoms for task in TASKS.values()), QUICK_PHANTOMS])),
         default="abdomen_ct",
         help="what the volumes show (default: %(default)s)",
     )

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from mim3d.arguments import number
 from mim3d.catalog import METHODS, NARROW, ROOT
-from mim3d.quickstart.choice import choose
+from mim3d.choice import choose
 
 DESCRIPTION = """\
-Pretrain on unlabelled volumes, fine-tune on labelled ones, train from scratch with the same settings, evaluate
-both on held-out volumes, segment a new volume, and write report.html.
+Run a small study: train a segmentation from scratch and from pretrained weights, with two seeds each, and compare
+them on held-out volumes. Writes report.html. Without --dataset_dir it writes phantoms (synthetic CT volumes) or
+downloads the hippocampus data.
 
-Runs the shipped configs with their smoke layers and a narrow network, for a CPU. Without
---dataset_dir it writes phantoms (synthetic CT volumes) or downloads the hippocampus data."""
+It first says how long it will take on this machine. Ctrl-C ends it with everything that it started. Repeat the
+command to continue. It runs the shipped configs with small crops and a narrow network, for a CPU: one training on
+each core, or on each GPU."""
 EXAMPLE = """\
 examples:
   mim3d quickstart
@@ -45,34 +47,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(above=0),
         nargs=3,
         metavar="MM",
-        help="voxel size in mm at which volumes are read (default: 4 4 4 for your own, else that of the configs)",
+        help="voxel size in mm at which volumes are read (default: 6 for phantoms, 4 for your own, 1 for Task04)",
     )
     add(
         "--out",
         type=Path,
         default=ROOT / "runs" / "quickstart",
         metavar="DIR",
-        help="folder for all results (default: runs/quickstart in the repository)",
+        help="folder for all results; an earlier call with the same settings is continued (default: "
+        "runs/quickstart in the repository)",
     )
-    add("--overwrite", action="store_true", help="replace --out if an earlier quick start made it")
+    add("--overwrite", action="store_true", help="begin anew, and delete the earlier quick start in --out")
     add(
         "--seed",
         type=number(whole=True, at_least=0),
         default=0,
-        help="seed of data and runs (default: %(default)s)",
+        help="seed of data and runs; the second run of each kind has the next one (default: %(default)s)",
     )
-    add("--budget", type=number(above=0), default=1.0, help="factor on all training steps (default: %(default)s)")
+    add(
+        "--budget",
+        type=number(above=0),
+        default=1.0,
+        help="factor on training steps and validations, and below 1 on phantoms (default: %(default)s)",
+    )
     add(
         "--cases",
         type=number(whole=True, at_least=6),
         metavar="N",
-        help="number of phantoms, shared out over the sections (default: 33, of which 18 are unlabelled)",
+        help="number of phantoms, shared out over the sections (default: 52, of which 32 are unlabelled)",
     )
     add(
         "--size",
         choices=("tiny", "small", "full"),
-        default="small",
-        help="voxel size of phantoms: about 5, 3 or 1.3 mm (default: %(default)s)",
+        default="tiny",
+        help="voxel size of phantom files: about 5, 3 or 1.3 mm (default: %(default)s)",
     )
     add(
         "--check_arguments",
@@ -82,10 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Check that method and network go together, then run every step."""
+    """Check that method and network go together, then run the study."""
     choice = choose(arguments.method, arguments.backbone)
     if arguments.check_arguments:
         return
-    from mim3d.quickstart.steps import run_all
+    from mim3d.quickstart.run import run_quickstart
 
-    run_all(arguments, choice)
+    run_quickstart(arguments, choice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,19 @@ from custom_components.data.subjects import Subjects, path_of_case
 
 TEST_IMAGES = "test images (imagesTs)"
 HELD_SUBJECTS = "other volumes of subjects in validation or test"
+_ROUNDING = 1e-6  # 0.7 + 0.1 + 0.2 is not exactly 1
+
+
+class Fold(NamedTuple):
+    """One fold of a cross-validation.
+
+    Attributes:
+        number: from 0.
+        folds: number of folds, at least 2.
+    """
+
+    number: int
+    folds: int
 
 
 def split(
@@ -25,17 +39,22 @@ def split(
     seed: int,
     subjects: Subjects,
     pattern: str | None,
+    fold: Fold | None = None,
 ) -> Sections:
     """Draw the labelled subjects of test, validation and training, in this order.
+
+    Shares of test and validation are rounded. Training never takes more than remains, and all of it if the shares
+    add up to 1.
 
     Args:
         cases: the labelled cases.
         training: share (float in [0, 1]) or number (int) of subjects; None: all that remain.
-        validation: the same.
+        validation: the same; not used with ``fold``.
         test: the same.
         seed: seed of the draw.
         subjects: the subject of each case.
         pattern: the pattern that subjects were found by, if any.
+        fold: the fold whose subjects are validated; each subject outside test is in one fold. None: no folds.
 
     Returns:
         The cases by section, sorted by path; those in none of the three under ``rest``.
@@ -46,20 +65,49 @@ def split(
     by_subject = subjects.group(cases)
     names = sorted(by_subject, key=lambda subject: _place_in_order(subject, by_subject[subject], pattern))
     number = len(names)
+    order = [names[k] for k in np.random.RandomState(seed).permutation(number)]
     # Without labelled cases every section is empty, and the default shares ask for none.
-    sizes = {name: share(size, number, name) for name, size in (("test", test), ("validation", validation))}
-    left = number - sizes["test"] - sizes["validation"]
-    sizes["training"] = left if training is None else share(training, number, "training")
-    if min(left - sizes["training"], left) < 0:
-        asked = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    tested = share(test, number, "test")
+    if fold is None:
+        validated = share(validation, number, "validation")
+        held = order[tested : tested + validated]
+    else:
+        if fold.folds > number - tested:
+            raise ValueError(f"folds is {fold.folds}; there are {number - tested} labelled subjects outside test")
+        held = order[tested + fold.number :: fold.folds]
+        validated = len(held)
+    rest = [subject for subject in order[tested:] if subject not in held]
+    left = number - tested - validated
+    size = _training_size(training, (test, 0.0 if fold else validation), number, left)
+    if min(left - size, left) < 0:
+        asked = f"test {tested}, validation {validated}, training {size}"
         raise ValueError(f"the split asks for {asked}; there are {number} labelled subjects")
-    order = iter(np.random.RandomState(seed).permutation(number))
-    drawn = {name: [names[next(order)] for _ in range(size)] for name, size in sizes.items()}
-    drawn["rest"] = [names[k] for k in order]
+    drawn = {"test": order[:tested], "validation": held, "training": rest[:size], "rest": rest[size:]}
     return {
         name: sorted((item for subject in drawn[name] for item in by_subject[subject]), key=first_image)
         for name in ("training", "validation", "test", "rest")
     }
+
+
+def _training_size(training: float | int | None, others: Sequence[float | int], number: int, left: int) -> int:
+    """Return the number of training subjects, which may be more than the ``left`` ones; see :func:`split`.
+
+    Args:
+        training: as asked for.
+        others: test and validation, as asked for.
+        number: of all subjects.
+        left: subjects outside test and validation.
+    """
+    if training is None:
+        return left
+    size = share(training, number, "training")
+    asked = [training, *others]
+    total = sum(part for part in asked if isinstance(part, float))
+    if isinstance(training, int) or not number or total > 1 + _ROUNDING:
+        return size
+    only_shares = all(isinstance(part, float) or part == 0 for part in asked)
+    # At least 1, so that a set that leaves nothing to train on is refused.
+    return max(1, left if only_shares and total >= 1 - _ROUNDING else min(size, left))
 
 
 def add_images(

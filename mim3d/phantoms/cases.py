@@ -81,12 +81,20 @@ def _draw_hippocampus(size: str, codes: str, rng: np.random.Generator) -> Drawn:
     return canvas, hippocampus.to_int16(canvas), ""
 
 
+#: Large BTCV classes, which a short training learns. Their brightness depends on the phase, their place does not.
+_SIX_ORGANS = (1, 2, 3, 6, 7, 8)
 KINDS = {
     "abdomen_ct": Kind(("CT",), BTCV_LABELS, _draw_ct),
     "liver_ct": Kind(
         ("CT",), {0: "background", 1: "liver", 2: "tumour"}, _draw_liver, {6: 1, abdomen.TUMOUR_LABEL: 2}
     ),
     "spleen_ct": Kind(("CT",), {0: "background", 1: "spleen"}, _draw_ct, {1: 1}),
+    "six_organs_ct": Kind(
+        ("CT",),
+        {0: "background", **{new: BTCV_LABELS[old] for new, old in enumerate(_SIX_ORGANS, 1)}},
+        _draw_ct,
+        {old: new for new, old in enumerate(_SIX_ORGANS, 1)},
+    ),
     "brain_mri": Kind(brain.SEQUENCES, brain.LABELS, _draw_brain),
     "hippocampus_mri": Kind(("T1",), hippocampus.LABELS, _draw_hippocampus),
 }

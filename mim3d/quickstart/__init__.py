@@ -1,1 +1,1 @@
-"""The quick start: data, pretraining, fine-tuning against scratch, evaluation, segmentation and a report."""
+"""The quick start: a small study on phantoms, the hippocampus, or the user's own volumes."""

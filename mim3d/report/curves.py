@@ -18,9 +18,3 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
         for tag in events.Tags()["scalars"]:
             found.setdefault(tag, {}).update({event.step: event.value for event in events.Scalars(tag)})
     return {tag: dict(sorted(points.items())) for tag, points in found.items()}
-
-
-def curve(folder: Path, tag: str) -> tuple[list[int], list[float]]:
-    """Return steps and values of one scalar; empty if there is none."""
-    points = scalars(folder).get(tag, {})
-    return list(points), list(points.values())

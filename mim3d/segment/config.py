@@ -41,9 +41,9 @@ def check_keys(
 
     Args:
         files: the config and its layers.
-        keys: key -> value as written.
-        fixed: keys that the command's own arguments set, and those arguments.
-        command: its name, for messages.
+        keys: as written on the command line.
+        fixed: keys that the command's own arguments set -> the argument.
+        command: for messages.
 
     Raises:
         ValueError: naming the key and the nearest known one, or the value and how to write it.

@@ -11,7 +11,7 @@ from typing import Any
 from monai.bundle.config_parser import ConfigParser
 
 from mim3d.catalog import METHODS
-from mim3d.quickstart.choice import Choice
+from mim3d.choice import Choice
 from mim3d.study.arms import Arm
 from mim3d.study.definition import Keys, Study
 

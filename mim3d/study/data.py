@@ -32,6 +32,11 @@ class StudyData:
     facts: Keys
     source: str
 
+    @property
+    def name(self) -> str:
+        """The folder's name, without its path: reports are passed on."""
+        return "none" if self.folder is None else self.folder.name
+
     def count(self, label: int | float | str) -> int:
         """Return how many training cases a label count, a share or ``all`` stands for."""
         pool = len(self.sections["training"])

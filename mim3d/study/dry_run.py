@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from mim3d.study.choice import search_runs
 from mim3d.study.plan import Plan
 from mim3d.study.progress import Times, clock, say
 from mim3d.study.runs import Run
-from mim3d.study.stages import chosen_or_first, first_runs, run_count
-from mim3d.study.timing import OVERHEAD, estimate
+from mim3d.study.stages import chosen_or_first, first_runs, known_runs, run_count
+from mim3d.study.timing import makespan
 
 
-def print_plan(plan: Plan, slots: int, commands: bool = True, timed_on: str | None = None) -> None:
+def print_plan(plan: Plan, slots: int, commands: bool = True, expected: Mapping[str, float] | None = None) -> None:
     """Print a plan.
 
     Args:
         plan: the plan.
         slots: runs at a time.
         commands: whether to print every command; otherwise only the summary.
-        timed_on: device on which steps are timed for an estimate; None: what is known from runs that are done.
+        expected: seconds of each run by its digest, from timed steps; None: what is known from runs that are done.
     """
     study, data = plan.study, plan.data
     cases = ", ".join(f"{len(items)} {name}" for name, items in data.sections.items())
@@ -36,7 +37,7 @@ def print_plan(plan: Plan, slots: int, commands: bool = True, timed_on: str | No
         _print_commands(plan)
     pretrainings, trainings, tests = run_count(plan)
     say(f"runs: {pretrainings} pretrainings, {trainings} trainings, {tests} tests; {slots} at a time")
-    say(f"time: {_time(plan, slots, timed_on)}")
+    say(f"time: {_time(plan, slots, expected)}")
 
 
 def _print_commands(plan: Plan) -> None:
@@ -48,13 +49,11 @@ def _print_commands(plan: Plan) -> None:
         say(f"# {test.title}{chosen}\n{shlex.join(test.command())}")
 
 
-def _time(plan: Plan, slots: int, timed_on: str | None) -> str:
-    """Return the time that is left, from the runs that the results folder holds already, or from timed steps."""
-    times, runs = Times(), [*first_runs(plan), *(chosen_or_first(plan, cell) for cell in plan.cells)]
-    runs += [plan.test(run) for run in runs if run.kind == "training"]
-    distinct = {run.digest: run for run in runs}.values()
+def _time(plan: Plan, slots: int, expected: Mapping[str, float] | None) -> str:
+    """Return the time that is left."""
+    times, runs = Times(), known_runs(plan)
     waiting: list[Run] = []
-    for run in distinct:
+    for run in runs:
         record = run.done
         if record is None:
             waiting.append(run)
@@ -62,13 +61,12 @@ def _time(plan: Plan, slots: int, timed_on: str | None) -> str:
             times.learn(run, float(record["seconds"]))
     if not waiting:
         return "every run is done"
-    if timed_on is not None:
-        seconds = estimate(waiting, timed_on) / slots
-        return f"about {clock(seconds)}: timed steps, and {OVERHEAD:.0f} s for each run beside its steps"
+    if expected is not None:
+        return f"about {clock(makespan(waiting, expected, slots))}, from steps timed on this machine"
     left = times.left(waiting, slots)
     if left is None:
-        return "not known before the first pretraining, training and test are done; --dry_run --time estimates it"
-    return f"about {clock(left)}, from the {len(distinct) - len(waiting)} runs that are done"
+        return "not known before the first pretraining, training and test are done; --time estimates it"
+    return f"about {clock(left)}, from the {len(runs) - len(waiting)} runs that are done"
 
 
 def _keys(keys: dict[str, object]) -> str:

@@ -69,7 +69,7 @@ def _of_folder(study: Study, folder: Path, data: Keys) -> StudyData:
     if source is None and (folder / DATALIST_NAME).is_file():
         source = str(folder / DATALIST_NAME)
     if source is not None:
-        return _listed(DataList(folder, given.get("datalist"), given.get("split")), folder, source)
+        return _listed(DataList(folder, given.get("datalist"), given.get("split")), folder, Path(source).name)
     if not data.get("sizes"):
         raise ValueError(f"{folder} has no {DATALIST_NAME}; write one with mim3d datalist, or give data sizes")
     with tempfile.TemporaryDirectory() as temporary:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from custom_components.atomic import read_json, write_json
 from mim3d.study.data import StudyData
-from mim3d.study.definition import Study
 
 MARKER, LOCK = "study.json", ".lock"
 
 
 @contextmanager
-def open_folder(out: Path, study: Study) -> Iterator[None]:
+def open_folder(out: Path, name: str) -> Iterator[None]:
     """Make or enter the results folder of a study and lock it; the lock ends with this process.
+
+    Args:
+        out: the folder.
+        name: of the study.
 
     Raises:
         ValueError: if the folder holds anything else than this study's results, or another process works in it.
@@ -26,8 +29,8 @@ def open_folder(out: Path, study: Study) -> Iterator[None]:
     if out.is_dir() and any(path.name != LOCK for path in out.iterdir()):
         if not (out / MARKER).is_file():
             raise ValueError(f"--out {out} is not empty and holds no study; give another folder")
-        if (found := read_json(out / MARKER).get("study")) != study.name:
-            raise ValueError(f"--out {out} holds the study {found}, this is {study.name}; give another folder")
+        if (found := read_json(out / MARKER).get("study")) != name:
+            raise ValueError(f"--out {out} holds the study {found}, this is {name}; give another folder")
     out.mkdir(parents=True, exist_ok=True)
     with (out / LOCK).open("w") as file:
         try:
@@ -37,11 +40,11 @@ def open_folder(out: Path, study: Study) -> Iterator[None]:
         except OSError:  # a file system without locks
             print(f"warning: {out} cannot be locked; do not start this study twice")
         if not (out / MARKER).is_file():
-            write_json(out / MARKER, {"study": study.name})
+            write_json(out / MARKER, {"study": name})
         yield
 
 
-def check_same_data(out: Path, study: Study, data: StudyData) -> None:
+def check_same_data(out: Path, data: StudyData) -> None:
     """Compare the data with those that the folder's results belong to, and remember them.
 
     Raises:
@@ -53,4 +56,4 @@ def check_same_data(out: Path, study: Study, data: StudyData) -> None:
         if key in before and before[key] != value:
             what = before[key] if key == "dataset_dir" else f"{len(before[key])} other test cases"
             raise ValueError(f"{out} holds results on {what}; now {key} differs; give another --out")
-    write_json(out / MARKER, {"study": study.name, **now, "source": data.source})
+    write_json(out / MARKER, {**before, **now, "source": data.source})

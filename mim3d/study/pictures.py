@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -12,7 +13,7 @@ from custom_components.checks.overrides import unknown_keys
 from custom_components.data.names import case_id, first_image
 from mim3d.report.volumes import draw_volumes
 from mim3d.study.comparison import Comparison
-from mim3d.study.configs import RunConfig
+from mim3d.study.configs import RunConfig, loaded
 from mim3d.study.plan import Plan
 from mim3d.study.results import Result, Results
 from mim3d.study.runs import Run, digest_of, folder_name
@@ -80,8 +81,13 @@ def inference(plan: Plan, result: Result, image: str) -> Run:
     first, *layers = result.training.config.files
     files = (str(Path(first).with_name("inference.yaml")), *layers)
     config = RunConfig(result.training.config.bundle, files, result.training.config.keys)
-    unknown = {key for key, _ in unknown_keys(config.files, config.keys)}  # keys of training only
-    keys = {key: value for key, value in config.keys.items() if key not in unknown}
+    # Keys of training only; a nested key is also unknown if its first part is.
+    unknown, parts = {key for key, _ in unknown_keys(config.files, config.keys)}, loaded(files)
+    keys = {
+        key: value
+        for key, value in config.keys.items()
+        if key not in unknown and re.split("#|::", key)[0] in parts
+    }
     config = dataclasses.replace(config, keys=keys)
     digest = digest_of(config.content, result.training.digest, image)
     folder = result.training.folder / "pictures" / folder_name(PurePath(image).name, digest)
@@ -94,12 +100,16 @@ def inference(plan: Plan, result: Result, image: str) -> Run:
     return Run("picture", title, config, places, folder, digest, 0, 1, (result.training.digest,))
 
 
+def masks_of(run: Run) -> list[Path]:
+    """Return the segmentations that an inference wrote; none if it is not done."""
+    return [] if run.done is None else sorted((run.folder / "segmentation").rglob("*.nii.gz"))
+
+
 def draw_case(plan: Plan, shown: Shown, target: Path, class_names: list[str]) -> bool:
     """Draw a case if all its segmentations are done."""
     masks = {}
     for name, run in shown.runs.items():
-        found = sorted((run.folder / "segmentation").rglob("*.nii.gz"))
-        if run.done is None or not found:
+        if not (found := masks_of(run)):
             return False
         masks[name] = found[0]
     folder = plan.data.folder or Path()

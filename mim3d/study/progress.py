@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Protocol
 
+from custom_components.machine import readable_time
+
 
 class Work(Protocol):
     """What an estimate needs to know of a run."""
@@ -23,11 +25,16 @@ class Work(Protocol):
 class Times:
     """Seconds for each step, learned from the runs that are done.
 
-    Runs of a kind that none is done of are not estimated.
+    Runs of a kind that none is done of are estimated by what was expected of that kind, or not at all.
     """
 
     def __init__(self) -> None:
         self._rates: dict[str, list[float]] = {}
+        self._expected: dict[str, list[float]] = {}
+
+    def expect(self, work: Work, seconds: float) -> None:
+        """Take in what a run is expected to take; it counts until a run of its kind is done."""
+        self._expected.setdefault(work.kind, []).append(seconds / max(1, work.steps))
 
     def learn(self, work: Work, seconds: float) -> None:
         """Take in the time of a run."""
@@ -35,7 +42,7 @@ class Times:
 
     def of(self, work: Work) -> float | None:
         """Return the seconds that a run is expected to take; None if unknown."""
-        rates = self._rates.get(work.kind)
+        rates = self._rates.get(work.kind) or self._expected.get(work.kind)
         return median(rates) * max(1, work.steps) if rates else None
 
     def left(self, waiting: Sequence[Work], slots: int) -> float | None:
@@ -49,14 +56,7 @@ def clock(seconds: float | None) -> str:
     """Return a time for people: ``45 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``."""
     if seconds is None:
         return "unknown"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+    return readable_time(seconds)
 
 
 def say(text: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from custom_components.atomic import write_csv, write_json, write_text
 from mim3d.report.blocks import Block, Heading, Text, to_html, to_markdown
+from mim3d.study.class_scores import classes_section
 from mim3d.study.comparison import compare, rank_arms
 from mim3d.study.pictures import Shown
 from mim3d.study.report_sections import (
@@ -44,6 +45,7 @@ def write_report(results: Results, shown: list[Shown], failures: list[Failure], 
     blocks += [Text(sentence, strong=True) for sentence in verdict(comparisons)]
     blocks += failed_section(failures)
     blocks += scores_section(results, comparisons)
+    blocks += classes_section(results)
     blocks += figures_section(results, comparisons)
     blocks += ranks_section(ranks, conditions)
     blocks += rates_section(results)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from custom_components.atomic import read_json
 from custom_components.transfer.cards import provenance
 from mim3d.report.blocks import Block, Code, Heading, Items, Picture, Table, Text
 from mim3d.report.html import number
 from mim3d.study.comparison import Comparison
 from mim3d.study.curves import picture_of, validation_curves
 from mim3d.study.figures import draw_curves, draw_differences, draw_pretext
-from mim3d.study.pictures import Shown, draw_case
+from mim3d.study.pictures import Shown, draw_case, masks_of
 from mim3d.study.progress import clock
 from mim3d.study.results import Results
 from mim3d.study.runs import Run
@@ -144,7 +145,21 @@ def pretraining_section(results: Results) -> list[Block]:
     pictures = [Picture(path, "Values of the pretext task on validation images")] if drawn else []
     found = [(title, picture_of(run)) for title, run in runs.items()]
     pictures += [Picture(picture, f"Reconstruction: {title}") for title, picture in found if picture is not None]
-    return [Heading("Pretraining"), Table(head, rows), *pictures]
+    return [Heading("Pretraining"), Table(head, rows), *_transferred(results), *pictures]
+
+
+def _transferred(results: Results) -> list[Block]:
+    """Return what reached the fine-tuned networks, as each training reported it; equal reports once."""
+    texts = []
+    for result in results.all:
+        if (path := result.training.folder / "transfer.json").is_file():
+            report = read_json(path)
+            counts = ", ".join(
+                f"{count} {key.replace('_', ' ')}" for key, count in report["counts"].items() if count
+            )
+            texts.append(f"{result.cell.arm.name}: {counts}; {report['encoder_share']:.0%} of the encoder")
+    note = Text("Tensors that fine-tuning took over from pretraining:")
+    return [note, Items(list(dict.fromkeys(texts)))] if texts else []
 
 
 def cases_section(results: Results, shown: list[Shown]) -> list[Block]:
@@ -154,7 +169,9 @@ def cases_section(results: Results, shown: list[Shown]) -> list[Block]:
     for count, one in enumerate(shown):
         path = results.plan.out / "pictures" / f"case_{count}.png"
         if draw_case(results.plan, one, path, names):
-            blocks.append(Picture(path, one.why))
+            masks = [mask for run in one.runs.values() for mask in masks_of(run)]
+            paths = ", ".join(mask.relative_to(results.plan.out).as_posix() for mask in masks)
+            blocks += [Picture(path, one.why), Text(f"Segmentations: {paths}")]
     return [Heading("Best and worst case"), *blocks] if blocks else []
 
 
@@ -164,7 +181,7 @@ def facts_section(results: Results, seconds: float) -> list[Block]:
     machine = origin["machine"]
     rows = [
         ["task", plan.study.task.bundle.name],
-        ["data", f"{plan.data.folder}; list: {plan.data.source}"],
+        ["data", f"{plan.data.name}; list: {plan.data.source}"],
         ["cases", ", ".join(f"{len(items)} {name}" for name, items in plan.data.sections.items())],
         [
             "label counts, seeds",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from custom_components.config_text import check_no_hash
 from custom_components.stopping import Stopped
 from mim3d.study.comparison import compare, rank_arms
 from mim3d.study.config_checks import check_configs
-from mim3d.study.devices import make_slots
+from mim3d.study.devices import Slot, make_slots
 from mim3d.study.dry_run import print_plan
 from mim3d.study.find_data import find_data
 from mim3d.study.folder import check_same_data, open_folder
-from mim3d.study.pictures import shown_cases
+from mim3d.study.pictures import Shown, shown_cases
 from mim3d.study.plan import Plan, make_plan
 from mim3d.study.progress import say
 from mim3d.study.read import read_study
@@ -23,15 +24,32 @@ from mim3d.study.report import write_report
 from mim3d.study.results import Results
 from mim3d.study.runs import Run
 from mim3d.study.scheduler import Failure, Scheduler
-from mim3d.study.stages import chosen_runs, first_runs
+from mim3d.study.stages import chosen_runs, first_runs, known_runs
+from mim3d.study.timing import expected_seconds
 
 
-def run_study(arguments: argparse.Namespace, file: Path) -> None:
+@dataclass(frozen=True)
+class Outcome:
+    """What a study found.
+
+    Attributes:
+        results: its tested cells.
+        shown: the test cases that its report shows.
+    """
+
+    results: Results
+    shown: list[Shown]
+
+
+def run_study(arguments: argparse.Namespace, file: Path) -> Outcome | None:
     """Run a study, or print its plan.
 
     Args:
         arguments: those of ``mim3d study``.
         file: the study file.
+
+    Returns:
+        What it found; None if only the plan was printed.
 
     Raises:
         StudyError: for mistakes in the study file, its keys, or its data.
@@ -44,20 +62,29 @@ def run_study(arguments: argparse.Namespace, file: Path) -> None:
     planned = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)
     check_configs(planned)
     if arguments.dry_run:
-        print_plan(planned, len(slots), timed_on=slots[0].device if arguments.time else None)
-        return
-    with open_folder(out, study), says_how_to_go_on():
+        print_plan(planned, len(slots), expected=_expected(planned, slots) if arguments.time else None)
+        return None
+    with open_folder(out, study.name), says_how_to_go_on():
         plan = make_plan(study, find_data(study, arguments.dataset_dir, out, False), out, arguments.budget)
-        check_same_data(out, study, plan.data)
+        check_same_data(out, plan.data)
         plan.write_lists()
-        print_plan(plan, len(slots), commands=False)
+        expected = _expected(plan, slots) if arguments.time else None
+        print_plan(plan, len(slots), commands=False, expected=expected)
         scheduler = Scheduler(slots)
-        page = _run(plan, scheduler)
-        say(f"report: {page}")
+        for run in known_runs(plan):
+            if expected and run.digest in expected:
+                scheduler.times.expect(run, expected[run.digest])
+        outcome = _run(plan, scheduler)
         _end(scheduler.failures)
+        return outcome
 
 
-def _run(plan: Plan, scheduler: Scheduler) -> Path:
+def _expected(plan: Plan, slots: Sequence[Slot]) -> dict[str, float]:
+    """Return the seconds of each run that is not done yet."""
+    return expected_seconds(plan, [run for run in known_runs(plan) if run.done is None], slots)
+
+
+def _run(plan: Plan, scheduler: Scheduler) -> Outcome:
     """Run the stages and write the report."""
     # The tests come after every choice; until then the training of the first candidate stands for them.
     tests = [plan.test(plan.training(cell, plan.candidates(cell.arm)[0])) for cell in plan.cells]
@@ -71,7 +98,9 @@ def _run(plan: Plan, scheduler: Scheduler) -> Path:
     pictures = [run for one in shown for run in one.runs.values()]
     scheduler.run(pictures)
     seconds = total_seconds([*first_runs(plan), *trainings, *tests, *pictures])
-    return write_report(results, shown, scheduler.failures, seconds)
+    page = write_report(results, shown, scheduler.failures, seconds)
+    say(f"report: {page}")
+    return Outcome(results, shown)
 
 
 def total_seconds(runs: Sequence[Run]) -> float:

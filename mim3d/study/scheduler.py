@@ -11,8 +11,9 @@ from typing import Any
 
 from mim3d.children import end_groups
 from mim3d.study.devices import Slot
+from mim3d.study.forks import Fork
 from mim3d.study.job import Job
-from mim3d.study.processes import start
+from mim3d.study.processes import Launcher
 from mim3d.study.progress import Times, clock, say
 
 _POLL = 0.2  # seconds
@@ -37,7 +38,7 @@ class Failure:
 class _Running:
     job: Job
     slot: Slot
-    process: subprocess.Popen[Any]
+    process: subprocess.Popen[Any] | Fork
     since: float
 
 
@@ -55,6 +56,7 @@ class Scheduler:
         self.failures: list[Failure] = []
         self._done: set[str] = set()
         self._later: list[Job] = []
+        self._launcher = Launcher(threads=max(1, *(len(slot.cores) for slot in self.slots)))
 
     def run(self, jobs: Sequence[Job], later: Sequence[Job] = ()) -> None:
         """Run jobs until each is done, has failed, or needs one that failed.
@@ -112,7 +114,7 @@ class Scheduler:
             waiting.remove(job)
             command = job.prepare(free[0].environment)
             log = job.folder / self.log_name
-            process = start(command, log, free[0].environment, free[0].cores)
+            process = self._launcher.start(command, log, free[0].environment, free[0].cores)
             running.append(_Running(job, free[0], process, time.monotonic()))
             say(f"start {job.title} ({free[0].device})")
 
@@ -130,7 +132,7 @@ class Scheduler:
         total = counted + len(rest) + len(self._later)
         say(f"{word} {job.title} in {clock(seconds)}; {counted} of {total} runs, time left {left}")
 
-    def _judge(self, job: Job, status: int) -> str | None:
+    def _judge(self, job: Job, status: int | None) -> str | None:
         """Write the record of a run that ended well; return why another did not."""
         if status == 0:
             try:

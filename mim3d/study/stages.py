@@ -47,3 +47,10 @@ def chosen_or_first(plan: Plan, cell: Cell) -> Run:
     """Return a cell's training with the chosen candidate, or with the first while none is chosen."""
     keys = choose(plan, cell)
     return plan.training(cell, plan.candidates(cell.arm)[0] if keys is None else keys)
+
+
+def known_runs(plan: Plan) -> list[Run]:
+    """Return the runs that a plan needs, each once, as far as they are known before rates are chosen."""
+    chosen = [chosen_or_first(plan, cell) for cell in plan.cells]
+    runs = [*first_runs(plan), *chosen, *(plan.test(run) for run in chosen)]
+    return list({run.digest: run for run in runs}.values())

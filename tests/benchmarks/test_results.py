@@ -48,53 +48,6 @@ def test_the_costs_of_mae_and_simmim_are_those_of_their_result_file() -> None:
         assert f"{', '.join(first)} and {last} of" in text
 
 
-def quick_start(result: dict[str, Any]) -> str:
-    """A row of the table of quick starts."""
-    dice = [result["scores"][run]["all"] for run in ("scratch", "finetuned")]
-    told = [f"{scores['dice_mean']:.3f} ± {scores['dice_sd']:.3f}" for scores in dice]
-    score = next(name for name in ("val_masked_mae", "val_contrast") if name in result["pretext"])
-    pretext = f"{score.removeprefix('val_')} {result['pretext'][score]:.3f}"
-    steps = f"{result['steps']['pretrain']} + {result['steps']['scratch']}"
-    names = result["data"], result["method"], result["backbone"]
-    return f"| {' | '.join([*names, steps, pretext, *told])} |"
-
-
-def test_the_table_of_quick_starts_is_that_of_their_result_files() -> None:
-    files = sorted(path.name for path in RESULTS.glob("quickstart_*.json"))
-    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    for name in files:
-        result = read(name)
-        assert result["steps"]["scratch"] == result["steps"]["finetuned"]
-        assert name == f"quickstart_{result['data']}_{result['method']}.json"
-        assert quick_start(result) in text, name
-    assert text.count("| phantoms | ") + text.count("| hippocampus | ") == len(files) >= 7
-
-
-def test_what_the_text_says_about_the_quick_starts_is_true() -> None:
-    level = {
-        ("phantoms", "hybridmim"),
-        ("phantoms", "mae"),
-        ("phantoms", "simmim"),
-        ("phantoms", "simclr"),
-        ("hippocampus", "simmim"),
-    }
-    for path in RESULTS.glob("quickstart_*.json"):
-        result = read(path.name)
-        scratch, tuned = (result["scores"][run]["all"]["dice_mean"] for run in ("scratch", "finetuned"))
-        if (result["data"], result["method"]) in level:
-            assert 0 <= round(tuned - scratch, 3) <= 0.006
-        else:
-            assert tuned < scratch - 0.006
-
-
-def test_quick_starts_on_the_same_data_and_network_share_their_scratch_run() -> None:
-    for data, network, steps in (("phantoms", "unetr", 240), ("hippocampus", "unetr_patch8", 480)):
-        results = [read(f"quickstart_{data}_{name}.json") for name in ("mae", "simmim", "simclr")]
-        assert {(each["backbone"], each["steps"]["scratch"]) for each in results} == {(network, steps)}
-        assert len({each["scores"]["scratch"]["all"]["dice_mean"] for each in results}) == 1
-        assert len({each["datalist_hash"] for each in results}) == 1
-
-
 def test_the_hippocampus_result_is_of_its_split() -> None:
     result, split = read("seg_msd_hippocampus.json"), read("seg_msd_hippocampus_split.json")
     sections = [split[name] for name in ("training", "validation", "test")]

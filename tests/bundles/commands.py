@@ -18,11 +18,11 @@ Result = subprocess.CompletedProcess[str]
 
 
 def launch(bundle: str, files: list[str], ranks: int = 1, **keys: Any) -> Result:
-    """The command, with one thread and without a GPU; files are those of the bundle, or absolute."""
+    """The command, in float32, with one thread, without a GPU; files are those of the bundle, or absolute."""
     folder = BUNDLES / bundle
     named = str([str(folder / "configs" / file) for file in files])
     words = ["run", "--config_file", named, "--bundle_root", str(folder)]
-    for key, value in keys.items():
+    for key, value in {"amp": False, **keys}.items():
         words += [f"--{key}", str(value)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
     env |= {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}

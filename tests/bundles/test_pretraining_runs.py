@@ -218,7 +218,7 @@ def inputs(data: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("method", "ratio", "side", "weights"),
-    [("hybridmim", 0.5, 8, "model.pt"), ("mae", 0.65, 16, "pretext.pt"), ("simmim", 0.5, 16, "pretext.pt")],
+    [("hybridmim", 0.5, 8, "pretext.pt"), ("mae", 0.65, 16, "pretext.pt"), ("simmim", 0.5, 16, "pretext.pt")],
 )
 def test_inference_writes_volumes_that_overlay_and_masks_what_it_says(
     method: str, ratio: float, side: int, weights: str, trained: Folder, data: Path, tmp_path: Path

@@ -367,7 +367,7 @@ def test_two_ranks_train_one_network_from_pretrained_weights(data: Path, tmp_pat
         ({"datalist": "nothing.json"}, "nothing.json"),
         ({"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: a number above 0"),
         ({"num_samples": 0}, "num_samples is 0; allowed: a whole number at least 1"),
-        ({"cache_rate": 1.5}, "cache_rate is 1.5; allowed: a number at least 0 and at most 1"),
+        ({"cache_rate": 1.5}, "cache_rate is 1.5; allowed: null or a number at least 0 and at most 1"),
     ],
     ids=lambda value: str(value)[:30],
 )

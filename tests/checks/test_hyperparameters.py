@@ -24,7 +24,7 @@ GOOD = {
     "accumulation_steps": [1, 4],
     "grad_clip": [None, 0.1],
     "num_workers": [0, 4],
-    "cache_rate": [0, 0.25, 1.0],
+    "cache_rate": [None, 0, 0.25, 1.0],
 }
 BAD = {
     "learning_rate": [0, -1e-3, None],

@@ -34,9 +34,3 @@ def test_masks_that_fit_pass(changes: dict[str, Any]) -> None:
 def test_what_does_not_fit_is_named(changes: dict[str, Any], roi: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Masks(partial(MaskSampler, **{**SIZES, **changes}), roi)()
-
-
-def test_a_learned_fill_needs_the_pretext_network() -> None:
-    Masks(partial(MaskSampler, **SIZES), 32, fill="noise")()
-    with pytest.raises(ValueError, match="'learned' is a parameter of the pretext network"):
-        Masks(partial(MaskSampler, **SIZES), 32, fill="learned")()

@@ -49,6 +49,16 @@ PAIRS = {  # layout -> (image, label) of each case
         (f"patient1/patient1_frame{k}.nii.gz", f"patient1/patient1_frame{k}_gt.nii.gz") for k in ("01", "12")
     ],
     "one of each": [("c1/ct.nii.gz", "c1/tumour_mask.nii.gz"), ("c2/ct.nii.gz", "c2/tumour_mask.nii.gz")],
+    "one folder per case": [(f"P{k}/scan.nii.gz", f"P{k}/liver_mask.nii.gz") for k in range(2)],
+    "AMOS": [("imagesTr/amos_1.nii.gz", "labelsTr/amos_1.nii.gz"), ("imagesVa/amos_8.nii", "labelsVa/amos_8.nii")],
+    "FLARE 2021": [(f"TrainingImg/train_00{k}_0000.nii.gz", f"TrainingMask/train_00{k}.nii.gz") for k in range(3)],
+    "COVID-19-20": [("Train/volume-covid19-A-0003_ct.nii.gz", "Train/volume-covid19-A-0003_seg.nii.gz")],
+    "ATM22": [
+        (f"TrainBatch{k}/imagesTr/ATM_{k}_0000.nii", f"TrainBatch{k}/labelsTr/ATM_{k}_0000.nii") for k in (1, 2)
+    ],
+    "LUNA16": [
+        (f"subset{k}/1.3.6.1.4.1.145{k}.nii.gz", f"seg-lungs-LUNA16/1.3.6.1.4.1.145{k}.nii.gz") for k in (0, 1)
+    ],
     "BIDS": [
         ("sub-01/anat/sub-01_T1w.nii.gz", "derivatives/sub-01/anat/sub-01_dseg.nii.gz"),
         (

@@ -369,3 +369,24 @@ def test_hash_depends_on_names_and_neither_on_order_nor_on_place() -> None:
     assert value == datalist_hash(items[::-1], "/x")
     assert value == datalist_hash([{"image": "a.nii", "label": "l.nii"}, {"image": ["b.nii", "c.nii"]}])
     assert value != datalist_hash(items[:1], "/x")
+
+
+def test_validation_cases_of_a_dataset_json_stay_validation_cases(tmp_path: Path) -> None:
+    """AMOS lists them beside ``training``."""
+    sections = {"training": ("imagesTr", "labelsTr"), "validation": ("imagesVa", "labelsVa")}
+    content: dict[str, Any] = {"labels": {"0": "background", "1": "spleen"}, "test": ["./imagesTs/t.nii"]}
+    for name, (images, labels) in sections.items():
+        content[name] = [{"image": f"./{images}/{name}.nii", "label": f"./{labels}/{name}.nii"}]
+        touch(tmp_path, f"{images}/{name}.nii", f"{labels}/{name}.nii")
+    touch(tmp_path, "imagesTs/t.nii")
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    data = DataList(tmp_path)
+    assert [Path(data.items(name)[0]["image"]).name for name in sections] == ["training.nii", "validation.nii"]
+    assert [Path(item["image"]).name for item in data.items("unlabelled")] == ["training.nii"]
+
+
+def test_the_number_of_missing_files_is_in_the_message(listed: Path) -> None:
+    for name in ("a.nii", "b.nii"):
+        (listed / name).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"b.nii does not exist; .* \(2 of its 8 files are missing"):
+        load_datalist(listed, "validation")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from monai.bundle import ConfigParser
 
@@ -21,6 +22,8 @@ from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import config_files
 from tests.forked import run_module
 
+#: How the path of a layer begins that an earlier command of the document writes.
+MADE = "OUT/"
 #: Keys that make a run tiny, where its configs have them. Layers may change the view, so these come after it.
 TINY = {
     "spacing": [8.0, 8.0, 8.0],
@@ -85,6 +88,16 @@ class Sandbox:
         """A copy of the data without its list."""
         return Path(shutil.copytree(self.data, self.fresh(), ignore=shutil.ignore_patterns("datalist.json")))
 
+    def scans(self) -> Path:
+        """A folder with a volume in a format that has to be converted."""
+        import SimpleITK as sitk
+
+        folder = self.fresh()
+        folder.mkdir()
+        volume = np.arange(7 * 6 * 5, dtype=np.int16).reshape(7, 6, 5)
+        sitk.WriteImage(sitk.GetImageFromArray(volume), str(folder / "scan.nrrd"))
+        return folder
+
     def _layer(self, files: list[str], keys: dict[str, Any]) -> str:
         """Write a layer with those keys that the configs have."""
         config, path = load(files), self.fresh().with_suffix(".yaml")
@@ -93,7 +106,7 @@ class Sandbox:
 
     def tiny_configs(self, files: list[str]) -> list[str]:
         """A command's configs with two more layers: a tiny view after the view, a tiny network at the end."""
-        tasks = [file for file in files if Path(file).name.startswith("task_")]
+        tasks = [file for file in files if Path(file).name.startswith("task_") or Path(file).is_absolute()]
         first, *layers = (file for file in files if file not in tasks)
         view = TINY | OWN.get(Path(first).parts[1], {}) | OWN.get(self.bundle or "", {})
         title = load(files)["architecture"]["_target_"].rpartition(".")[2]
@@ -139,7 +152,9 @@ class Sandbox:
     def run_bundle(self, words: list[str], environment: dict[str, str]) -> None:
         """Run a ``monai.bundle run`` command with tiny configs and few epochs."""
         tiny = list(words)
-        tiny[tiny.index("--config_file") + 1] = str(self.tiny_configs(config_files(words)))
+        files = config_files(words)
+        files = [self.fill_in(file, self.data) if file.startswith(MADE) else file for file in files]
+        tiny[tiny.index("--config_file") + 1] = str(self.tiny_configs(files))
         if "--epochs" in tiny:  # more epochs than before, as the command resumes a run
             self.epochs += 1
             tiny[tiny.index("--epochs") + 1] = str(self.epochs)

@@ -12,16 +12,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mim3d.children import end_groups, run_child, start_child
+from mim3d.children import end_groups, start_child
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Starts a child, which starts a grandchild; both write their ids.
 PARENT = """
 import sys
 from custom_components.stopping import stop_on_sigterm
-from mim3d.children import run_child
+from mim3d.children import end_groups, start_child
 stop_on_sigterm()
-run_child([sys.executable, "-c", CHILD])
+child = start_child([sys.executable, "-c", CHILD])
+try:
+    child.wait()
+finally:
+    end_groups([child])
 """
 CHILD = """
 import os, pathlib, subprocess, sys, time
@@ -69,10 +73,6 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, sent: int, status: int) 
         assert wait_for(lambda: gone(innermost))
     else:
         os.kill(innermost, signal.SIGKILL)
-
-
-def test_the_status_of_the_child_is_returned() -> None:
-    assert run_child([sys.executable, "-c", "raise SystemExit(7)"]) == 7
 
 
 #: Notes each SIGTERM, and ends by itself some time after the first one.

@@ -140,7 +140,7 @@ def test_layers_are_merged_as_monai_merges_a_list_of_files(tree, tmp_path):
     given = tree("here")
     configs = given / "bundles" / BUNDLE / "configs"
     (tmp_path / "mine.yaml").write_text(
-        "intensity#keys: [image]\n+imports: [$import math]\nroi_size: [64, 64, 32]"
+        "intensity#keys: [image]\n+imports: [$import math]\nroi_size: [64, 64, 32]\ndatalist: /data/list.json"
     )
     layers = ["segresnet.yaml", str(tmp_path / "mine.yaml")]
     folder, _ = pack(given, tmp_path / "out", layers=[layers[0]])
@@ -153,6 +153,7 @@ def test_layers_are_merged_as_monai_merges_a_list_of_files(tree, tmp_path):
     assert inference["architecture"]["_target_"] == "SegResNet"
     assert inference["intensity"]["keys"] == ["image"]
     assert inference["imports"][-1] == "$import math"
+    assert inference["datalist"] is None, "a path of this machine"
     formats = json.loads((folder / "configs" / "metadata.json").read_text())["network_data_format"]
     assert formats["inputs"]["image"]["spatial_shape"] == [64, 64, 32]
     assert formats["outputs"]["pred"]["spatial_shape"] == [64, 64, 32]

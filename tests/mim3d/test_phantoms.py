@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mim3d.catalog import TASKS
+from mim3d.catalog import QUICK_PHANTOMS, TASKS
 from mim3d.cli import main
 from mim3d.phantoms import KINDS, Case, make_case, split_counts, write_phantoms
 from mim3d.phantoms.abdomen_atlas import BTCV_LABELS, ORGANS, PHASES, TISSUES
@@ -91,6 +91,19 @@ def test_left_and_right_front_and_back_are_the_patients(abdomens: list[Case]) ->
         assert place["gallbladder"][1] > place["right kidney"][1]
         assert place["stomach"][1] > place["left kidney"][1]
         assert place["esophagus"][2] > place["pancreas"][2]
+
+
+def test_six_organs_keep_their_names() -> None:
+    case, labels = make_case("six_organs_ct", 0), KINDS["six_organs_ct"].labels
+    place = {name: world_middle(case, value) for value, name in labels.items() if value}
+    assert list(place) == ["spleen", "right kidney", "left kidney", "liver", "stomach", "aorta"]
+    assert place["right kidney"][0] > place["left kidney"][0] + 60
+    assert place["liver"][0] > place["aorta"][0] + 30 > place["spleen"][0] + 60
+    assert place["stomach"][1] > place["left kidney"][1]
+    for value, name in labels.items():
+        if value:
+            low, high = VOLUMES[name]
+            assert low < millilitres(case, value) < high, name
 
 
 def test_spacing_orientation_and_shape_differ_between_cases(abdomens: list[Case]) -> None:
@@ -283,4 +296,4 @@ def test_command_writes_a_set_and_refuses_to_replace_it(
 
 
 def test_tasks_of_the_catalog_name_every_kind() -> None:
-    assert {task.phantoms for task in TASKS.values()} == set(KINDS)
+    assert {*(task.phantoms for task in TASKS.values()), QUICK_PHANTOMS} == set(KINDS)

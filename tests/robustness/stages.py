@@ -122,7 +122,7 @@ def train(data: Path, out: Path, **changes: Any) -> None:
     )
 
 
-def pretrain(data: Path, out: Path) -> None:
+def pretrain(data: Path, out: Path, **changes: Any) -> None:
     """Pretrain for one epoch."""
     sizes = {"patch_size": [8, 8, 8], "region_size": [16, 16, 16], "window_size": [16, 48, 32]}
     files = ["train.yaml", "smoke.yaml", "task_msd_hippocampus.yaml"]
@@ -134,6 +134,7 @@ def pretrain(data: Path, out: Path) -> None:
         output_dir=str(out / "pretrain_log"),
         **{k: v for k, v in TINY.items() if k != "sw_overlap"},
         **sizes,
+        **changes,
     )
 
 

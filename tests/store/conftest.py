@@ -27,11 +27,10 @@ from monai.transforms import (
     RandShiftIntensityd,
     RandSpatialCropSamplesd,
     ScaleIntensityRanged,
-    Spacingd,
     SpatialPadd,
 )
 
-from custom_components.data import AlignLabeld, LabelReader, VolumeReader
+from custom_components.data import AlignLabeld, AxisSpacingd, LabelReader, VolumeReader, stored_foreground
 from custom_components.masking import AddValidMaskd
 from custom_components.store import Store
 
@@ -81,7 +80,7 @@ def make_recipe() -> MakeRecipe:
         modes = ["bilinear", "nearest"][: len(keys)]
         view = [
             Orientationd(keys, axcodes="RAS", labels=None),
-            Spacingd(keys, pixdim=[1.5, 1.5, 2.0], mode=modes),
+            AxisSpacingd(keys, [1.5, 1.5, 2.0], modes, is_foreground=stored_foreground(intensity, foreground)),
             intensity,
             foreground,
         ]

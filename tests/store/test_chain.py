@@ -16,9 +16,11 @@ from monai.transforms import (
     NormalizeIntensityd,
     RandGaussianNoised,
     ScaleIntensityd,
+    ScaleIntensityRanged,
     SpatialPadd,
 )
 
+from custom_components.data import AxisSpacingd, stored_foreground
 from custom_components.store import Store, cached_dataset
 from custom_components.store.keys import steps_of
 from tests.store.conftest import MakeRecipe, Recipe
@@ -78,6 +80,13 @@ def crop_of(recipe: Recipe) -> Any:
             ),
             "needs a foreground without margin and k_divisible, found margin 3",
         ),
+        (
+            lambda r: (
+                replaced(r, r.foreground, new := CropForegroundd("image", "image", select_fn=lambda x: x > 0.1)),
+                {"foreground": new},
+            ),
+            "needs a criterion of foreground with a name, .* found <lambda>",
+        ),
     ],
 )
 def test_a_chain_that_a_store_cannot_serve_is_refused(
@@ -105,6 +114,23 @@ def test_another_format_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> N
     store: Store = recipe.store(tmp_path, tmp_path, store_format="zarr")
     with pytest.raises(ValueError, match="store_format is 'zarr'; allowed: npy, blosc2"):
         cached_dataset("store", store, [], recipe.transform)
+
+
+def test_all_that_changes_resampled_voxels_is_part_of_their_name() -> None:
+    crop = CropForegroundd("image", "image")
+
+    def step(low: float, spacing: float = 1.5, key: str = "image", select: Any = None) -> list[Any]:
+        window = ScaleIntensityRanged("image", low, 250, 0, 1, clip=True)
+        criterion = select or stored_foreground(window, crop)
+        resample = AxisSpacingd(
+            ["image", "label"], [spacing, 1, 1], ["bilinear", "nearest"], is_foreground=criterion
+        )
+        return steps_of([resample], key)
+
+    assert step(-175) == [["AxisSpacingd", [1.5, 1.0, 1.0], "bilinear", "where image is _operator.lt(-175)"]]
+    assert len({str(made) for made in (step(-175), step(-100), step(-175, 2), step(-175, key="label"))}) == 4
+    with pytest.raises(ValueError, match="needs a criterion of foreground with a name, .* found <lambda>"):
+        step(-175, select=lambda image: image > 0)
 
 
 def test_a_mapping_of_labels_is_part_of_their_name() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from custom_components.data import DataList, check_no_leak
 from custom_components.data.subjects import Subjects
-from mim3d.datasets.prepare import prepare_datalist
+from mim3d.datasets.prepare import prepare_datalist, prepare_folds
 from mim3d.datasets.split import stating_subjects
 
 
@@ -269,3 +269,65 @@ def test_subjects_are_stated_where_a_reader_would_find_others() -> None:
 def test_sections_keep_their_order_in_the_file(labelled: Path) -> None:
     written = content(prepare_datalist(labelled, test=1))
     assert list(written)[4:] == ["unlabelled", "training", "validation", "test"]
+
+
+@pytest.mark.parametrize("number", [3, 4, 10, 18, 41])
+def test_shares_that_add_up_to_one_use_every_subject(tmp_path: Path, number: int) -> None:
+    for k in range(number):
+        touch(tmp_path, f"images/c{k}.nii.gz", f"labels/c{k}.nii.gz")
+    path = prepare_datalist(tmp_path, training=0.7, validation=0.1, test=0.2)
+    held = max(1, round(0.1 * number)) + max(1, round(0.2 * number))
+    assert len(images(path, "training")) == number - held
+    small = prepare_datalist(tmp_path, training=0.1, validation=0.1, test=0.2, out=tmp_path / "small.json")
+    assert len(images(small, "training")) == max(1, round(0.1 * number))
+    assert set(images(small, "training")) <= set(images(path, "training"))
+
+
+def test_shares_that_leave_nothing_to_train_on_or_exceed_one_are_refused(labelled: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="asks for test 4, validation 3, training 5; there are 10"):
+        prepare_datalist(labelled, training=0.5, validation=0.3, test=0.4)
+    two = tmp_path / "two"
+    for k in range(2):
+        touch(two, f"images/c{k}.nii.gz", f"labels/c{k}.nii.gz")
+    with pytest.raises(ValueError, match="asks for test 1, validation 1, training 1; there are 2"):
+        prepare_datalist(two, training=0.7, validation=0.1, test=0.2)
+
+
+def test_each_subject_is_validated_in_one_fold(labelled: Path) -> None:
+    paths = prepare_folds(labelled, 3, test=1)
+    assert [path.name for path in paths] == [f"datalist_fold{k}.json" for k in range(3)]
+    tested = {tuple(images(path, "test")) for path in paths}
+    assert len(tested) == 1
+    validated = [image for path in paths for image in images(path, "validation")]
+    everyone = [f"images/c{k}.nii.gz" for k in range(10)]
+    assert sorted([*validated, *tested.pop()]) == everyone
+    for path in paths:
+        parts = [images(path, name) for name in ("training", "validation", "test")]
+        assert sorted(sum(parts, [])) == everyone
+        assert not set(images(path, "validation")) & set(images(path, "unlabelled"))
+    fewer = prepare_folds(labelled, 3, test=1, training=2, out=labelled / "few.json")[1]
+    assert set(images(fewer, "training")) < set(images(paths[1], "training"))
+    with pytest.raises(ValueError, match="folds is 10; there are 9 labelled subjects outside test"):
+        prepare_folds(labelled, 10, test=1, overwrite=True)
+
+
+def test_a_partial_download_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = [{"image": f"./imagesTr/c{k}.nii.gz", "label": f"./labelsTr/c{k}.nii.gz"} for k in range(6)]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": listed, "numTraining": 6}))
+    with pytest.raises(ValueError, match=r"all 6 cases lack a file, the first is imagesTr/c0.nii.gz; is the"):
+        prepare_datalist(tmp_path)
+    for k in range(4):
+        touch(tmp_path, f"imagesTr/c{k}.nii.gz", f"labelsTr/c{k}.nii.gz")
+    touch(tmp_path, "imagesTr/c4.nii.gz", "labelsTr.tar")
+    path = prepare_datalist(tmp_path)
+    assert len(images(path, "training")) + len(images(path, "validation")) == 4
+    reason = "files that are missing or links to nothing (is the download complete?)"
+    assert content(path)["left_out"][reason]["first"] == [
+        "labelsTr/c4.nii.gz",
+        "imagesTr/c5.nii.gz",
+        "labelsTr/c5.nii.gz",
+    ]
+    printed = capsys.readouterr().out
+    assert "left out 3 files that are missing" in printed
+    assert "dataset.json states 6 labelled cases; 4 are there" in printed
+    assert "labelsTr.tar is not unpacked" in printed

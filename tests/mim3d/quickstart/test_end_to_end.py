@@ -1,50 +1,55 @@
-"""The README's first command, tiny: every step of the quick start really runs."""
+"""The README's first command, tiny: every step of the quick start runs, and a second call repeats nothing."""
 
 from __future__ import annotations
 
-import json
+import csv
 import re
 from pathlib import Path
 
 import nibabel as nib
 import pytest
 
-from custom_components.transfer import file_sha256
+from custom_components.atomic import read_json
 from mim3d.cli import main
-from mim3d.quickstart import report
+from mim3d.study.runs import DONE
 
 CASES = {"unlabelled": 3, "training": 1, "validation": 1, "test": 1}
-#: Of 160 steps of pretraining and 240 of segmentation at --budget 1.
-STEPS = {"pretrain": 3, "scratch": 4, "finetuned": 4}
 
 
 @pytest.mark.slow
-def test_the_quick_start_leaves_a_report_of_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "LEARNED", 0.0)  # four steps need not learn anything
+def test_the_quick_start_is_a_study_with_a_report_and_a_segmented_volume(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
-    words = "quickstart --size tiny --cases 6 --spacing 8 8 8 --budget 0.02 --seed 1 --out"
-    main([*words.split(), str(out)])
-
-    numbers = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert (numbers["method"], numbers["backbone"], numbers["data"]) == ("hybridmim", "basic_unet", "phantoms")
-    assert numbers["cases"] == CASES
-    assert numbers["seed"] == 1
-    assert numbers["steps"] == STEPS
-    assert set(numbers["seconds"]) == {"data", "pretraining", "scratch", "finetuned", "all"}
-    assert numbers["transfer"]["encoder_share"] == 1.0
-    assert "val_reconstruction" in numbers["pretext"]
-    for run in ("scratch", "finetuned"):
-        assert len(numbers["scores"][run]["classes"]) == 13
-        assert numbers["scores"][run]["all"]["dice_mean"] is not None
-        summary = json.loads((out / run / "summary.json").read_text(encoding="utf-8"))
-        assert summary["weights"]["sha256"] == file_sha256(out / run / "model.pt")
-    assert not (out / "scratch" / "transfer.json").exists()
-
+    tiny = "--cases 6 --spacing 8 8 8 --budget 0.005 --seed 1"
+    words = ["quickstart", *tiny.split(), "--out", str(out)]
+    main(words)
+    printed = capfd.readouterr().out
+    assert re.search(r"time: about \d+ (s|min), from steps timed on this machine", printed)
+    datalist = read_json(out / "data" / "datalist.json")
+    assert {name: len(datalist[name]) for name in CASES} == CASES
+    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["seed"]) for row in rows] == [
+        ("scratch", "1"),
+        ("scratch", "2"),
+        ("hybridmim", "1"),
+        ("hybridmim", "2"),
+    ]
+    assert {(row["steps"], row["pretraining_steps"]) for row in rows} == {("2", "0"), ("2", "6")}
     page = (out / "report.html").read_text(encoding="utf-8")
-    pictures = re.findall(r"<img src='([^']+)'", page)
-    assert pictures == ["dice_curves.png", "pretrain/reconstruction.png", "overlay.png"]
-    assert all((out / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    assert "hybridmim: test Dice" in page
+    assert "100% of the encoder" in page
+    assert "<td>left kidney</td>" in page
+    assert "Reconstruction: pretraining hybridmim" in page
+    assert not re.search(r"(src|href)=['\"](?!data:)", page)
+    (mask,) = (out / "segmentation").iterdir()
+    (case,) = datalist["test"]
+    assert nib.load(mask).shape == nib.load(out / "data" / case["image"]).shape
+    assert f"segmented volume: {mask}" in printed
 
-    (case,) = json.loads((out / "data" / "datalist.json").read_text(encoding="utf-8"))["test"]
-    image, (mask,) = nib.load(out / "data" / case["image"]), (out / "segmentation").iterdir()
-    assert nib.load(mask).shape == image.shape
+    records = {path: path.stat().st_mtime_ns for path in out.rglob(DONE)}
+    assert len(records) == 11  # a pretraining, four trainings, four tests, two segmentations
+    main(words)
+    assert "time: every run is done" in capfd.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in out.rglob(DONE)} == records

@@ -217,7 +217,7 @@ def test_a_case_that_cannot_fit_into_memory_is_refused_before_it_is_read(
     status, text = segment(tmp_path / "in")
     assert status == 1
     assert {case: row[0] for case, row in rows(text).items()} == {"a": "written", "b": "failed"}
-    assert "needs about 730 MB of memory, 200 MB are free" in rows(text)["b"][2]
+    assert "needs about 550 MB of memory, 200 MB are free" in rows(text)["b"][2]
     monkeypatch.setattr(memory, "free_memory", lambda: 0)
     assert rows(segment(tmp_path / "in")[1])["a"][0] == "skipped"  # its mask is there
 

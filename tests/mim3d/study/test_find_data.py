@@ -62,7 +62,7 @@ def test_the_folders_own_list_counts_before_sizes_and_the_studys_before_both(
     }
     (folder / "datalist.json").write_text(json.dumps(own))
     found = find(study_file(), folder, {"sizes": {"training": 1, "validation": 1, "test": 1}})
-    assert (found.sections["test"], found.source) == (items(3), str(folder / "datalist.json"))
+    assert (found.sections["test"], found.source) == (items(3), "datalist.json")
     file = study_file()
     (file.parent / "mine.json").write_text(json.dumps({**own, "test": items(4)}))
     assert find(file, folder, {"datalist": "mine.json"}).sections["test"] == items(4)

@@ -150,16 +150,3 @@ def test_subsets_are_nested_and_lists_hold_what_each_run_may_see(make: MakePlan)
 
 def test_label_counts_may_be_shares(make: MakePlan) -> None:
     assert make(grid={"labels": [0.1, 0.5, "all"]}).label_counts == [1, 2, 4]
-
-
-def test_steps_of_every_kind_of_run_can_be_timed(make: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mim3d.study import timing
-
-    plan = make(grid={"method": ["scratch", "hybridmim", "simclr"], "labels": [2], "seed": [0]})
-    runs = first_runs(plan)
-    assert [run.kind for run in runs] == ["pretraining"] * 2 + ["training"] * 3
-    assert timing.seconds_per_step(runs[-1].config, "training", "cpu") > 0
-    assert all(timing.seconds_per_step(run.config, "pretraining", "cpu") > 0 for run in runs[:2])
-    monkeypatch.setattr(timing, "seconds_per_step", lambda config, kind, device: 2.0)
-    steps = sum(run.steps for run in runs)
-    assert timing.estimate([*runs, plan.test(runs[-1])], "cpu") == 6 * timing.OVERHEAD + 2.0 * steps

@@ -13,6 +13,7 @@ from mim3d.study.arms import Cell
 from mim3d.study.choice import at_the_edge, choose
 from mim3d.study.comparison import Comparison, compare, rank_arms
 from mim3d.study.curves import Curve, mean_curve
+from mim3d.study.pictures import inference
 from mim3d.study.plan import Plan
 from mim3d.study.report import write_report
 from mim3d.study.results import Results
@@ -20,6 +21,7 @@ from mim3d.study.scheduler import Failure
 from mim3d.study.stages import chosen_runs, first_runs
 from mim3d.study.tables import rate_rows
 from mim3d.study.verdict import clearly, verdict
+from tests.mim3d.study.conftest import TINY
 from tests.mim3d.study.left import leave_scores, leave_training, run_all
 from tests.mim3d.study.stubs import stub
 
@@ -174,6 +176,17 @@ def test_the_rate_is_chosen_on_validation_cases_for_each_side(make: MakePlan) ->
         (plan.training(scratch, {"learning_rate": rate}).folder / "done.json").unlink()
     assert choose(plan, scratch) is None
     assert len(chosen_runs(plan)) == 6
+
+
+def test_pictures_take_the_keys_that_inference_has(make: MakePlan) -> None:
+    training = {"validate#sliding_window#overlap": 0.5, "weight_decay": 0.1}
+    plan = make(segmentation={"keys": {**training, "sw_overlap": 0.5}})
+    run_all(plan, curve, dice)
+    one = compare(results := Results(plan))[0]
+    for result in results.pairs(one.arm, one.reference, one.labels, one.budget)[0]:
+        keys = inference(plan, result, "case.nii.gz").config.keys
+        assert {"sw_overlap", *TINY} <= set(keys)
+        assert not set(training) & set(keys)
 
 
 def test_a_rate_at_the_edge_is_named() -> None:

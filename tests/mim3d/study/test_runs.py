@@ -12,7 +12,6 @@ import torch
 
 from custom_components.atomic import write_json
 from mim3d.study.data import StudyData
-from mim3d.study.definition import Study
 from mim3d.study.folder import check_same_data, open_folder
 from mim3d.study.runs import Run
 from tests.mim3d.study.stubs import CONFIG, training
@@ -95,25 +94,19 @@ def test_seconds_of_earlier_attempts_count(tmp_path: Path) -> None:
     assert json.loads((run.folder / "started.json").read_text())["seconds_before"] == pytest.approx(100, abs=5)
 
 
-def named(name: str) -> Study:
-    study = object.__new__(Study)
-    object.__setattr__(study, "name", name)
-    return study
-
-
 def test_a_folder_belongs_to_one_study_and_one_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
     in_use = pytest.raises(ValueError, match="is in use by another mim3d study")
-    with open_folder(out, named("one")), in_use, open_folder(out, named("one")):
+    with open_folder(out, "one"), in_use, open_folder(out, "one"):
         pass
-    with pytest.raises(ValueError, match="holds the study one, this is two"), open_folder(out, named("two")):
+    with pytest.raises(ValueError, match="holds the study one, this is two"), open_folder(out, "two"):
         pass
-    with open_folder(out, named("one")):
+    with open_folder(out, "one"):
         pass
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     other = tmp_path / "mine"
-    with pytest.raises(ValueError, match="is not empty and holds no study"), open_folder(other, named("one")):
+    with pytest.raises(ValueError, match="is not empty and holds no study"), open_folder(other, "one"):
         pass
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
@@ -122,10 +115,10 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     def data(folder: str, *images: str) -> StudyData:
         return StudyData(Path(folder), {"test": [{"image": image} for image in images]}, {}, "")
 
-    with open_folder(tmp_path / "out", named("one")):
-        check_same_data(tmp_path / "out", named("one"), data("/a", "1.nii", "2.nii"))
-        check_same_data(tmp_path / "out", named("one"), data("/a", "1.nii", "2.nii"))
+    with open_folder(tmp_path / "out", "one"):
+        check_same_data(tmp_path / "out", data("/a", "1.nii", "2.nii"))
+        check_same_data(tmp_path / "out", data("/a", "1.nii", "2.nii"))
         with pytest.raises(ValueError, match="holds results on /a; now dataset_dir differs"):
-            check_same_data(tmp_path / "out", named("one"), data("/b", "1.nii", "2.nii"))
+            check_same_data(tmp_path / "out", data("/b", "1.nii", "2.nii"))
         with pytest.raises(ValueError, match="holds results on 2 other test cases; now test differs"):
-            check_same_data(tmp_path / "out", named("one"), data("/a", "1.nii"))
+            check_same_data(tmp_path / "out", data("/a", "1.nii"))

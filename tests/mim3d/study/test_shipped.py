@@ -15,8 +15,8 @@ NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml") if not path.stem.sta
 
 def test_every_claim_has_its_study() -> None:
     claims = "methods mask_ratio patch_size decoder hybrid_terms label_fraction resolution convergence schedule"
-    assert set(claims.split()) <= set(NAMES)
-    assert {"hippocampus_methods", "hippocampus_label_fraction", "phantoms_methods"} <= set(NAMES)
+    for claim in claims.split():
+        assert {claim, f"hippocampus_{claim}", f"phantoms_{claim}"} <= set(NAMES)
     text = "".join(path.read_text(encoding="utf-8") for path in STUDIES.glob("*.yaml"))
     assert all(name in text for name in METHODS)
 
@@ -28,7 +28,7 @@ def test_a_shipped_study_has_a_plan(name: str, tmp_path: Path, capsys: pytest.Ca
     printed = capsys.readouterr().out
     assert f"study {name}: seg_" in printed
     assert "arm scratch" in printed
-    assert "python -m monai.bundle run --config_file" in printed
+    assert " -m monai.bundle run --config_file" in printed
     assert "\nruns: " in printed
     assert "\ntime: " in printed
     assert list(tmp_path.iterdir()) == []
@@ -39,13 +39,6 @@ def test_an_unknown_study_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         main(["study", "mask_ratios"])
     assert stopped.value.code == 2
     assert "there is no study 'mask_ratios'; give a file, or one of: convergence, " in capsys.readouterr().err
-
-
-def test_timing_without_a_dry_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["study", NAMES[0], "--time"])
-    assert stopped.value.code == 2
-    assert "error: --time goes with --dry_run" in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""``mim3d check``: the checks of the start of a training, on demand and for every case."""
