@@ -84,3 +84,18 @@ def test_the_table_on_choosing_is_that_of_its_study() -> None:
             float(row["dice"]) for row in csv.DictReader(file) if (row["arm"], row["labels"]) == ("hybridmim", "3")
         ]
     assert f"between {min(dice):.3f} and {max(dice):.3f}" in text
+
+
+def test_the_sentence_on_brain_tumours_is_that_of_its_study() -> None:
+    with (RESULTS / "brain_tumours" / "comparisons.csv").open(newline="") as file:
+        (one,) = csv.DictReader(file)
+    dice, other, difference, low, high = (
+        float(one[key]) for key in ("dice", "reference_dice", "difference", "low", "high")
+    )
+    said = (
+        f"MAE scored a Dice of {dice:.3f} and scratch {other:.3f}: {difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    )
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    assert said in text
+    assert f"after {one['steps_to_reference']} of {one['steps']} steps" in text
+    assert f"MAE gained {difference:.3f} Dice" in text
