@@ -135,7 +135,9 @@ def decide_cache(
     """Decide the cached share of the volumes, by the memory that is free on this machine."""
     needed, free = CacheMemory(items, channels, spacing).upper_bound(), free_memory()
     rate = min(1.0, math.floor(20 * _CACHE_SHARE * free / max(1, needed)) / 20)
-    why = f"All {len(items)} volumes take at most {readable(needed)} once prepared; {readable(free)} are free here."
+    why = (
+        f"All {len(items)} volumes take at most {readable(needed)} once prepared; {readable(free)} are free here."
+    )
     return Decision("cache_rate", rate, why, layer)
 
 

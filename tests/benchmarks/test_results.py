@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -57,3 +58,44 @@ def test_the_hippocampus_result_is_of_its_split() -> None:
     assert result["datalist_hash"] == datalist_hash(items(split["test"]))
     assert result["weights"]["card"]["datalist_hash"] == datalist_hash(items(split["training"]))
     assert result["seed"] == split["seed"] == 0
+
+
+def test_the_table_on_choosing_is_that_of_its_study() -> None:
+    folder = RESULTS / "hippocampus_label_fraction"
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    with (folder / "comparisons.csv").open(newline="") as file:
+        found = {(row["labels"], row["arm"]): row for row in csv.DictReader(file)}
+    clear = 0
+    for labels in ("3", "5", "10", "20", "40"):
+        cells = [labels, f"{float(found[labels, 'mae']['reference_dice']):.3f}"]
+        for arm in ("hybridmim", "mae"):
+            one = found[labels, arm]
+            low, high = float(one["low"]), float(one["high"])
+            clear += (low > 0) and float(one["p_holm"]) < 0.05
+            reached = one["steps_to_reference"]
+            cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({low:+.3f} to {high:+.3f})"]
+            cells += [f"{reached} of {one['steps']}" if reached else "not reached"]
+        assert f"| {' | '.join(cells)} |" in text
+    assert f"clear in {clear} of 10 comparisons" in text
+    ranks = json.loads((folder / "ranks.json").read_text())["mean_ranks"]
+    assert f"MAE had the better mean rank: {ranks['mae']:.2f}, HybridMIM {ranks['hybridmim']:.2f}" in text
+    with (folder / "results.csv").open(newline="") as file:
+        dice = [
+            float(row["dice"]) for row in csv.DictReader(file) if (row["arm"], row["labels"]) == ("hybridmim", "3")
+        ]
+    assert f"between {min(dice):.3f} and {max(dice):.3f}" in text
+
+
+def test_the_sentence_on_brain_tumours_is_that_of_its_study() -> None:
+    with (RESULTS / "brain_tumours" / "comparisons.csv").open(newline="") as file:
+        (one,) = csv.DictReader(file)
+    dice, other, difference, low, high = (
+        float(one[key]) for key in ("dice", "reference_dice", "difference", "low", "high")
+    )
+    said = (
+        f"MAE scored a Dice of {dice:.3f} and scratch {other:.3f}: {difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    )
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    assert said in text
+    assert f"after {one['steps_to_reference']} of {one['steps']} steps" in text
+    assert f"MAE gained {difference:.3f} Dice" in text

@@ -117,11 +117,7 @@ OPTIONS: dict[str, Option] = {
     "DenseMAE": ("pretrain_mae", "basic_unet.yaml", {}),
     "DenseMAE light": ("pretrain_mae", "basic_unet.yaml", {"decoder": "light"}),
     "DenseMAE learned": ("pretrain_mae", "basic_unet.yaml", {"fill": "learned"}),
-    "DenseMAE SegResNet": (
-        "pretrain_mae",
-        "segresnet.yaml",
-        {"normalize_targets": True, "relative_output": False},
-    ),
+    "DenseMAE SegResNet": ("pretrain_mae", "segresnet.yaml", {"normalize_targets": True}),
     "SimMIM": ("pretrain_simmim", None, {}),
     "SimMIM block": ("pretrain_simmim", None, {"mask_mode": "block"}),
     "SimMIM sincos": ("pretrain_simmim", None, SINCOS),
