@@ -254,8 +254,8 @@ def table(result: dict[str, Any]) -> str:
 def claims(result: dict[str, Any]) -> dict[str, float]:
     """Return the ratios that documents quote.
 
-    The model: the volumes do not fit into memory, so a step reads from the disk. With cache_rate 0.25, three of four
-    volumes are read and prepared again; a store reads only the crops.
+    The model: the volumes do not fit into memory, so a step reads from the disk. With cache_rate 0.25, three of
+    four volumes are read and prepared again; a store reads only the crops.
     """
     step = {name: found["milliseconds"] for name, found in result["variants"].items()}
     store, npy = step["store npy"], result["variants"]["store npy"]
