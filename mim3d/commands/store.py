@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
     if isinstance(parser, Parser):
         parser.takes_keys = True
-    parser.add_argument("action", choices=ACTIONS, metavar="build|check|prune")
+    parser.add_argument("action", choices=ACTIONS, metavar="build|check|prune", help="what to do, see above")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="BUNDLE and DATA, or STORE")
     parser.add_argument("--out", metavar="DIR", help="build: the store (default: DATA/mim3d_store)")
     add_layers(parser, "build: layers of the training: names in the bundle's configs, or paths")

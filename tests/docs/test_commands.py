@@ -86,12 +86,22 @@ def test_every_override_named_in_the_text_exists(document: str) -> None:
     assert [key for key in sorted(named - known) if not any(has(config, key) for config in configs)] == []
 
 
+def leads_somewhere(link: str, document: Path) -> bool:
+    """Return whether a link's file exists and has the heading behind ``#``, spelled as GitHub does."""
+    name, _, heading = link.partition("#")
+    target = document.parent / name if name else document
+    if not heading:
+        return target.exists()
+    found = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in found}
+
+
 @pytest.mark.parametrize("document", TEXTS)
 def test_files_and_layers_named_in_the_text_exist(document: str) -> None:
-    """Links, and layers in code; `mine.yaml` stands for the reader's own, and `mim3d plan` writes two."""
-    folder, text = (ROOT / document).parent, TEXTS[document]
+    """Links, their headings, and layers in code; `mine.yaml` is the reader's own, and `mim3d plan` writes two."""
+    text = TEXTS[document]
     links = re.findall(r"\]\(([^):]+)\)", text)
-    assert [link for link in links if not (folder / link).exists()] == []
+    assert [link for link in links if not leads_somewhere(link, ROOT / document)] == []
     layers = {path.name for bundle in BUNDLES for path in bundle.glob("configs/*.yaml")}
     sources = {path.name for path in (ROOT / "bundles").glob("**/*.yaml")} | {"mine.yaml", *PLANNED}
     named = re.findall(r"`(?:[\w/-]+/)?([\w-]+\.yaml)`", text)
