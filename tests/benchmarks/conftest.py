@@ -36,7 +36,7 @@ class Measured(NamedTuple):
 def run(name: str, *args: object) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--device", "cpu", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", env=env, timeout=300)
 
 
 @pytest.fixture(scope="session")
