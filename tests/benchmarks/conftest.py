@@ -33,10 +33,17 @@ class Measured(NamedTuple):
     printed: str
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that read a run of a whole benchmark as slow."""
+    for item in items:
+        if "measured_benchmark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 def run(name: str, *args: object) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--device", "cpu", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", env=env, timeout=300)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from mim3d.catalog import METHODS, ROOT, TASKS
 from mim3d.cli import COMMANDS, parser_of
 from mim3d.phantoms import write_phantoms
 from mim3d.plan.make_plan import FILES as PLANNED
+from mim3d.quickstart.definition import FILE as QUICK_START
 from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import blocks, commands, run_arguments, split_environment
 from tests.docs.kinds import BENCHMARKS, check_bundle, kind, script_flags
@@ -86,28 +87,14 @@ def test_every_override_named_in_the_text_exists(document: str) -> None:
     assert [key for key in sorted(named - known) if not any(has(config, key) for config in configs)] == []
 
 
-def leads_somewhere(link: str, document: Path) -> bool:
-    """Return whether a link's file exists and has the heading behind ``#``, spelled as GitHub does."""
-    name, _, heading = link.partition("#")
-    target = document.parent / name if name else document
-    if not heading:
-        return target.exists()
-    found = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in found}
-
-
 @pytest.mark.parametrize("document", TEXTS)
 def test_files_and_layers_named_in_the_text_exist(document: str) -> None:
-    """Links, their headings, and layers in code; `mine.yaml` is the reader's own, and `mim3d` writes three."""
-    text = TEXTS[document]
+    """Links, and YAML files in code; `mine.yaml` stands for the reader's own, and `mim3d` writes some."""
+    folder, text = (ROOT / document).parent, TEXTS[document]
     links = re.findall(r"\]\(([^):]+)\)", text)
-    assert [link for link in links if not leads_somewhere(link, ROOT / document)] == []
+    assert [link for link in links if not (folder / link.partition("#")[0]).exists()] == []
     layers = {path.name for bundle in BUNDLES for path in bundle.glob("configs/*.yaml")}
-    sources = {path.name for path in (ROOT / "bundles").glob("**/*.yaml")} | {
-        "mine.yaml",
-        "quickstart.yaml",
-        *PLANNED,
-    }
+    sources = {path.name for path in (ROOT / "bundles").glob("**/*.yaml")} | {"mine.yaml", QUICK_START, *PLANNED}
     named = re.findall(r"`(?:[\w/-]+/)?([\w-]+\.yaml)`", text)
     assert [name for name in named if name not in layers | sources] == [] or document == "CHANGELOG.md"
 

@@ -87,8 +87,8 @@ def test_the_small_form_takes_the_rest_of_the_smoke_layer() -> None:
 
 def test_half_of_the_free_memory_is_for_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nib.save(nib.Nifti1Image(np.zeros((10, 10, 10), np.float32), np.eye(4)), tmp_path / "a.nii.gz")
-    items = [{"image": str(tmp_path / "a.nii.gz")}] * 10  # 40,000 bytes at 1 mm
-    for free, rate in ((1_000_000, 1.0), (40_000, 0.5), (30_000, 0.35), (1_000, 0.0)):
+    items = [{"image": str(tmp_path / "a.nii.gz")}] * 10  # 50,000 bytes at 1 mm
+    for free, rate in ((1_000_000, 1.0), (50_000, 0.5), (30_000, 0.3), (1_000, 0.0)):
         monkeypatch.setattr(schedule, "free_memory", lambda free=free: free)
         assert decide_cache(items, ["image"], [1.0, 1.0, 1.0], PRETRAIN).value == rate
 

@@ -38,7 +38,7 @@ def test_an_unknown_study_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit) as stopped:
         main(["study", "mask_ratios"])
     assert stopped.value.code == 2
-    assert "there is no study 'mask_ratios'; give a file, or one of: convergence, " in capsys.readouterr().err
+    assert "there is no study 'mask_ratios'; give a file, or one of: brain_tumours, " in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
