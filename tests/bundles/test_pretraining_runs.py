@@ -32,13 +32,13 @@ VIEW = {"spacing": [8.0, 8.0, 8.0], "roi_size": [32, 32, 32]}
 TINY = {**VIEW, "num_samples": 1, "batch_size": 2, "warmup_share": 0.1, "val_interval": 1}
 #: Each method's own sizes and options: those that inference has too, and the others.
 SHARED: dict[str, dict[str, Any]] = {
-    "hybridmim": {"patch_size": [8, 8, 8], "region_size": [16, 16, 16]},
+    "hybridmim": {"patch_size": [8, 8, 8], "region_size": [16, 16, 16], "contrast_features": 8},
     "mae": {"decoder_width": 24, "decoder_heads": 2, "mask_ratio": [0.5, 0.8]},
     "simmim": {"mask_mode": "block", "mask_ratio": 0.5, "block_size": [32, 32, 32], "normalize_targets": True},
     "simclr": {},
 }
 OWN: dict[str, dict[str, Any]] = {
-    "hybridmim": {**SHARED["hybridmim"], "window_size": [16, 32, 32], "contrast_features": 8},
+    "hybridmim": {**SHARED["hybridmim"], "window_size": [16, 32, 32]},
     "mae": {**SHARED["mae"], "ema_decay": 0.5},
     "simmim": SHARED["simmim"],
     "simclr": {"projection_width": 16, "projection_features": 8, "key_metric": "val_probe_dice"},

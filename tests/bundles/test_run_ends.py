@@ -41,7 +41,7 @@ def places(data: Path, out: Path) -> dict[str, str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
 
 
 def test_a_repeated_run_leaves_the_first_ones_results_and_resume_and_overwrite_go_on(
