@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import zlib
 from pathlib import Path
@@ -28,8 +29,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
     if path.suffix == ".npy":
         np.save(path, array)
         return
-    import blosc2  # an optional extra
-
+    blosc2 = importlib.import_module("blosc2")  # an optional extra
     blosc2.asarray(
         np.ascontiguousarray(array),
         urlpath=str(path),
@@ -51,7 +51,7 @@ def open_array(path: Path) -> Any:
     if path.suffix == ".npy":
         return np.load(path, mmap_mode="r", allow_pickle=False)
     try:
-        import blosc2
+        blosc2 = importlib.import_module("blosc2")
     except ImportError:
         raise ValueError(f"{path} needs blosc2, which is not installed; pip install blosc2") from None
     if not path.is_file():

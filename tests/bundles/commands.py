@@ -31,7 +31,9 @@ def launch(bundle: str, files: list[str], ranks: int = 1, **keys: Any) -> Result
         return Result(words, status, stdout="", stderr=output)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     command += ["-m", "monai.bundle", *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", timeout=300, check=False
+    )
 
 
 def scalars(folder: Path) -> dict[str, list[float]]:
