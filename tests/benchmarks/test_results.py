@@ -84,6 +84,10 @@ def test_the_table_on_choosing_is_that_of_its_study() -> None:
             float(row["dice"]) for row in csv.DictReader(file) if (row["arm"], row["labels"]) == ("hybridmim", "3")
         ]
     assert f"between {min(dice):.3f} and {max(dice):.3f}" in text
+    for arm, name in (("hybridmim", "HybridMIM"), ("mae", "MAE")):
+        with (folder / f"pretraining_{arm}.csv").open(newline="") as file:
+            share = [float(row["val_explained_mae_gaussian_fill"]) for row in csv.DictReader(file)]
+        assert f"from {share[0]:.2f} to {share[-1]:.2f} ({name})" in text
 
 
 def test_the_sentence_on_brain_tumours_is_that_of_its_study() -> None:
