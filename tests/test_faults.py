@@ -48,6 +48,7 @@ def run(tmp_path: Path, raised: str, cached: bool = False, workers: int = 0) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cached", "workers"), [(True, 0), (False, 0), (False, 1)])
 def test_a_fault_in_a_transform_is_one_line(tmp_path: Path, cached: bool, workers: int) -> None:
     done = run(tmp_path, "Fault('/data/a b.nii.gz holds 2 voxels\\nthat are not finite')", cached, workers)
@@ -58,6 +59,7 @@ def test_a_fault_in_a_transform_is_one_line(tmp_path: Path, cached: bool, worker
     assert done.stderr.splitlines()[-1] == message
 
 
+@pytest.mark.slow
 def test_another_exception_keeps_its_traceback(tmp_path: Path) -> None:
     done = run(tmp_path, "KeyError('x')", workers=1)
     assert done.returncode == 1

@@ -58,7 +58,7 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
     if "datalist" in config:  # a layer of mim3d plan names a file of this machine
         config["datalist"] = None
     head = f"# {name}.yaml with {', '.join(Path(layer).name for layer in layers)} {MERGED}\n"
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=115)
+    text = yaml.safe_dump(config, sort_keys=False, width=115)
     return config, (head + text).encode()
 
 

@@ -10,10 +10,11 @@ import yaml
 from mim3d.plan.decisions import Decision
 
 _WIDTH = 115
+_ASCII = str.maketrans({"×": "x", "…": "..."})
 
 
 def layer_text(title: str, decisions: Iterable[Decision], layer: str) -> str:
-    """Return the content of a config layer.
+    """Return the content of a config layer, in ASCII: MONAI reads configs in the encoding of the system's language.
 
     Args:
         title: its first line, without ``#``.
@@ -30,6 +31,7 @@ def layer_text(title: str, decisions: Iterable[Decision], layer: str) -> str:
 
 
 def _comment(text: str) -> str:
+    text = text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
     return "\n".join(f"# {line}" for line in textwrap.wrap(text, _WIDTH - 2, break_long_words=False))
 
 
@@ -37,5 +39,5 @@ def _entry(decision: Decision) -> str:
     """Return ``key: value``; lists, and mappings without further ones in them, stand in one line."""
     flow = None if isinstance(decision.value, (dict, list)) else False
     content = {decision.key: decision.value}
-    text = yaml.safe_dump(content, default_flow_style=flow, width=_WIDTH, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(content, default_flow_style=flow, width=_WIDTH, sort_keys=False)
     return str(text).rstrip()

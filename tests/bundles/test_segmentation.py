@@ -18,6 +18,8 @@ from tests.bundles.pretraining import parse
 
 NAMES = sorted(path.name for path in BUNDLES.glob("seg_*"))
 LAYERS = [f"{name}.yaml" for name in NETWORKS if name != SEGMENTED]
+#: The same, slow: a network layer builds as the default does, and test_a_network_layer_brings_its_network is fast.
+SLOW_LAYERS = [pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS]
 bundles = pytest.mark.parametrize("name", NAMES)
 
 
@@ -36,7 +38,7 @@ def test_every_segmentation_bundle_is_in_the_catalog() -> None:
 
 
 @bundles
-@pytest.mark.parametrize("layer", [None, *LAYERS, "smoke.yaml", "evaluate.yaml"])
+@pytest.mark.parametrize("layer", [None, *SLOW_LAYERS, "smoke.yaml", "evaluate.yaml"])
 def test_train_builds_and_has_its_properties_without_data(name: str, layer: str | None, tmp_path: Path) -> None:
     made = workflow(name, "train.yaml", [layer] if layer else [], output_dir=str(tmp_path))
     made.initialize()
@@ -45,7 +47,7 @@ def test_train_builds_and_has_its_properties_without_data(name: str, layer: str 
 
 
 @bundles
-@pytest.mark.parametrize("layer", [None, *LAYERS, "smoke.yaml"])
+@pytest.mark.parametrize("layer", [None, *SLOW_LAYERS, "smoke.yaml"])
 def test_inference_builds_and_has_its_properties_without_data(name: str, layer: str | None) -> None:
     made = workflow(name, "inference.yaml", [layer] if layer else [])
     made.initialize()

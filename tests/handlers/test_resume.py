@@ -99,7 +99,7 @@ def start(make_network, make_samples, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_two_and_two_epochs_equal_four(start, tmp_path, workers):
     whole = start("whole", 4, workers=workers).run()
     first = start("parts", 2, workers=workers).run()

@@ -19,7 +19,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return prepare(tmp_path_factory.mktemp("whole"))
 
 
-# One of each kind, each in a fork of this process; about 2 s a case.
+# One of each kind, each in a fork of this process; about 4 s a case.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     ["flipped_bytes", "header_codes", "single_axes", "not_finite", "nearly_whole", "linked_file", "list_entry"],

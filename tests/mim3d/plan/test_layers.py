@@ -36,6 +36,13 @@ def test_a_layer_holds_its_keys_and_each_reason_once_as_a_comment() -> None:
     assert yaml.safe_load(layer_text("Title.", MADE, "segment")) == expected
 
 
+def test_a_layer_is_ascii_whatever_its_texts_hold() -> None:
+    text = layer_text("A scan of Jürgen.", [Decision("names", ["ö"], "48 × 2, 1…3.", SEGMENT)], "segment")
+    assert text.isascii()
+    assert "# 48 x 2, 1...3.\n" in text
+    assert yaml.safe_load(text) == {"names": ["ö"]}
+
+
 def test_the_document_has_a_row_for_each_decision_and_a_block_for_each_command() -> None:
     text = plan_text(["Facts."], "plan.png", ["crop 1 mm"], MADE, ["Beware."], [("Train", "python x")])
     rows = [line for line in text.splitlines() if line.startswith("| `")]

@@ -40,6 +40,7 @@ def test_a_packed_bundle_says_what_the_zoo_and_monai_label_ask(packages, run, bu
     assert [(result.name, result.note) for result in results if not result.ok] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", NAMES)
 def test_a_packed_bundle_builds_for_monai_and_for_monai_label(packages, run, bundle):
     results = run(packages(bundle), names_of("workflows", "label"))
