@@ -14,7 +14,7 @@ _ASCII = str.maketrans({"×": "x", "…": "..."})
 
 
 def layer_text(title: str, decisions: Iterable[Decision], layer: str) -> str:
-    """Return the content of a config layer, in ASCII: MONAI reads configs in the encoding of the system's language.
+    """Return the content of a config layer, in ASCII, since MONAI reads configs in the locale's encoding.
 
     Args:
         title: its first line, without ``#``.
