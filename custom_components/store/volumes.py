@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from monai.transforms.intensity.array import NormalizeIntensity, ScaleIntensityRange
-from monai.transforms.intensity.dictionary import NormalizeIntensityd, ScaleIntensityRanged
+from monai.transforms.intensity.dictionary import ScaleIntensityRanged
 from torch import Tensor
 
 from custom_components.faults import Fault
