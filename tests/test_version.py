@@ -32,6 +32,6 @@ def test_the_newest_section_of_the_changelog_is_that_of_the_version() -> None:
 
 
 def test_no_source_states_the_version_a_second_time() -> None:
-    sources = ["pyproject.toml", "bundles/_shared/metadata.yaml"]
+    sources = ["pyproject.toml", "CITATION.cff", "bundles/_shared/metadata.yaml"]
     found = [name for name in sources if re.search(r"^version\b.*\d", (ROOT / name).read_text(), re.MULTILINE)]
     assert found == []
