@@ -101,6 +101,8 @@ class Sandbox:
             ["init", "--quiet"],
             ["config", "user.name", "a"],
             ["config", "user.email", "a@example.org"],
+            ["config", "commit.gpgsign", "false"],
+            ["config", "tag.gpgsign", "false"],
             ["remote", "add", "origin", "https://github.com/OWNER/NAME"],
             ["add", "--all"],
             ["commit", "--quiet", "--message", "x"],

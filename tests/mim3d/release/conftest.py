@@ -27,6 +27,7 @@ def repository(tmp_path: Path) -> Path:
     git(root, "config", "user.name", "a")
     git(root, "config", "user.email", "a@example.org")
     git(root, "config", "commit.gpgsign", "false")
+    git(root, "config", "tag.gpgsign", "false")
     git(root, "remote", "add", "origin", "git@github.com:group/name.git")
     commit(root)
     return root
