@@ -48,4 +48,4 @@ def release(root: Path, bundles: Sequence[Path], out: Path, address: str | None,
         print(f"no tag was made; the command is: git {shlex.join(words)}")
         return
     repository.git(root, *words)
-    print(f"tagged {tag}; publish it with: git push origin {tag}")
+    print(f"tagged {tag}; publish it with: git push --follow-tags")
