@@ -35,6 +35,7 @@ COMMANDS = {
     "render": ("mim3d.render", "write the bundles' configs from their sources"),
     "package": ("mim3d.commands.package", "pack bundles with their code and weights as folders and zips"),
     "verify": ("mim3d.commands.verify", "pack bundles and check the result"),
+    "release": ("mim3d.commands.release", "check the repository, write the files of a release and tag it"),
     "label": ("mim3d.commands.label", "test bundles in a real MONAI Label server"),
 }
 

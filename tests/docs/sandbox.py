@@ -17,7 +17,9 @@ import numpy as np
 import yaml
 from monai.bundle import ConfigParser
 
+from custom_components import __version__
 from mim3d.catalog import NETWORKS, ROOT
+from mim3d.release.repository import git
 from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import config_files
 from tests.forked import run_module
@@ -87,6 +89,25 @@ class Sandbox:
     def unlisted(self) -> Path:
         """A copy of the data without its list."""
         return Path(shutil.copytree(self.data, self.fresh(), ignore=shutil.ignore_patterns("datalist.json")))
+
+    def make_repository(self) -> None:
+        """Make the copy a git repository whose newest version can be released, unless it is one."""
+        if (self.root / ".git").exists():
+            return
+        text = f"# Changelog\n\n## {__version__}\n\n- First version.\n"
+        (self.root / "CHANGELOG.md").write_text(text, encoding="utf-8")
+        shutil.copy(ROOT / ".gitignore", self.root)
+        for words in (
+            ["init", "--quiet"],
+            ["config", "user.name", "a"],
+            ["config", "user.email", "a@example.org"],
+            ["config", "commit.gpgsign", "false"],
+            ["config", "tag.gpgsign", "false"],
+            ["remote", "add", "origin", "https://github.com/OWNER/NAME"],
+            ["add", "--all"],
+            ["commit", "--quiet", "--message", "x"],
+        ):
+            git(self.root, *words)
 
     def scans(self) -> Path:
         """A folder with a volume in a format that has to be converted."""

@@ -30,6 +30,7 @@ TEXTS = {
     for path in (
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
         ROOT / "benchmarks" / "README.md",
         *sorted(ROOT.glob("docs/*.md")),
         *(bundle / "docs" / "README.md" for bundle in BUNDLES),
