@@ -73,7 +73,11 @@ def check_pretrained(
     if card is None:
         logger.warning("%s has no weights card beside it: how it was trained cannot be checked", path)
         if found.name == "plain" and has_merging(network):
-            logger.warning("%s does not show which patch merging trained it, see docs/handover.md", path)
+            logger.warning(
+                "%s does not show which patch merging trained it: MONAI before 1.5 and some projects have others; "
+                "if it is such a file, state its pretrained_format (in Python: layout)",
+                path,
+            )
         return state, report
     if view is not None:
         report.view_differences = compare_views(card.get("view", {}), view)

@@ -47,8 +47,7 @@ def reorder_merging(state: dict[str, Tensor], have: Octants, network: nn.Module,
         this = _BUILT_WITH.get(want, type(found[0]).__name__) if want else type(found[0]).__name__
         raise ValueError(
             f"weights {path} were trained with another patch merging than this SwinUNETR has (downsample {this}), "
-            f"and no conversion is exact; build it with downsample {_BUILT_WITH[have]}, in training and inference "
-            "(see docs/handover.md)"
+            f"and no conversion is exact; build it with downsample {_BUILT_WITH[have]}, in training and inference"
         )
     places = [have.index(octant) for octant in want]
 
