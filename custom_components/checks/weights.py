@@ -28,7 +28,7 @@ class PretrainedWeights:
         self.network, self.pretrained, self.channels, self.layout = network, pretrained, channels, layout
 
     def __call__(self) -> str | None:
-        """Return the share of the encoder that fits, and a foreign layout; raise ValueError naming the file."""
+        """Return how much of the encoder fits, and what the file leaves open; raise ValueError naming the file."""
         if self.pretrained is None:
             return None
         _, report = check_pretrained(self.network, self.pretrained, layout=self.layout)
@@ -36,7 +36,8 @@ class PretrainedWeights:
         if len(learned) == len(self.channels):
             check_channel_names(learned, self.channels, f"the card of {self.pretrained}")
         layout = "" if report.layout == "plain" else f" ({report.layout})"
-        return f"{self.pretrained}{layout}, {report.encoder_share:.0%} of the encoder fits"
+        line = f"{self.pretrained}{layout}, {report.encoder_share:.0%} of the encoder fits"
+        return "\n".join([line, *(f"warning: {self.pretrained}: {note}" for note in report.notes)])
 
 
 class CompleteWeights:

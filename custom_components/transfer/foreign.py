@@ -19,7 +19,7 @@ def layout_of(keys: Iterable[str], path: object) -> Layout:
         ValueError: if they fit several layouts.
     """
     names = list(keys)
-    found = [layout for layout in LAYOUTS[1:] if layout.recognises(names)]
+    found = [layout for layout in LAYOUTS if layout.recognises(names)]
     if len(found) > 1:
         fitting = "; ".join(f"{layout.name} ({layout.source})" for layout in found)
         raise ValueError(

@@ -38,6 +38,7 @@ class Layout:
         convert: gives the tensors the names of the network, for which its adapter is passed.
         octants: order in which the patch merging that trained the file reads cells; None: no SwinUNETR.
         refusal: why no network can take the file; None: some can.
+        stated_only: whether no key shows the layout, so that the user must state it.
     """
 
     name: str
@@ -48,9 +49,12 @@ class Layout:
     convert: Callable[[State, Backbone], State] = lambda state, backbone: state
     octants: Octants | None = None
     refusal: str | None = None
+    stated_only: bool = False
 
     def recognises(self, keys: Iterable[str]) -> bool:
-        """Return True if a file with these keys may have this layout."""
+        """Return True if a file with these keys may have this layout, and if keys can show it."""
+        if self.stated_only:
+            return False
         text = "\n" + "\n".join(keys)  # a newline before a part means: at the beginning of a key
 
         def has(part: str) -> bool:
@@ -63,7 +67,14 @@ class Layout:
 _SWIN_HEADS = ("patch_embed.proj.", "swin_vit.patch_embed.proj.", "rotation_head.", "contrastive_head.")
 _SUPREM_HEADS = ("organ_embedding", "controller.", "precls_conv.", "GAP.")
 LAYOUTS = (
-    Layout("plain", "MONAI, and the model.pt of these bundles", needed=()),
+    Layout("plain", "MONAI, and the model.pt of these bundles", needed=(), stated_only=True),
+    Layout(
+        "plain_monai09",
+        "SwinUNETR of MONAI 0.9 to 1.4, such as that of the model zoo's swin_unetr_btcv_segmentation",
+        needed=(),
+        octants=PatchMergingMonai09.octants,
+        stated_only=True,
+    ),
     Layout(
         "swinvit_monai09",
         "model_swinvit.pt, and research-contributions/SwinUNETR/Pretrain with MONAI 0.9 to 1.4",

@@ -16,10 +16,11 @@ from custom_components.number_checks import check_number
 from .cards import compare_networks, compare_views, read_card, trained_prefixes
 from .foreign import translate
 from .match import match, surplus
-from .merging import has_merging, reorder_merging, stated_octants
+from .merging import reorder_merging, stated_octants
 from .positions import same_token, stated_crop
 from .read import FilePath, forget_weights, read_weights
 from .report import TransferReport
+from .unshown import unshown
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +73,7 @@ def check_pretrained(
         )
     if card is None:
         logger.warning("%s has no weights card beside it: how it was trained cannot be checked", path)
-        if found.name == "plain" and has_merging(network):
-            logger.warning(
-                "%s does not show which patch merging trained it: MONAI before 1.5 and some projects have others; "
-                "if it is such a file, state its pretrained_format (in Python: layout)",
-                path,
-            )
+        report.notes = unshown(backbone, found.name)
         return state, report
     if view is not None:
         report.view_differences = compare_views(card.get("view", {}), view)
@@ -148,6 +144,8 @@ def load_pretrained(
     bare(network).load_state_dict(state, strict=True)
     forget_weights()
     logger.info(report.summary())
+    for note in report.notes:
+        logger.warning("pretrained weights %s: %s", path, note)
     for difference in report.view_differences:
         logger.warning("the pretrained weights saw the image differently: %s", difference)
     for difference in report.network_differences:

@@ -71,6 +71,16 @@ def stated_octants(card: Mapping[str, Any] | None) -> Octants | None:
     return old or _NAMED.get(stated)
 
 
-def has_merging(network: nn.Module) -> bool:
-    """Return True if a network has patch merging, whose order its weights do not show."""
-    return any(isinstance(module, PatchMergingV2) for module in network.modules())
+def check_merging(card: Mapping[str, Any] | None, network: nn.Module, path: str) -> None:
+    """Check that a network has the patch merging that the card of its complete weights states.
+
+    Raises:
+        ValueError: if it has another one; inference would not fail, but segment wrongly.
+    """
+    stated = stated_octants(card)
+    found = [octants_of(module) for module in network.modules() if isinstance(module, PatchMergingV2)]
+    if stated is not None and found and found[0] != stated:
+        raise ValueError(
+            f"weights {path} were trained with another patch merging than this SwinUNETR has; allowed: downsample "
+            f"{_BUILT_WITH[stated]}, as their card states. Use the layer that training used"
+        )

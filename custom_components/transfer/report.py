@@ -41,6 +41,7 @@ class TransferReport:
     encoder_share: float = 0.0  #: loaded keys of the encoder among those of network or file, see `match`
     view_differences: list[str] = field(default_factory=list)  #: of the preprocessing, one line each
     network_differences: list[str] = field(default_factory=list)  #: of class and arguments, one line each
+    notes: list[str] = field(default_factory=list)  #: what the file does not show, one line each
 
     def counts(self) -> dict[str, int]:
         """Return the number of keys in each list."""
@@ -62,6 +63,7 @@ class TransferReport:
                 more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
                 lines.append(f"  {meaning}: {', '.join(keys[:3])}{more}")
         lines += [f"  differs: {line}" for line in self.view_differences + self.network_differences]
+        lines += [f"  note: {line}" for line in self.notes]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

@@ -112,3 +112,7 @@ def test_a_foreign_layout_is_named_and_an_ambiguous_one_refused(tmp_path: Path) 
         PretrainedWeights(network, str(path), ["CT"])()
     line = PretrainedWeights(network, str(path), ["CT"], layout="swinvit_monai15")()
     assert line == f"{path} (swinvit_monai15), 100% of the encoder fits"
+    torch.save(network.state_dict(), path)
+    first, warning = PretrainedWeights(network, str(path), ["CT"])().splitlines()
+    assert first == f"{path}, 100% of the encoder fits"
+    assert warning.startswith(f"warning: {path}: the file does not show which patch merging trained it")

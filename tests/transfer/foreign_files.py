@@ -39,7 +39,11 @@ def encoder_of(network: nn.Module) -> State:
 def swinvit_2022(network: nn.Module) -> dict[str, State]:
     """model_swinvit.pt: DDP's prefix, no ``swinViT``, ``fc1`` and ``fc2``, a last norm and heads."""
     state = renamed(encoder_of(network), lambda key: re.sub("linear([12])", r"fc\1", key[len("swinViT.") :]))
-    heads = {"norm.weight": torch.ones(1), "rotation_head.weight": torch.ones(4, 1), "conv.0.bias": torch.ones(1)}
+    heads = {
+        f"{head}.{part}": torch.ones(4)
+        for head in ("norm", "rotation_head", "contrastive_head", "convTrans3d")
+        for part in ("weight", "bias")
+    }
     return {"state_dict": {f"module.{key}": value for key, value in {**state, **heads}.items()}}
 
 

@@ -81,7 +81,8 @@ def test_a_swin_unetr_with_another_patch_merging_is_refused(save, layout, downsa
 def test_the_heads_of_a_foreign_file_are_not_used(save):
     network = foreign.swin(downsample=PatchMergingMonai09)
     report = load_pretrained(network, save(foreign.swinvit_2022(foreign.swin(1))))
-    assert sorted(report.unexpected) == ["conv.0.bias", "norm.weight", "rotation_head.weight"]
+    heads = ("contrastive_head", "convTrans3d", "norm", "rotation_head")
+    assert sorted(report.unexpected) == [f"{head}.{part}" for head in heads for part in ("bias", "weight")]
     assert all(not key.startswith("swinViT.") for key in report.missing)
 
 
@@ -225,7 +226,7 @@ def test_a_foreign_encoder_for_another_network_is_refused(save, make_network):
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(save, make_network):
-    with pytest.raises(ValueError, match=r"pretrained_format is 'voko'; allowed: \['auto', 'plain', 'swinvit_mon"):
+    with pytest.raises(ValueError, match=r"pretrained_format is 'voko'; allowed: \['auto', 'plain', 'plain_m"):
         load_pretrained(make_network("BasicUNet"), save({"a": torch.zeros(1)}), layout="voko")
 
 
@@ -240,12 +241,37 @@ def test_a_stated_format_is_not_overruled_by_the_keys(save):
 
 
 def test_weights_of_swin_unetr_without_a_card_warn_that_the_merging_is_not_shown(save, make_network, caplog):
-    warning = "does not show which patch merging trained it"
+    warning = "the file does not show which patch merging trained it"
     with caplog.at_level(logging.WARNING):
-        load_pretrained(make_network("UNETR"), save(make_network("UNETR").state_dict()))
+        report = load_pretrained(make_network("BasicUNet"), save(make_network("BasicUNet").state_dict()))
+        assert report.notes == []
         assert warning not in caplog.text
-        load_pretrained(foreign.swin(), save(foreign.swin().state_dict()))
+        report = load_pretrained(foreign.swin(), save(foreign.swin().state_dict()))
         assert warning in caplog.text
+        assert f"\n  note: {warning}" in str(report)
+
+
+def test_the_number_of_heads_is_noted_as_no_tensor_shows_it(save, make_network):
+    path, network = save(foreign.mae(num_heads=4).state_dict()), make_network("UNETR", 1, 3)
+    note = "the file does not show its number of attention heads; this network has 2"
+    assert load_pretrained(network, path).notes == [note]
+    write_card(path, {"network": {"class": "UNETR", "arguments": {"num_heads": 4}}})
+    report = load_pretrained(network, path, architecture={"class": "UNETR", "arguments": {"num_heads": 2}})
+    assert report.notes == []
+    assert report.network_differences == ["num_heads: pretrained with 4, this config has 2"]
+
+
+def test_old_weights_with_the_names_of_swin_unetr_fit_once_they_are_stated(save):
+    source = foreign.swin(1, downsample=PatchMergingMonai09)
+    path = save({"state_dict": source.state_dict()})
+    assert "(plain_monai09) were trained with another patch merging" in refusal(
+        foreign.swin(), path, layout="plain_monai09"
+    )
+    network = foreign.swin(seed=1, downsample=PatchMergingMonai09)
+    report = load_pretrained(network, path, layout="plain_monai09")
+    assert report.notes == []
+    assert len(report.matched) == len(network.state_dict()) - 2
+    assert_same_features(network, source)
 
 
 def test_a_card_that_states_another_merging_converts_or_refuses(save):

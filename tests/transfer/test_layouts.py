@@ -13,6 +13,7 @@ from custom_components.transfer.read import strip_prefixes
 def test_names_are_unique_and_the_first_is_that_of_our_own_files() -> None:
     assert len(set(NAMES)) == len(LAYOUTS)
     assert NAMES[0] == "plain"
+    assert [layout.name for layout in LAYOUTS if layout.stated_only] == ["plain", "plain_monai09"]
 
 
 @pytest.mark.parametrize("make", [HybridMIM, SimCLR, DenseMAE])
