@@ -14,9 +14,10 @@ from .cards import (
     write_card,
 )
 from .load import check_pretrained, load_pretrained
-from .match import TransferReport, match
+from .match import match
 from .positions import resize_positions
 from .read import differing_tensors, load_torch_file, read_resume_checkpoint, read_weights
+from .report import TransferReport
 
 __all__ = [
     "TransferReport",

@@ -78,8 +78,11 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
     if name == "convert":  # of one small volume in another format
         words = [str(sandbox.scans()) if word == "SCANS" else word for word in words]
     if name == "segment":  # with the tiny network that the document's commands trained
-        bundle = words[words.index("mim3d") + 2]
-        words = [*words, "--layer", *sandbox.tiny_configs([f"bundles/{bundle}/configs/inference.yaml"])[1:]]
+        configs = f"bundles/{words[words.index('mim3d') + 2]}/configs"
+        at = words.index("--layer") if "--layer" in words else len(words)
+        given = [layer if "/" in layer else f"{configs}/{layer}" for layer in words[at + 1 :]]
+        files = [sandbox.fill_in(file, sandbox.data) if file.startswith(MADE) else file for file in given]
+        words = [*words[:at], "--layer", *sandbox.tiny_configs([f"{configs}/inference.yaml", *files])[1:]]
     if name == "package" and "--weights" in words:  # only training makes weights
         at = words.index("--weights")
         words = words[:at] + words[at + 2 :]

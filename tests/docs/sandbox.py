@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from monai.bundle import ConfigParser
 
 from custom_components import __version__
+from custom_components.backbones import PatchMergingMonai09
 from mim3d.catalog import NETWORKS, ROOT
+from mim3d.plan.make_plan import FILES as PLANNED
 from mim3d.release.repository import git
 from mim3d.verify.config_ids import has
-from mim3d.verify.readme_commands import config_files
+from mim3d.verify.readme_commands import blocks, config_files
 from tests.forked import run_module
+from tests.transfer import foreign_files as foreign
 
 #: How the path of a layer begins that an earlier command of the document writes.
 MADE = "OUT/"
@@ -58,6 +62,28 @@ OWN = {
 def load(files: Sequence[str | Path]) -> dict[str, Any]:
     """Configs merged in their order; paths are those in the repository, or absolute."""
     return dict(ConfigParser.load_config_files([str(ROOT / file) for file in files]))
+
+
+def write_foreign(folder: Path, text: str) -> None:
+    """Write the weights of other projects that a document names as ``OUT/...``, and the layers that it shows.
+
+    Args:
+        folder: what OUT stands for.
+        text: the document. A block of YAML whose first line is ``# OUT/name.yaml`` is such a layer.
+    """
+    files = {
+        "monai_mae.pt": lambda: foreign.mae(crop=(32, 32, 32)).state_dict(),
+        "model_swinvit.pt": lambda: foreign.swinvit_2022(foreign.swin(downsample=PatchMergingMonai09)),
+    }
+    for name, make in files.items():
+        if f"{MADE}{name}" in text:
+            folder.mkdir(exist_ok=True)
+            torch.save(make(), folder / name)
+    for language, content in blocks(text):
+        name, _, rest = content.removeprefix(f"# {MADE}").partition("\n")
+        if language == "yaml" and content.startswith(f"# {MADE}"):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(rest)
 
 
 class Sandbox:
@@ -127,12 +153,14 @@ class Sandbox:
 
     def tiny_configs(self, files: list[str]) -> list[str]:
         """A command's configs with two more layers: a tiny view after the view, a tiny network at the end."""
-        tasks = [file for file in files if Path(file).name.startswith("task_") or Path(file).is_absolute()]
+        tasks = [file for file in files if Path(file).name.startswith("task_") or Path(file).name in PLANNED]
         first, *layers = (file for file in files if file not in tasks)
         view = TINY | OWN.get(Path(first).parts[1], {}) | OWN.get(self.bundle or "", {})
         title = load(files)["architecture"]["_target_"].rpartition(".")[2]
         (network,) = (network for network in NETWORKS.values() if network.title == title)
         small = {f"architecture#{key}": value for key, value in network.tiny.items()}
+        if title == "SwinUNETR" and Path(first).parts[1].startswith("seg_"):
+            small["roi_size"] = [64, 64, 32]  # its last norm needs two cells
         path = self.fresh().with_suffix(".yaml")
         path.write_text(yaml.safe_dump(small))
         return [first, *tasks, self._layer([first, *tasks], view), *layers, str(path)]
