@@ -21,6 +21,7 @@ from .sanity_validation import sanity_validate
 from .schedule import KeyMetric, Schedule
 from .store import StoredVolumes
 from .weights import CompleteWeights, PretrainedWeights
+from .window import WindowSize
 
 __all__ = [
     "BadCases",
@@ -56,5 +57,6 @@ __all__ = [
     "Schedule",
     "StoredVolumes",
     "Switches",
+    "WindowSize",
     "sanity_validate",
 ]
