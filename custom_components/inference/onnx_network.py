@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class OnnxNetwork(nn.Module):
         if not self.file.is_file():
             raise Fault(f"ONNX file {self.file} does not exist; mim3d export --to onnx writes one")
         try:
-            import onnxruntime
+            onnxruntime = import_module("onnxruntime")  # an optional extra
         except ImportError:
             raise Fault("ONNX Runtime is not installed: pip install onnxruntime") from None
         options = onnxruntime.SessionOptions()

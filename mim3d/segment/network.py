@@ -17,7 +17,7 @@ from custom_components.config_text import quoted
 from custom_components.data import read_volume
 from custom_components.data.volumes import check_non_finite
 from custom_components.faults import first_cause
-from custom_components.inference import OnnxNetwork
+from custom_components.inference import AveragingInferer, OnnxNetwork
 from custom_components.number_checks import check_switch
 from custom_components.transfer import file_sha256, read_weights
 from custom_components.transfer.checks import check_weights_complete, compare_card
@@ -71,8 +71,17 @@ class Segmenter:
         self.non_finite: str = self._get("non_finite")
         check_non_finite(self.non_finite)
         self.device = torch.device(self._get("device"))
+        self.inferer = self._get("inferer")
+        self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
+        members = self.inferer.members if isinstance(self.inferer, AveragingInferer) else None
+        if members and weights:
+            raise ValueError(f"--weights {weights} is for one network; give --ensemble_weights only")
         self.weights = weights or Path(self._get("weights"))
         self.network, self.notes = self._network()
+        if isinstance(self.inferer, AveragingInferer):
+            self.inferer.check()
+        for further in members.further if members else []:
+            self.notes += self._card_notes(further)
         self.preprocessing, self.postprocessing = self._get("preprocessing"), self._get("postprocessing")
         # Files are read and written by custom_components.data, which refuses more and keeps the whole header.
         for chain in (self.preprocessing, self.postprocessing):
@@ -80,12 +89,13 @@ class Segmenter:
         self.probabilities = bool(
             self.workflow.parser.get("save_probabilities") and self._get("save_probabilities")
         )
-        self.inferer = self._get("inferer")
-        self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
         self.amp = self._switch("amp")
         self.config = merged_config(files, overrides)
         stated = {key: value for key, value in self.config.items() if key not in (*FIXED, *_ADDS, "device")}
-        self.settings = digest_of_settings({**stated, "weights_sha256": file_sha256(self.weights)})
+        files_read = [self.weights, *(members.further if members else [])]
+        self.settings = digest_of_settings(
+            {**stated, "weights_sha256": [file_sha256(file) for file in files_read]}
+        )
 
     def _get(self, key: str) -> Any:
         try:
@@ -107,13 +117,16 @@ class Segmenter:
             network.check(self.channels, outputs, self.roi_size)
             return network.eval(), []
         NetworkShape(network, self.roi_size, self.channels, outputs)()
-        path = str(self.weights)
-        check_weights_complete(network, path)
-        stated = {key: self._get(key) for key in ("channels", "orientation", "spacing")}
-        notes = compare_card(path, stated, self._get("label_names"))
-        state = read_weights(path)
+        check_weights_complete(network, str(self.weights))
+        notes = self._card_notes(self.weights)
+        state = read_weights(self.weights)
         network.load_state_dict({key: state[key] for key in network.state_dict()})
         return network.to(self.device).eval(), notes
+
+    def _card_notes(self, weights: Path) -> list[str]:
+        """Return how a weights card and the config differ; raise ValueError if the task does."""
+        stated = {key: self._get(key) for key in ("channels", "orientation", "spacing")}
+        return compare_card(str(weights), stated, self._get("label_names"))
 
     def check_memory(self, files: Sequence[Path]) -> None:
         """Check that a case fits into memory, from its headers.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+from monai.bundle.scripts import trt_export
 
 from mim3d.catalog import ROOT
 from mim3d.cli import parser_of
@@ -81,6 +84,13 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
     sandbox.execute(words, environment, data)
 
 
+def check_trt_export(words: Words) -> None:
+    """Not run, as it needs an NVIDIA GPU: its arguments are those of MONAI's function, and the configs exist."""
+    given = flags(words[words.index("trt_export") :])
+    assert set(given) <= set(inspect.signature(trt_export).parameters)
+    assert [key for key in ("config_file", "meta_file") if not (ROOT / given[key]).is_file()] == []
+
+
 def check_script(words: Words) -> None:
     """Not run, as they take minutes to hours: their syntax, and the arguments that they hand on."""
     subprocess.run(["bash", "-n", str(ROOT / words[1])], check=True)
@@ -140,6 +150,7 @@ def check_label_request(words: Words) -> None:
 #: How a command begins -> its check, and how it runs in a sandbox (None: its check says why not).
 KINDS: dict[str, tuple[Check, Runner | None]] = {
     "python -m monai.bundle run ": (check_bundle, run_bundle),
+    "python -m monai.bundle trt_export ": (check_trt_export, None),
     "torchrun --standalone --nproc_per_node=2 -m monai.bundle run ": (check_bundle, run_bundle),
     "mim3d ": (check_mim3d, run_mim3d),
     "python -m mim3d ": (check_mim3d, run_mim3d),
