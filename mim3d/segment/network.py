@@ -19,11 +19,12 @@ from custom_components.data.volumes import check_non_finite
 from custom_components.faults import first_cause
 from custom_components.inference import AveragingInferer, OnnxNetwork
 from custom_components.number_checks import check_switch
-from custom_components.transfer import file_sha256, read_weights
-from custom_components.transfer.checks import check_weights_complete, compare_card
+from custom_components.transfer import file_sha256
+from custom_components.transfer.checks import compare_card
 from mim3d.segment.config import FIXED, build_workflow, check_keys, config_files, merged_config, parse_value
 from mim3d.segment.marker import digest_of_settings
 from mim3d.segment.memory import check_memory
+from mim3d.segment.weights import load_complete, load_encoder
 
 #: What a config of segmentation has, beside the network.
 _NEEDED = ("channels", "label_names", "preprocessing", "inferer", "postprocessing")
@@ -51,13 +52,19 @@ class Segmenter:
         layers: names in its configs, or paths.
         weights: the file; None: the bundle's models/model.pt.
         keys: further keys of the config and their values, as on a command line.
+        encoder_only: the weights need only hold the encoder, as those of pretraining do; the rest stays random.
 
     Raises:
         ValueError: for a pretraining bundle, an unknown layer or key, and weights that cannot be used.
     """
 
     def __init__(
-        self, bundle: Path, layers: Sequence[str], weights: Path | None, keys: Mapping[str, str] | None = None
+        self,
+        bundle: Path,
+        layers: Sequence[str],
+        weights: Path | None,
+        keys: Mapping[str, str] | None = None,
+        encoder_only: bool = False,
     ) -> None:
         files = config_files(bundle, layers)
         check_keys(files, keys or {})
@@ -77,7 +84,7 @@ class Segmenter:
         if members and weights:
             raise ValueError(f"--weights {weights} is for one network; give --ensemble_weights only")
         self.weights = weights or Path(self._get("weights"))
-        self.network, self.notes = self._network()
+        self.network, self.notes = self._network(encoder_only)
         if isinstance(self.inferer, AveragingInferer):
             self.inferer.check()
         for further in members.further if members else []:
@@ -109,24 +116,25 @@ class Segmenter:
         check_switch(value, key)
         return bool(value)
 
-    def _network(self) -> tuple[torch.nn.Module, list[str]]:
+    def _network(self, encoder_only: bool) -> tuple[torch.nn.Module, list[str]]:
         """Return the checked network with its weights, and how their card and the config differ."""
         network, outputs = self._get("network_def"), self._get("output_names")
         if isinstance(network, OnnxNetwork):  # holds its weights
+            if encoder_only:
+                raise ValueError(f"{self.weights} is an export; features need the weights of the network")
             network.file = self.weights
             network.check(self.channels, outputs, self.roi_size)
             return network.eval(), []
         NetworkShape(network, self.roi_size, self.channels, outputs)()
-        check_weights_complete(network, str(self.weights))
-        notes = self._card_notes(self.weights)
-        state = read_weights(self.weights)
-        network.load_state_dict({key: state[key] for key in network.state_dict()})
+        notes = self._card_notes(self.weights, with_labels=not encoder_only)
+        load = load_encoder if encoder_only else load_complete
+        load(network, self.weights)
         return network.to(self.device).eval(), notes
 
-    def _card_notes(self, weights: Path) -> list[str]:
+    def _card_notes(self, weights: Path, with_labels: bool = True) -> list[str]:
         """Return how a weights card and the config differ; raise ValueError if the task does."""
         stated = {key: self._get(key) for key in ("channels", "orientation", "spacing")}
-        return compare_card(str(weights), stated, self._get("label_names"))
+        return compare_card(str(weights), stated, self._get("label_names") if with_labels else None)
 
     def check_memory(self, files: Sequence[Path]) -> None:
         """Check that a case fits into memory, from its headers.

@@ -75,7 +75,7 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
         data = sandbox.unlisted()
     if name == "convert":  # of one small volume in another format
         words = [str(sandbox.scans()) if word == "SCANS" else word for word in words]
-    if name in ("segment", "export"):  # with the tiny network that the document's commands trained
+    if name in ("segment", "export", "embed"):  # with the tiny network that the document's commands trained
         bundle = words[words.index("mim3d") + 2]
         words = [*words, "--layer", *sandbox.tiny_configs([f"bundles/{bundle}/configs/inference.yaml"])[1:]]
     if name == "package" and "--weights" in words:  # only training makes weights

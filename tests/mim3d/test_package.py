@@ -323,8 +323,6 @@ def test_a_bundle_is_given_by_name_or_by_path(command, tmp_path):
 @pytest.mark.parametrize("layer", FOR_INFERENCE)
 def test_layers_for_inference_alone_are_files_of_the_package_and_not_merged(layer: str, tmp_path: Path) -> None:
     bundle = BUNDLES / "seg_msd_hippocampus"
-    with pytest.raises(
-        ValueError, match=f"{layer} is not merged; the package has it beside inference.yaml"
-    ):
+    with pytest.raises(ValueError, match=f"{layer} is not merged; the package has it beside inference.yaml"):
         package(bundle, tmp_path, layers=[layer])
     assert f"configs/{layer}" in collect(bundle)
