@@ -17,7 +17,7 @@ and also pretrained ones of the same network, because only the encoder is read.
 Further keys of the config follow as --KEY VALUE, for example --sw_overlap 0."""
 EXAMPLE = """\
 examples:
-  mim3d embed seg_btcv DATA --out OUT/features.npz
+  mim3d embed seg_btcv DATA --out OUT/features.npz --dense OUT/dense
   mim3d embed seg_btcv DATA --out OUT/features.csv --weights bundles/pretrain_hybridmim/models/model.pt"""
 _SUFFIXES = (".npz", ".csv")
 
@@ -39,7 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, metavar="FILE", help="weights (default: models/model.pt in the bundle's folder)"
     )
     add_layers(parser, "layers that the weights were trained with: names in the bundle's configs, or paths")
-    parser.add_argument("--overwrite", action="store_true", help="replace a table that exists")
+    parser.add_argument(
+        "--dense",
+        type=Path,
+        metavar="DIR",
+        help="also write DIR/<path>_features.nii.gz: the bottleneck's features of each cell, along a fourth axis",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -57,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     from mim3d.package.folders import open_bundle
 
     with open_bundle(arguments.bundle) as bundle:
-        from mim3d.embed.run import embed_cases, write_table
+        from mim3d.embed.run import dense_file, embed_cases, write_table
         from mim3d.segment.cases import find_cases
         from mim3d.segment.network import Segmenter
 
@@ -65,7 +71,10 @@ def run(arguments: argparse.Namespace) -> None:
         for note in segmenter.notes:
             print(f"warning: the weights' card and the config differ: {note}")
         found = find_cases(arguments.input, segmenter.channels, out.parent)
-        table = embed_cases(segmenter, found.cases)
+        dense = [dense_file(arguments.dense, case) for case in found.cases] if arguments.dense else []
+        if there := [file for file in dense if file.exists() and not arguments.overwrite]:
+            raise UsageError(f"{there[0]} exists; --overwrite replaces it")
+        table = embed_cases(segmenter, found.cases, arguments.dense)
     if table.files:
         write_table(table, out)
         sizes = ", ".join(f"{name} {len(rows[0])}" for name, rows in table.features.items())

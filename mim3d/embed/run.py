@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from monai.data.meta_tensor import MetaTensor
 from monai.transforms.croppad.dictionary import SpatialPadd
 
 from custom_components.atomic import write_atomically, write_csv
 from custom_components.backbones import adapt
 from custom_components.data.subjects import Subjects
+from mim3d.embed.dense import dense_features, write_dense
 from mim3d.embed.features import pooled_features
 from mim3d.segment.cases import Case
 from mim3d.segment.network import Segmenter
@@ -35,30 +37,55 @@ class Table:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def embed_case(segmenter: Segmenter, files: Sequence[Path]) -> dict[str, np.ndarray]:
-    """Return the pooled features of one case, see `pooled_features`.
+def prepare(segmenter: Segmenter, files: Sequence[Path]) -> tuple[MetaTensor, torch.Tensor]:
+    """Read a case and bring it onto the network's grid.
 
-    Args:
-        segmenter: the bundle, with its encoder at least.
-        files: one file, or one per channel in order.
+    Returns:
+        The padded image ``(C, D, H, W)`` with its affine, and bool ``(1, D, H, W)``: False marks the padding.
     """
     chain = segmenter.preprocessing
     padding = [step for step in chain.transforms if isinstance(step, SpatialPadd)]
     chain.transforms = [step for step in chain.transforms if not isinstance(step, SpatialPadd)]
     try:
-        image = segmenter.prepare(files)["image"].as_tensor()
+        image = segmenter.prepare(files)["image"]
     finally:
         chain.transforms += padding
     valid = torch.ones_like(image[:1])
     for step in padding:  # both alike, so that what is added is known
-        image, valid = (torch.as_tensor(step({"image": volume})["image"]) for volume in (image, valid))
-    backbone, device = adapt(segmenter.network), segmenter.device
-    overlap = float(segmenter.inferer.overlap)
-    return pooled_features(backbone, image.to(device), valid.to(device) > 0.5, segmenter.roi_size, overlap)
+        image, valid = (step({"image": volume})["image"] for volume in (image, valid))
+    return image, torch.as_tensor(valid) > 0.5
 
 
-def embed_cases(segmenter: Segmenter, cases: Sequence[Case]) -> Table:
-    """Embed one case after another, and print its progress; a case that cannot be read is left out and named."""
+def embed_case(segmenter: Segmenter, case: Case, dense: Path | None = None) -> dict[str, np.ndarray]:
+    """Return the pooled features of one case, see `pooled_features`.
+
+    Args:
+        segmenter: the bundle, with its encoder at least.
+        case: the files.
+        dense: folder for the features of every cell; None: they are not written.
+    """
+    image, valid = prepare(segmenter, case.files)
+    backbone, overlap = adapt(segmenter.network), float(segmenter.inferer.overlap)
+    given = image.as_tensor().to(segmenter.device)
+    if dense is not None:
+        features = dense_features(backbone, given, segmenter.roi_size, overlap)
+        write_dense(features, np.asarray(image.affine), backbone.stride, dense_file(dense, case))
+    return pooled_features(backbone, given, valid.to(segmenter.device), segmenter.roi_size, overlap)
+
+
+def dense_file(folder: Path, case: Case) -> Path:
+    """Return the file of a case's dense features."""
+    return folder / f"{case.name}_features.nii.gz"
+
+
+def embed_cases(segmenter: Segmenter, cases: Sequence[Case], dense: Path | None = None) -> Table:
+    """Embed one case after another, and print its progress; a case that cannot be read is left out and named.
+
+    Args:
+        segmenter: the bundle, with its encoder at least.
+        cases: what to embed.
+        dense: folder for the features of every cell; None: they are not written.
+    """
     subjects = Subjects([{"image": f"{case.name}.nii.gz"} for case in cases])
     table = Table()
     for number, case in enumerate(cases, 1):
@@ -66,7 +93,7 @@ def embed_cases(segmenter: Segmenter, cases: Sequence[Case]) -> Table:
         try:
             if case.fault:
                 raise ValueError(case.fault)
-            found = embed_case(segmenter, case.files)
+            found = embed_case(segmenter, case, dense)
         except (ValueError, OSError) as error:
             table.failed[case.name] = " ".join(str(error).split())
             print(f"    failed: {table.failed[case.name]}", flush=True)

@@ -16,6 +16,7 @@ from torch import nn
 
 from custom_components.backbones import adapt
 from mim3d import cli
+from mim3d.embed.dense import dense_features
 from mim3d.embed.features import BOTTLENECK, pooled_features, window_places
 from tests.bundles.pretraining import parse
 
@@ -125,6 +126,46 @@ def test_features_of_padding_do_not_count(folder: Path, weights: Path, tmp_path:
         first = backbone.encode(image).stages[backbone.stages[0]][0, :, :, 6:26]
     found = np.load(tmp_path / "f.npz")[backbone.stages[0]][1]
     np.testing.assert_allclose(found, first.mean((1, 2, 3)), rtol=1e-3, atol=1e-5)
+
+
+def test_dense_features_are_the_bottleneck_and_lie_where_the_voxels_lie(
+    folder: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = np.random.default_rng(2).normal(100, 20, ROI).astype(np.float32)
+    affine = np.array([[1, 0, 0, 7], [0, 1, 0, -5], [0, 0, 1, 3], [0, 0, 0, 1.0]])
+    nib.save(nib.Nifti1Image(data, affine), tmp_path / "a.nii.gz")
+    embed(tmp_path / "a.nii.gz", tmp_path / "f.npz", weights, "--dense", str(tmp_path / "dense"))
+    written = nib.load(tmp_path / "dense" / "a_features.nii.gz")
+    backbone = adapt(network(1))
+    image = torch.from_numpy((data - data.mean()) / data.std())[None, None].float()
+    with torch.no_grad():
+        expected = backbone.encode(image).bottleneck[0].movedim(0, -1)
+    np.testing.assert_allclose(written.get_fdata(), expected, rtol=1e-3, atol=1e-5)
+    first, second = affine @ [7.5, 7.5, 7.5, 1], affine @ [23.5, 7.5, 7.5, 1]  # centres of 16 voxels
+    np.testing.assert_allclose(written.affine @ [0, 0, 0, 1], first)
+    np.testing.assert_allclose(written.affine @ [1, 0, 0, 1], second)
+    with pytest.raises(SystemExit):
+        embed(tmp_path / "a.nii.gz", tmp_path / "g.npz", weights, "--dense", str(tmp_path / "dense"))
+    assert "a_features.nii.gz exists; --overwrite replaces it" in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_dense_features_are_the_mean_of_overlapping_windows(make_network: MakeNetwork) -> None:
+    backbone = adapt(make_network("BasicUNet").eval())
+    image = torch.randn(1, 32, 60, 48)  # the second axis is padded to 64
+    found = dense_features(backbone, image, (32, 32, 32), 0.5)
+    padded = torch.zeros(1, 32, 64, 48)
+    padded[:, :, :60] = image
+    cells: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for y, z in ((0, 0), (0, 16), (16, 0), (16, 16), (32, 0), (32, 16)):
+        window = padded[None, :, :, y : y + 32, z : z + 32]
+        output = backbone.encode(window).bottleneck[0].numpy()
+        for a, b, c in np.ndindex(output.shape[1:]):
+            cells.setdefault((a, b + y // 16, c + z // 16), []).append(output[:, a, b, c])
+    assert found.shape == (2, 4, 3, 16)
+    assert len(cells) == 24
+    for cell, vectors in cells.items():
+        np.testing.assert_allclose(found[cell], np.mean(vectors, 0), rtol=1e-4, atol=1e-6)
 
 
 def test_a_bad_volume_is_left_out_and_named(
