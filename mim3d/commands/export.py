@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mim3d.arguments import Parser, UsageError, add_layers, number
+from mim3d.export.tolerances import TOLERANCE
 
 DESCRIPTION = """\
 Export the network of a segmentation bundle as TorchScript or ONNX, and compare the export with the network.
@@ -47,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=number(at_least=0),
         metavar="SHARE",
-        help="largest difference allowed, as a share of the largest value of the output (default: 1e-5 for "
-        "torchscript, 1e-4 for onnx)",
+        help="largest difference allowed, as a share of the largest value of the output (default: "
+        f"{', '.join(f'{value:g} for {kind}' for kind, value in TOLERANCE.items())})",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
 
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     if out.exists() and (not out.is_file() or not arguments.overwrite):
         raise UsageError(f"--out {out} exists; --overwrite replaces a file")
 
-    from mim3d.export.formats import TOLERANCE, check_packages
+    from mim3d.export.formats import check_packages
     from mim3d.export.run import export_network
     from mim3d.package.folders import open_bundle
     from mim3d.segment.network import Segmenter

@@ -16,8 +16,6 @@ from torch import nn
 from custom_components.faults import Fault
 from custom_components.inference import OnnxNetwork
 
-#: Format -> largest difference allowed, as a share of the largest value.
-TOLERANCE = {"torchscript": 1e-5, "onnx": 1e-4}
 #: Format -> packages that writing and running it needs, beside torch.
 PACKAGES = {"torchscript": (), "onnx": ("onnx", "onnxruntime")}
 #: ONNX: the first axis, the number of windows, may have any size.
@@ -102,7 +100,7 @@ def write(kind: str, source: Source, file: Path, shape: Sequence[int]) -> str:
     """Export a network; return how: scripted or traced.
 
     Args:
-        kind: a key of `TOLERANCE`.
+        kind: torchscript or onnx.
         source: what is exported.
         file: to write.
         shape: of an input ``(B, C, D, H, W)``.

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from monai.data.torchscript_utils import load_net_with_metadata
 
-from mim3d.export.formats import TOLERANCE, Source, read, write
+from mim3d.export.formats import Source, read, write
+from mim3d.export.tolerances import TOLERANCE
 from mim3d.verify.checks_network import eager, with_weights
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
