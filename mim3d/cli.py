@@ -24,6 +24,8 @@ from mim3d.arguments import Parser, UsageError
 COMMANDS = {
     "quickstart": ("mim3d.commands.quickstart", "a small run of every step: pretrain, fine-tune, compare, report"),
     "segment": ("mim3d.commands.segment", "segment a folder of volumes with a bundle"),
+    "export": ("mim3d.commands.export", "export a bundle's network as TorchScript or ONNX"),
+    "embed": ("mim3d.commands.embed", "compute features of volumes with a bundle's encoder"),
     "study": ("mim3d.commands.study", "compare training from scratch with fine-tuning over a grid"),
     "plan": ("mim3d.commands.plan", "read a folder of volumes and write how to train on it"),
     "datalist": ("mim3d.commands.datalist", "split a folder of volumes into training, validation and test"),

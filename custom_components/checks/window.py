@@ -27,6 +27,6 @@ class WindowSize:
         if window != crop:
             raise ValueError(
                 f"validate#sliding_window#roi_size is {list(window)}, roi_size is {list(crop)}; allowed: the same,"
-                " because norm layers see other statistics in other windows, and scores fall. Set roi_size for both,"
+                " because norm layers see other statistics in other windows, and scores fall. Set roi_size,"
                 " or checks#window to null"
             )

@@ -18,6 +18,7 @@ Further keys of the config follow as --KEY VALUE, for example --largest_componen
 EXAMPLE = """\
 examples:
   mim3d segment seg_btcv DATA --out OUT
+  mim3d segment seg_btcv DATA --out OUT --probabilities
   mim3d segment seg_btcv scan.nii.gz --out OUT --layer unetr.yaml --weights model.pt --non_finite replace"""
 
 
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, metavar="FILE", help="weights (default: models/model.pt in the bundle's folder)"
     )
     add_layers(parser, "layers that the weights were trained with: names in the bundle's configs, or paths")
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also write <path>_probabilities.nii.gz: float32, a fourth axis with one channel per output_names",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace masks that an earlier call wrote")
 
 
@@ -57,7 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
     from mim3d.segment.network import Segmenter
     from mim3d.segment.run import FAILED, segment_cases
 
-    segmenter = Segmenter(bundle, arguments.layer, arguments.weights, arguments.keys)
+    keys = {**arguments.keys, **({"save_probabilities": "True"} if arguments.probabilities else {})}
+    segmenter = Segmenter(bundle, arguments.layer, arguments.weights, keys)
     found = find_cases(arguments.input, segmenter.channels, arguments.out)
     for note in segmenter.notes:
         print(f"warning: the weights' card and the config differ: {note}")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mim3d.catalog import ROOT
@@ -22,6 +26,30 @@ def find_bundle(given: str) -> Path:
             return folder.resolve()
     known = ", ".join(bundle.name for bundle in all_bundles())
     raise ValueError(f"{given!r} is not a bundle (a folder with configs/metadata.json); bundles/ has {known}")
+
+
+@contextmanager
+def open_bundle(given: str) -> Iterator[Path]:
+    """Give the folder of a bundle in the ``with`` block; a zip of ``mim3d package`` is unpacked meanwhile.
+
+    Raises:
+        ValueError: if there is no such bundle, or if the zip is damaged or holds no single bundle.
+    """
+    if not given.lower().endswith(".zip"):
+        yield find_bundle(given)
+        return
+    if not Path(given).is_file():
+        raise ValueError(f"{given} does not exist; give a bundle's name, its folder, or a zip of mim3d package")
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            with zipfile.ZipFile(given) as archive:
+                archive.extractall(scratch)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise ValueError(f"{given} is damaged or not a zip: {error}") from None
+        found = sorted(Path(scratch).glob("*/configs/metadata.json"))
+        if len(found) != 1:
+            raise ValueError(f"{given} holds {len(found)} bundles; allowed: one folder with configs/metadata.json")
+        yield found[0].parents[1].resolve()
 
 
 def all_bundles(folder: Path = ROOT / "bundles") -> list[Path]:

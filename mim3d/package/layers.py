@@ -13,6 +13,8 @@ from mim3d.package.metadata import VIEW_KEYS, with_network_format
 
 #: Layers that say how to run, not which image or network: they fit behind train.yaml only.
 NOT_MERGED = ("evaluate.yaml", "multi_gpu_train.yaml")
+#: Layers that fit behind inference.yaml only. A package has them as files of their own.
+FOR_INFERENCE = ("ensemble.yaml", "onnx.yaml", "tensorrt.yaml", "tta.yaml")
 #: How the first line of a YAML ends that layers changed.
 MERGED = "merged in by mim3d package"
 
@@ -45,9 +47,17 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
         The content, and its YAML if layers changed it (None: the bundle's own file is right).
 
     Raises:
-        ValueError: for a missing or unreadable file, and for a layer with nested keys that this config lacks.
+        ValueError: for a missing or unreadable file, for a layer with nested keys that this config lacks, and for
+            a layer of `FOR_INFERENCE`.
     """
-    files = [bundle / "configs" / f"{name}.yaml", *(find_layer(bundle, layer) for layer in layers)]
+    found = [find_layer(bundle, layer) for layer in layers]
+    for file in found:
+        if file.name in FOR_INFERENCE:
+            raise ValueError(
+                f"--layer {file.name} is not merged; the package has it beside inference.yaml. Give both files "
+                "when you run it"
+            )
+    files = [bundle / "configs" / f"{name}.yaml", *found]
     try:
         config = ConfigParser.load_config_files([str(file) for file in files])
     except (yaml.YAMLError, OSError, KeyError, ValueError) as error:

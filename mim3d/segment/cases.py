@@ -14,6 +14,9 @@ from custom_components.data.walk import nifti_files
 from mim3d.segment.channels import Group, group_channels
 from mim3d.segment.marker import read_marker
 
+#: How the names of outputs end.
+_MASK, _PROBABILITIES = "_seg.nii.gz", "_probabilities.nii.gz"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -30,6 +33,11 @@ class Case:
     files: tuple[Path, ...]
     output: Path
     fault: str = ""
+
+    @property
+    def probabilities(self) -> Path:
+        """The file of probabilities to write, if they are asked for."""
+        return self.output.with_name(self.output.name.removesuffix(_MASK) + _PROBABILITIES)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def _given_group(paths: Sequence[Path], channels: Sequence[str]) -> Group:
         if not is_nifti(path.name) or not path.is_file():
             raise ValueError(f"{path} is not a .nii or .nii.gz file; several inputs are the files of one case")
         if read_marker(path):
-            raise ValueError(f"{path} is a mask that mim3d segment wrote; give an image")
+            raise ValueError(f"{path} was written by mim3d segment; give an image")
     if len(paths) not in (1, len(channels)):
         raise ValueError(
             f"{len(paths)} files are given for the channels {', '.join(channels)}; give one file for each, or one"
@@ -98,7 +106,7 @@ def _images(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
     images = {name for name in every if not is_label_name(name) and not in_label_folder(name)}
     masks = {name for name in every if read_marker(folder / name)}
     left = {
-        "masks that mim3d segment wrote": sorted(masks),
+        "written by mim3d segment": sorted(masks),
         "named like label maps": sorted(set(every) - images - masks),
     }
     return sorted(images - masks), {reason: names for reason, names in left.items() if names}
@@ -129,7 +137,7 @@ def _with_outputs(groups: Sequence[Group], out: Path) -> list[Case]:
         name = _relative(group.name)
         if stems[name.lower()] > 1:
             name = str(PurePosixPath(name).with_name(group.files[0].name))
-        cases.append(Case(name, group.files, out / f"{name}_seg.nii.gz", group.fault))
+        cases.append(Case(name, group.files, out / f"{name}{_MASK}", group.fault))
     _check_distinct(cases)
     return cases
 

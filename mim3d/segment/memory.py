@@ -19,7 +19,11 @@ _INVERSION = 42
 
 
 def needed_bytes(
-    files: Sequence[Path], spacing: Sequence[float], roi_size: Sequence[int], outputs: int
+    files: Sequence[Path],
+    spacing: Sequence[float],
+    roi_size: Sequence[int],
+    outputs: int,
+    probabilities: bool = False,
 ) -> tuple[int, int]:
     """Estimate the bytes that a case needs at most, without the network and its windows.
 
@@ -28,6 +32,7 @@ def needed_bytes(
         spacing: mm that the case is resampled to.
         roi_size: voxels of a window, to which smaller volumes are padded.
         outputs: channels that the network puts out.
+        probabilities: whether the channels are resampled to the file's voxels, too.
 
     Returns:
         Bytes at the peak, and of those the ones of the stitched prediction, which may lie on a GPU.
@@ -44,6 +49,9 @@ def needed_bytes(
     reading = 2 * channels * _FLOAT * stored + channels * _FLOAT * resampled
     network = channels * _FLOAT * (stored + resampled) + 2 * stitched
     inversion = channels * _FLOAT * resampled + _INVERSION * stored
+    if probabilities:  # logits and probabilities, then the resampled ones, which are copied to be written
+        network = max(network, (channels + 3 * outputs) * _FLOAT * resampled)
+        inversion += 2 * outputs * _FLOAT * (resampled + stored)
     return round(max(reading, network, inversion)), round(2 * stitched)
 
 
@@ -53,13 +61,14 @@ def check_memory(
     roi_size: Sequence[int],
     outputs: int,
     stitch_device: torch.device,
+    probabilities: bool = False,
 ) -> None:
     """Check that a case fits into the free memory before it is read.
 
     Raises:
         ValueError: with both sizes and what to do.
     """
-    needed, stitched = needed_bytes(files, spacing, roi_size, outputs)
+    needed, stitched = needed_bytes(files, spacing, roi_size, outputs, probabilities)
     free = free_memory()
     if needed > free:
         raise ValueError(

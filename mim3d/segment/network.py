@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,15 +17,31 @@ from custom_components.config_text import quoted
 from custom_components.data import read_volume
 from custom_components.data.volumes import check_non_finite
 from custom_components.faults import first_cause
+from custom_components.inference import AveragingInferer, OnnxNetwork
 from custom_components.number_checks import check_switch
-from custom_components.transfer import file_sha256, read_weights
-from custom_components.transfer.checks import check_weights_complete, compare_card
+from custom_components.transfer import file_sha256
+from custom_components.transfer.checks import compare_card
 from mim3d.segment.config import FIXED, build_workflow, check_keys, config_files, merged_config, parse_value
 from mim3d.segment.marker import digest_of_settings
 from mim3d.segment.memory import check_memory
+from mim3d.segment.weights import load_complete, load_encoder
 
 #: What a config of segmentation has, beside the network.
 _NEEDED = ("channels", "label_names", "preprocessing", "inferer", "postprocessing")
+#: Keys that add an output and change no mask.
+_ADDS = ("save_probabilities",)
+
+
+class Segmented(NamedTuple):
+    """What a case gives, on the voxels of its first file as they are stored.
+
+    Attributes:
+        mask: uint8 ``(X, Y, Z)``.
+        probabilities: float32 ``(X, Y, Z, C)``, one channel per output of the network; None if not asked for.
+    """
+
+    mask: np.ndarray
+    probabilities: np.ndarray | None
 
 
 class Segmenter:
@@ -36,13 +52,19 @@ class Segmenter:
         layers: names in its configs, or paths.
         weights: the file; None: the bundle's models/model.pt.
         keys: further keys of the config and their values, as on a command line.
+        encoder_only: the weights need only hold the encoder, as those of pretraining do; the rest stays random.
 
     Raises:
         ValueError: for a pretraining bundle, an unknown layer or key, and weights that cannot be used.
     """
 
     def __init__(
-        self, bundle: Path, layers: Sequence[str], weights: Path | None, keys: Mapping[str, str] | None = None
+        self,
+        bundle: Path,
+        layers: Sequence[str],
+        weights: Path | None,
+        keys: Mapping[str, str] | None = None,
+        encoder_only: bool = False,
     ) -> None:
         files = config_files(bundle, layers)
         check_keys(files, keys or {})
@@ -52,26 +74,35 @@ class Segmenter:
         if missing:
             raise ValueError(f"{bundle.name} is no segmentation bundle: its inference config lacks {missing[0]}")
         self.channels: list[str] = self._get("channels")
+        self.roi_size: list[int] = self._get("roi_size")
         self.non_finite: str = self._get("non_finite")
         check_non_finite(self.non_finite)
         self.device = torch.device(self._get("device"))
-        network_def = self._get("network_def")
-        NetworkShape(network_def, self._get("roi_size"), self.channels, self._get("output_names"))()
-        self.weights = weights or bundle / "models" / "model.pt"
-        self.notes = self._load(network_def)
-        self.network = network_def.to(self.device).eval()
+        self.inferer = self._get("inferer")
+        self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
+        members = self.inferer.members if isinstance(self.inferer, AveragingInferer) else None
+        if members and weights:
+            raise ValueError(f"--weights {weights} is for one network; give --ensemble_weights only")
+        self.weights = weights or Path(self._get("weights"))
+        self.network, self.notes = self._network(encoder_only)
+        if isinstance(self.inferer, AveragingInferer):
+            self.inferer.check()
+        for further in members.further if members else []:
+            self.notes += self._card_notes(further)
         self.preprocessing, self.postprocessing = self._get("preprocessing"), self._get("postprocessing")
         # Files are read and written by custom_components.data, which refuses more and keeps the whole header.
         for chain in (self.preprocessing, self.postprocessing):
             chain.transforms = [t for t in chain.transforms if not isinstance(t, (LoadImaged, SaveImaged))]
-        self.inferer = self._get("inferer")
-        self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
-        self.amp = self._get("amp")
-        check_switch(self.amp, "amp")
-        config = {
-            key: value for key, value in merged_config(files, overrides).items() if key not in (*FIXED, "device")
-        }
-        self.settings = digest_of_settings({**config, "weights_sha256": file_sha256(self.weights)})
+        self.probabilities = bool(
+            self.workflow.parser.get("save_probabilities") and self._get("save_probabilities")
+        )
+        self.amp = self._switch("amp")
+        self.config = merged_config(files, overrides)
+        stated = {key: value for key, value in self.config.items() if key not in (*FIXED, *_ADDS, "device")}
+        files_read = [self.weights, *(members.further if members else [])]
+        self.settings = digest_of_settings(
+            {**stated, "weights_sha256": [file_sha256(file) for file in files_read]}
+        )
 
     def _get(self, key: str) -> Any:
         try:
@@ -79,15 +110,31 @@ class Segmenter:
         except Exception as error:  # whatever a class in the config raises
             raise ValueError(f"{key} cannot be built with these layers and keys: {first_cause(error)}") from error
 
-    def _load(self, network: torch.nn.Module) -> list[str]:
-        """Load the weights, and return how their card and the config differ."""
-        path = str(self.weights)
-        check_weights_complete(network, path)
+    def _switch(self, key: str) -> bool:
+        """Return a key that is true or false; false if the config, of an older bundle, lacks it."""
+        value = self._get(key) if key in self.workflow.parser else False
+        check_switch(value, key)
+        return bool(value)
+
+    def _network(self, encoder_only: bool) -> tuple[torch.nn.Module, list[str]]:
+        """Return the checked network with its weights, and how their card and the config differ."""
+        network, outputs = self._get("network_def"), self._get("output_names")
+        if isinstance(network, OnnxNetwork):  # holds its weights
+            if encoder_only:
+                raise ValueError(f"{self.weights} is an export; features need the weights of the network")
+            network.file = self.weights
+            network.check(self.channels, outputs, self.roi_size)
+            return network.eval(), []
+        NetworkShape(network, self.roi_size, self.channels, outputs)()
+        notes = self._card_notes(self.weights, with_labels=not encoder_only)
+        load = load_encoder if encoder_only else load_complete
+        load(network, self.weights)
+        return network.to(self.device).eval(), notes
+
+    def _card_notes(self, weights: Path, with_labels: bool = True) -> list[str]:
+        """Return how a weights card and the config differ; raise ValueError if the task does."""
         stated = {key: self._get(key) for key in ("channels", "orientation", "spacing")}
-        notes = compare_card(path, stated, self._get("label_names"))
-        state = read_weights(path)
-        network.load_state_dict({key: state[key] for key in network.state_dict()})
-        return notes
+        return compare_card(str(weights), stated, self._get("label_names") if with_labels else None)
 
     def check_memory(self, files: Sequence[Path]) -> None:
         """Check that a case fits into memory, from its headers.
@@ -97,16 +144,16 @@ class Segmenter:
         """
         stitch_device = torch.device(self._get("sw_output_device"))
         outputs = len(self._get("output_names"))
-        check_memory(files, self._get("spacing"), self._get("roi_size"), outputs, stitch_device)
+        check_memory(files, self._get("spacing"), self.roi_size, outputs, stitch_device, self.probabilities)
 
-    def segment(self, files: Sequence[Path]) -> np.ndarray:
-        """Segment a case.
+    def prepare(self, files: Sequence[Path]) -> dict[str, Any]:
+        """Read a case and bring it onto the network's grid.
 
         Args:
             files: one file, or one per channel in order.
 
         Returns:
-            The mask, uint8 ``(X, Y, Z)``, on the voxels of the first file as they are stored.
+            ``image``, float32 ``(C, D, H, W)``, with what the postprocessing needs.
 
         Raises:
             ValueError: for a file that cannot be read; names the file.
@@ -118,12 +165,43 @@ class Segmenter:
                 " one file for each"
             )
         image = MetaTensor(torch.from_numpy(np.ascontiguousarray(values)), affine=torch.from_numpy(affine))
-        item = self.preprocessing({"image": image})
-        del values, image
+        item: dict[str, Any] = self.preprocessing({"image": image})
+        return item
+
+    def predict(self, image: torch.Tensor, network: torch.nn.Module | None = None) -> torch.Tensor:
+        """Run the sliding windows over an image ``(C, D, H, W)``.
+
+        Args:
+            image: as `prepare` returns it.
+            network: computed in the place of the bundle's network.
+
+        Returns:
+            The stitched output ``(outputs, D, H, W)``, before softmax or sigmoid.
+        """
         enabled = self.amp and self.device.type == "cuda"
+        given = torch.as_tensor(image)[None].to(self.device)
         with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
-            window_input = item["image"].as_tensor()[None].to(self.device)
-            item["pred"] = self.inferer(window_input, self.network)[0]
-        del window_input  # the postprocessing needs the memory
-        mask: np.ndarray = self.postprocessing(item)["pred"][0].cpu().numpy().astype(np.uint8)
-        return mask
+            stitched: torch.Tensor = self.inferer(given, network or self.network)[0]
+        return stitched
+
+    def to_classes(self, output: torch.Tensor) -> torch.Tensor:
+        """Map a network's output ``(outputs, D, H, W)`` to values of the label map ``(1, D, H, W)``."""
+        labels: torch.Tensor = self._get("to_labels")({"pred": output})["pred"]
+        return torch.as_tensor(labels)
+
+    def segment(self, files: Sequence[Path]) -> Segmented:
+        """Segment a case.
+
+        Args:
+            files: one file, or one per channel in order.
+
+        Raises:
+            ValueError: for a file that cannot be read; names the file.
+        """
+        item = self.prepare(files)
+        item["pred"] = self.predict(item["image"].as_tensor())
+        item = self.postprocessing(item)
+        mask: np.ndarray = item["pred"][0].cpu().numpy().astype(np.uint8)
+        if not self.probabilities:
+            return Segmented(mask, None)
+        return Segmented(mask, np.moveaxis(item["probabilities"].cpu().numpy(), 0, -1))

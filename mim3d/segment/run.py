@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from custom_components.data import write_like
+from custom_components.data import write_channels_like, write_like
 from custom_components.faults import fault_in
 from mim3d.segment.cases import Case, Found
 from mim3d.segment.marker import Marker, digest_of_files, read_marker
-from mim3d.segment.network import Segmenter
+from mim3d.segment.network import Segmented, Segmenter
 
 WRITTEN, SKIPPED, FAILED = "written", "skipped", "failed"
 
@@ -76,22 +76,31 @@ def _one(case: Case, segmenter: Segmenter, overwrite: bool) -> Result:
         if case.fault:
             raise ValueError(case.fault)
         made = Marker(segmenter.settings, digest_of_files(case.files))
-        if _is_done(case.output, made, overwrite):
+        outputs = [case.probabilities, case.output] if segmenter.probabilities else [case.output]
+        done = [_is_done(output, made, overwrite) for output in outputs]
+        if all(done):
             result, reason = SKIPPED, f"{case.output} exists"
         else:
             segmenter.check_memory(case.files)
-            write_like(segmenter.segment(case.files), case.files[0], case.output, str(made))
+            _write(case, segmenter.segment(case.files), made)
             result, reason = WRITTEN, str(case.output)
     except Exception as error:  # whatever is wrong with a case, the others go on
         result, reason = FAILED, _reason(error)
     return Result(case.name, result, time.perf_counter() - start, reason)
 
 
+def _write(case: Case, segmented: Segmented, made: Marker) -> None:
+    """Write a case's outputs, the mask last: without it, the next call repeats the case."""
+    if segmented.probabilities is not None:
+        write_channels_like(segmented.probabilities, case.files[0], case.probabilities, str(made))
+    write_like(segmented.mask, case.files[0], case.output, str(made))
+
+
 def _is_done(output: Path, made: Marker, overwrite: bool) -> bool:
-    """Return whether the mask exists already.
+    """Return whether an output exists already.
 
     Raises:
-        ValueError: for a file that must not be taken for this mask, and must not be replaced.
+        ValueError: for a file that must not be taken for this output, and must not be replaced.
     """
     if not output.exists():
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mim3d.package.layers import FOR_INFERENCE
 from mim3d.verify.config_ids import at, entries, strings
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
@@ -153,9 +154,10 @@ def device_may_be_a_string(packed: Packed) -> str:
 
 @check("layers change keys that exist", "configs")
 def layers_change_known_keys(packed: Packed) -> str:
-    """The nested keys and references of a layer exist in train.yaml or in the layer itself."""
+    """The nested keys and references of a layer exist in the config before it or in the layer itself."""
     for name in packed.layers:
-        merged = packed.config("train", name)
+        first = "inference" if f"{name}.yaml" in FOR_INFERENCE else "train"
+        merged = packed.config(first, name)
         known = {path for path, _ in entries(merged)}
         for path, text in strings(merged):
             for key in re.findall(r"@([A-Za-z_]\w*(?:(?:#|::)\w+)*)", text):
@@ -164,7 +166,7 @@ def layers_change_known_keys(packed: Packed) -> str:
                 computed = any(isinstance(at(merged, "#".join(steps[:n])), str) for n in range(1, len(steps)))
                 want(
                     computed or "#".join(steps) in known,
-                    f"train + {name}: {path} names @{key}",
+                    f"{first} + {name}: {path} names @{key}",
                     "an id that exists",
                 )
     return f"{len(packed.layers)} layers"

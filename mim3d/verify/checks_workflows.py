@@ -17,6 +17,7 @@ from typing import Any
 from monai.bundle.scripts import download
 from monai.bundle.workflows import ConfigWorkflow
 
+from mim3d.package.layers import FOR_INFERENCE
 from mim3d.verify.packed import CheckError, Packed, want
 from mim3d.verify.registry import check
 
@@ -121,11 +122,15 @@ def multi_gpu_properties(packed: Packed) -> str:
 
 @check("layers build", "workflows")
 def layers_build(packed: Packed) -> str:
-    """The network builds with each layer after train, and after inference if that has the layer's keys."""
-    layers = [name for name in packed.layers if name != "multi_gpu_train"]
+    """The network builds with each layer after train, and after inference if that has the layer's keys.
+
+    That of tensorrt.yaml is a file.
+    """
+    layers = [name for name in packed.layers if name not in ("multi_gpu_train", "tensorrt")]
     inference = packed.config("inference")
     for name in layers:
-        packed.parsed("network_def", "train", name)
+        if f"{name}.yaml" not in FOR_INFERENCE:
+            packed.parsed("network_def", "train", name)
         keys = {key.partition("#")[0] for key in packed.layer(name)}
         nested = {key.partition("#")[0] for key in packed.layer(name) if "#" in key}
         if keys & set(inference) and nested <= set(inference) and name != "evaluate":

@@ -27,7 +27,7 @@ from mim3d.verify.checks import CHECKS, GROUPS, HEAVY, select
 from mim3d.verify.registry import Result
 
 #: Packages that results may depend on; the report gives their versions.
-PACKAGES = ("monai", "torch", "numpy", "onnx", "onnxscript", "onnxruntime")
+PACKAGES = ("monai", "torch", "numpy", "onnx", "onnxruntime")
 
 
 def list_checks(arguments: argparse.Namespace) -> None:

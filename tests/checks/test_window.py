@@ -16,5 +16,7 @@ def test_the_size_of_a_crop_passes(roi_size) -> None:
 
 @pytest.mark.parametrize("window", [[48, 64, 48], [32, 32, 32], 48])
 def test_another_size_is_refused_with_both(window) -> None:
-    with pytest.raises(ValueError, match=r"validate#sliding_window#roi_size is \[.*\], roi_size is \[32, 48, 32\]"):
+    with pytest.raises(
+        ValueError, match=r"validate#sliding_window#roi_size is \[.*\], roi_size is \[32, 48, 32\]"
+    ):
         WindowSize(SlidingWindowInferer(window), [32, 48, 32])()

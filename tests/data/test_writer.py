@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.data import write_like
+from custom_components.data import write_channels_like, write_like
 from custom_components.faults import Fault
 
 from .conftest import AFFINE, SHAPE
@@ -83,3 +83,15 @@ def test_a_mask_that_cannot_be_written_leaves_nothing(write: Write, tmp_path: Pa
     with pytest.raises(Fault, match="mask.nii cannot be written: File exists"):
         write_like(mask, path, Path(path) / "mask.nii")
     assert [p.name for p in tmp_path.iterdir()] == ["image.nii"]
+
+
+def test_channels_lie_on_their_image_along_a_fourth_axis(write: Write, tmp_path: Path) -> None:
+    path = write("image.nii.gz", np.zeros(SHAPE, np.int16), AFFINE, forms)
+    values = np.random.default_rng(0).random((*SHAPE, 3), np.float32)
+    write_channels_like(values, path, tmp_path / "p.nii.gz", "three channels")
+    found = nib.load(tmp_path / "p.nii.gz")
+    assert found.get_data_dtype() == np.float32
+    assert np.array_equal(np.asanyarray(found.dataobj), values)
+    assert np.array_equal(found.affine, nib.load(path).affine)
+    with pytest.raises(Fault, match=r"the image for .*q.nii.gz has shape .* they must agree"):
+        write_channels_like(values[1:], path, tmp_path / "q.nii.gz")

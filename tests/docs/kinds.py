@@ -61,6 +61,17 @@ def check_mim3d(words: Words) -> None:
     parser_of(name).parse(arguments)
 
 
+def _with_tiny_network(words: Words, sandbox: Sandbox) -> Words:
+    """Return the command with a tiny network behind its own layers, which an earlier command may have made."""
+    configs = f"bundles/{words[words.index('mim3d') + 2]}/configs"
+    start = words.index("--layer") if "--layer" in words else len(words)
+    end = next((at for at in range(start + 1, len(words)) if words[at].startswith("--")), len(words))
+    given = [layer if "/" in layer else f"{configs}/{layer}" for layer in words[start + 1 : end]]
+    files = [sandbox.fill_in(file, sandbox.data) if file.startswith(MADE) else file for file in given]
+    layers = sandbox.tiny_configs([f"{configs}/inference.yaml", *files])[1:]
+    return [*words[:start], *words[end:], "--layer", *layers]
+
+
 def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> None:
     name, data = words[words.index("mim3d") + 1], None
     if name == "verify":  # minutes for each bundle; tests/mim3d/verify runs it
@@ -77,16 +88,19 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
         data = sandbox.unlisted()
     if name == "convert":  # of one small volume in another format
         words = [str(sandbox.scans()) if word == "SCANS" else word for word in words]
-    if name == "segment":  # with the tiny network that the document's commands trained
-        configs = f"bundles/{words[words.index('mim3d') + 2]}/configs"
-        at = words.index("--layer") if "--layer" in words else len(words)
-        given = [layer if "/" in layer else f"{configs}/{layer}" for layer in words[at + 1 :]]
-        files = [sandbox.fill_in(file, sandbox.data) if file.startswith(MADE) else file for file in given]
-        words = [*words[:at], "--layer", *sandbox.tiny_configs([f"{configs}/inference.yaml", *files])[1:]]
+    if name in ("segment", "export", "embed"):  # with the tiny network that the document's commands trained
+        words = _with_tiny_network(words, sandbox)
     if name == "package" and "--weights" in words:  # only training makes weights
         at = words.index("--weights")
         words = words[:at] + words[at + 2 :]
     sandbox.execute(words, environment, data)
+
+
+def check_trt_export(words: Words) -> None:
+    """Not run, as it needs an NVIDIA GPU: its arguments are those of MONAI's function, and the configs exist."""
+    given = flags(words[words.index("trt_export") :])
+    assert set(given) <= set(inspect.signature(scripts.trt_export).parameters)
+    assert [key for key in ("config_file", "meta_file") if not (ROOT / given[key]).is_file()] == []
 
 
 def check_script(words: Words) -> None:
@@ -167,6 +181,7 @@ KINDS: dict[str, tuple[Check, Runner | None]] = {
     "python -m monai.bundle run ": (check_bundle, run_bundle),
     "python -m monai.bundle download ": (check_monai_function, None),
     "python -m monai.bundle push_to_hf_hub ": (check_monai_function, None),
+    "python -m monai.bundle trt_export ": (check_trt_export, None),
     "torchrun --standalone --nproc_per_node=2 -m monai.bundle run ": (check_bundle, run_bundle),
     "mim3d ": (check_mim3d, run_mim3d),
     "python -m mim3d ": (check_mim3d, run_mim3d),

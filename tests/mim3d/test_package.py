@@ -10,6 +10,7 @@ import stat
 import subprocess
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,8 +18,10 @@ import yaml
 from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 
-from mim3d.catalog import ROOT
+from mim3d.catalog import BUNDLES, ROOT
 from mim3d.cli import main
+from mim3d.package.contents import collect
+from mim3d.package.layers import FOR_INFERENCE
 from mim3d.package.pack import package
 
 BUNDLE = "seg_btcv"
@@ -315,3 +318,11 @@ def test_a_bundle_is_given_by_name_or_by_path(command, tmp_path):
     assert command(BUNDLE, "--out", tmp_path / "a") == (0, "")
     assert command(ROOT / "bundles" / BUNDLE, "--out", tmp_path / "b") == (0, "")
     assert contents(tmp_path / "a" / BUNDLE) == contents(tmp_path / "b" / BUNDLE)
+
+
+@pytest.mark.parametrize("layer", FOR_INFERENCE)
+def test_layers_for_inference_alone_are_files_of_the_package_and_not_merged(layer: str, tmp_path: Path) -> None:
+    bundle = BUNDLES / "seg_msd_hippocampus"
+    with pytest.raises(ValueError, match=f"{layer} is not merged; the package has it beside inference.yaml"):
+        package(bundle, tmp_path, layers=[layer])
+    assert f"configs/{layer}" in collect(bundle)

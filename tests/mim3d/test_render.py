@@ -136,7 +136,7 @@ def test_check_ends_with_the_diff_and_one_line(
     ("source", "message"),
     [
         ("#> extends layout\n#> block loss\n", r"seg_btcv/task\.yaml, line \d: "),
-        ("epochs: <<epoch>>\n", r"bundles/seg_btcv/configs/evaluate\.yaml: 'epoch' is undefined"),
+        ("epochs: <<epoch>>\n", r"bundles/seg_btcv/configs/ensemble\.yaml: 'epoch' is undefined"),
     ],
 )
 def test_a_mistake_in_a_source_names_the_file(source: str, message: str, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def test_masks_are_recognised_by_their_header_and_not_by_their_name(tmp_path: Pa
         write_like(mask, tmp_path / "a.nii.gz", tmp_path / name, str(Marker("0123", "abcd")))
     found = find_cases([str(tmp_path)], CT, tmp_path)
     assert list(outputs(found, tmp_path).values()) == [["a.nii.gz"]]
-    assert found.left == {"masks that mim3d segment wrote": ["a_seg.nii.gz", "renamed.nii.gz"]}
-    with pytest.raises(ValueError, match=r"renamed.nii.gz is a mask that mim3d segment wrote; give an image"):
+    assert found.left == {"written by mim3d segment": ["a_seg.nii.gz", "renamed.nii.gz"]}
+    with pytest.raises(ValueError, match=r"renamed.nii.gz was written by mim3d segment; give an image"):
         find_cases([str(tmp_path / "renamed.nii.gz")], CT, tmp_path)
 
 

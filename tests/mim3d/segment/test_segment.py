@@ -129,6 +129,39 @@ def test_the_mask_is_that_of_inference_yaml(segment: Segment, weights: Path, tmp
     np.testing.assert_array_equal(found["out/a_seg.nii.gz"], found["bundle/a_seg.nii.gz"])
 
 
+def test_probabilities_are_those_of_inference_yaml_and_sum_to_one(
+    segment: Segment, weights: Path, tmp_path: Path
+) -> None:
+    image = write(tmp_path / "in" / "a.nii.gz")
+    assert segment(image, flags=("--probabilities",))[0] == 0
+    out = tmp_path / "out" / "a_probabilities.nii.gz"
+    written = nib.load(out)
+    assert written.get_data_dtype() == np.float32
+    np.testing.assert_array_equal(written.affine, nib.load(image).affine)
+    values = np.asanyarray(written.dataobj)
+    assert values.shape == (*SHAPE, 3)
+    np.testing.assert_allclose(values.sum(-1), 1, atol=1e-6)
+    keys = {"weights": str(weights), "output_dir": str(tmp_path / "bundle"), "dataset_dir": str(image)}
+    workflow(HIPPOCAMPUS, **SMALL, **keys, save_probabilities=True).run()
+    found = masks(tmp_path / "bundle")
+    np.testing.assert_array_equal(found["a_probabilities.nii.gz"], values)
+    np.testing.assert_array_equal(found["a_seg.nii.gz"], masks(tmp_path / "out")["a_seg.nii.gz"])
+
+
+def test_probabilities_are_added_to_masks_that_exist(segment: Segment, tmp_path: Path) -> None:
+    folder, flags = tmp_path / "out", ("--probabilities",)
+    write(folder / "a.nii.gz")
+    assert rows(segment(folder)[1])["a"][0] == "written"
+    mask = (folder / "a_seg.nii.gz").read_bytes()
+    text = segment(folder, flags=flags)[1]
+    assert rows(text)["a"][0] == "written"
+    assert (folder / "a_seg.nii.gz").read_bytes() == mask
+    for again in (flags, ()):
+        text = segment(folder, flags=again)[1]
+        assert rows(text) == {"a": ["skipped", *rows(text)["a"][1:]]}
+    assert "left alone, written by mim3d segment: 2 (a_probabilities.nii.gz, a_seg.nii.gz)" in text
+
+
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("data", [voxels(), voxels()[:, :, :1]], ids=["volume", "one slice"])
 def test_the_mask_has_shape_and_header_of_the_volume(
@@ -228,6 +261,9 @@ def test_memory_is_counted_from_headers(tmp_path: Path) -> None:
     needed, stitched = memory.needed_bytes([image], [0.5] * 3, [32] * 3, outputs=14)
     assert stitched == pytest.approx(2 * 15 * 4 * finer, rel=1e-3)
     assert needed == pytest.approx(4 * (stored + finer) + stitched, rel=1e-3)
+    more, same = memory.needed_bytes([image], [0.5] * 3, [32] * 3, outputs=14, probabilities=True)
+    assert same == stitched
+    assert more == pytest.approx((1 + 3 * 14) * 4 * finer, rel=1e-3)
 
 
 @pytest.mark.parametrize(

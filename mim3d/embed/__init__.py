@@ -1,0 +1,1 @@
+"""Features of volumes from the encoder of a bundle's network."""
