@@ -68,7 +68,7 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
     if name == "study":  # hours: its plan, for which it needs no data
         kept = words[: words.index("--dataset_dir")] if "--dataset_dir" in words else words
         words = [*dict.fromkeys([*kept, "--dry_run"])]
-    if name == "datalist":
+    if name == "datalist" or (name == "plan" and "--test" in words):  # a split is refused where a list exists
         data = sandbox.unlisted()
     if name == "convert":  # of one small volume in another format
         words = [str(sandbox.scans()) if word == "SCANS" else word for word in words]
