@@ -22,7 +22,13 @@ from monai.bundle.scripts import run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 from monai.bundle.workflows import ConfigWorkflow
 
-from custom_components.checks.command_line import config_files, options_and_config, parse_command, with_args_file
+from custom_components.checks.command_line import (
+    config_files,
+    merged_config,
+    options_and_config,
+    parse_command,
+    with_args_file,
+)
 from custom_components.checks.paths import misread_paths
 from custom_components.checks.tracking import MLFLOW, check_installed
 
@@ -94,7 +100,7 @@ def unknown_keys(files: Sequence[str], keys: Collection[str]) -> list[tuple[str,
     Returns:
         Pairs of the key as written and the nearest known key, or None if none is near.
     """
-    config = ConfigParser.load_config_files(files)
+    config = merged_config(files)
     arguments = run_arguments("tracking" in keys)
     unknown = []
     for written in keys:

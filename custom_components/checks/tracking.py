@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 
+from monai.handlers import mlflow_handler  # it imports MLflow where it is installed
+
 MLFLOW = "mlflow"
 
 
@@ -47,11 +49,8 @@ def check_installed() -> None:
 
 def _reach(uri: str) -> None:
     """Raise ValueError if a server does not answer; nothing is written there."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
     try:
-        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-    except MlflowException as error:
+        mlflow_handler.mlflow.MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    except mlflow_handler.MlflowException as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"the MLflow server {uri} does not answer: {reason}") from error

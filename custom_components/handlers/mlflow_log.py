@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from ignite.engine import Engine
+from monai.handlers import mlflow_handler
 from monai.handlers.mlflow_handler import MLFlowHandler
 from monai.utils.misc import is_scalar
 
@@ -136,7 +137,5 @@ def _is_plain(value: Any) -> bool:
 
 
 def _exception() -> tuple[type[Exception], ...]:
-    """Return what MLflow raises; it is imported here, because it is an optional package."""
-    from mlflow.exceptions import MlflowException
-
-    return MlflowException, OSError
+    """Return what MLflow raises; it is an optional package, which MONAI's module imports."""
+    return mlflow_handler.MlflowException, OSError

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
+from monai.handlers import mlflow_handler
 
 from custom_components.checks import Tracking
 from custom_components.checks.overrides import Overrides
@@ -51,8 +51,6 @@ def test_other_tools_and_folders_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("_installed")
 def test_a_server_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, exceptions = ModuleType("mlflow"), ModuleType("mlflow.exceptions")
-
     class MlflowException(Exception):
         pass
 
@@ -64,10 +62,8 @@ def test_a_server_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
             if "down" in self.uri:
                 raise MlflowException("refused\nby the host")
 
-    exceptions.MlflowException = MlflowException  # type: ignore[attr-defined]
-    asked.MlflowClient = Client  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mlflow", asked)
-    monkeypatch.setitem(sys.modules, "mlflow.exceptions", exceptions)
+    monkeypatch.setattr(mlflow_handler, "mlflow", SimpleNamespace(MlflowClient=Client))
+    monkeypatch.setattr(mlflow_handler, "MlflowException", MlflowException)
     assert Tracking("mlflow", "http://up:5000")() == "MLflow, http://up:5000"
     with pytest.raises(ValueError, match="http://down:5000 does not answer: refused by the host"):
         Tracking("mlflow", "http://down:5000")()

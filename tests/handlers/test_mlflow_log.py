@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,9 +84,6 @@ def client(monkeypatch: pytest.MonkeyPatch) -> type[Client]:
         RunStatus=SimpleNamespace(to_string=str, FINISHED="FINISHED"),
         LifecycleStage=SimpleNamespace(ACTIVE="active"),
     )
-    exceptions: Any = ModuleType("mlflow.exceptions")
-    exceptions.MlflowException = MlflowException
-    monkeypatch.setitem(sys.modules, "mlflow.exceptions", exceptions)
     monkeypatch.setattr(mlflow_handler, "mlflow", SimpleNamespace(MlflowClient=Client, entities=entities))
     monkeypatch.setattr(mlflow_handler, "MlflowException", MlflowException)
     return Client
