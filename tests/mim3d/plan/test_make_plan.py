@@ -118,6 +118,30 @@ def test_every_method_and_network_passes_its_checks(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("kind", "border"), [("spleen_ct", 0), ("brain_mri", 0), ("hippocampus_mri", 1)])
+def test_both_trainings_share_the_entries_of_a_store(
+    kind: str, border: int, data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A window, a z-score of the voxels that are not 0, and one of all voxels (no voxel is exactly 0)."""
+    folder = Path(shutil.copytree(data(kind), tmp_path / "data"))
+    for path in sorted(folder.glob("images*/*.nii.gz")) if border else ():
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj) + np.float32(border), image.affine), path)
+    plan = make_plan(folder, tmp_path / "plan", options(), progress=False)
+    assert ("select_foreground: $torch.isfinite" in plan.files[1].read_text(encoding="utf-8")) == bool(border)
+    found = {}
+    for bundle, name in ((METHODS["hybridmim"].bundle, "pretrain"), (SEG, "segment")):
+        keys = {"cache": "store", "num_workers": 0}
+        made = workflow(bundle, "train.yaml", tmp_path / "plan" / f"{name}.yaml", folder, tmp_path / name, **keys)
+        made.parser.get_parsed_content("checks#store")()
+        for part in ("train", "validate"):
+            made.parser.get_parsed_content(f"{part}#dataset")
+        found[name] = {path.name for path in (folder / "mim3d_store" / "images").iterdir()}
+    assert len(found["pretrain"]) == COUNTS["unlabelled"] + COUNTS["validation"]
+    assert len(found["segment"]) == len(found["pretrain"]) + COUNTS["training"]  # validation is there already
+
+
+@pytest.mark.slow
 def test_the_printed_commands_train_and_segment(data: Callable[[str], Path], tmp_path: Path) -> None:
     """Pretraining, fine-tuning and inference with the layers as they were written, for one step each."""
     folder = data("spleen_ct")
