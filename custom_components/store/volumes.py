@@ -45,11 +45,13 @@ class StoredVolume(NamedTuple):
         """Return the voxels in a box, ``(C, d, h, w)``: float32 for an image, whole numbers for a label.
 
         Raises:
-            Fault: if the file is gone or truncated.
+            Fault: if the file is gone or truncated, or needs a package that is not installed.
         """
         file = self.folder / self.content["file"]
         try:
             numbers = np.array(open_array(file)[(slice(None), *box)])  # copied here, and only this part
+        except Fault:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
             raise Fault(f"{file} is gone or damaged ({error}); start again, and it is prepared again") from None
         if "step" in self.content:

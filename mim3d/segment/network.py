@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.io.dictionary import LoadImaged, SaveImaged
 
 from custom_components.checks import NetworkShape
+from custom_components.checks.intensities import describe_volume, hu_window
 from custom_components.config_text import quoted
 from custom_components.data import read_volume
 from custom_components.data.volumes import check_non_finite
@@ -54,6 +55,8 @@ class Segmenter:
         self.channels: list[str] = self._get("channels")
         self.non_finite: str = self._get("non_finite")
         check_non_finite(self.non_finite)
+        scaled = self._get("intensity") if "intensity" in self.workflow.parser else None
+        self.window = hu_window(scaled, self.channels)
         self.device = torch.device(self._get("device"))
         network_def = self._get("network_def")
         NetworkShape(network_def, self._get("roi_size"), self.channels, self._get("output_names"))()
@@ -99,11 +102,13 @@ class Segmenter:
         outputs = len(self._get("output_names"))
         check_memory(files, self._get("spacing"), self._get("roi_size"), outputs, stitch_device)
 
-    def segment(self, files: Sequence[Path]) -> np.ndarray:
+    def segment(self, files: Sequence[Path], warn: Callable[[str], object] = print) -> np.ndarray:
         """Segment a case.
 
         Args:
             files: one file, or one per channel in order.
+            warn: called with a line for each channel whose intensities are not what the network was trained on,
+                such as CT that is not stored in HU.
 
         Returns:
             The mask, uint8 ``(X, Y, Z)``, on the voxels of the first file as they are stored.
@@ -117,6 +122,8 @@ class Segmenter:
                 f"{files[0]} has {len(values)} channel(s); needed: one 4D file with {', '.join(self.channels)}, or"
                 " one file for each"
             )
+        for line in odd_intensities(values, self.channels, self.window):
+            warn(line)
         image = MetaTensor(torch.from_numpy(np.ascontiguousarray(values)), affine=torch.from_numpy(affine))
         item = self.preprocessing({"image": image})
         del values, image
@@ -127,3 +134,19 @@ class Segmenter:
         del window_input  # the postprocessing needs the memory
         mask: np.ndarray = self.postprocessing(item)["pred"][0].cpu().numpy().astype(np.uint8)
         return mask
+
+
+def odd_intensities(volumes: np.ndarray, channels: Sequence[str], window: tuple[float, float] | None) -> list[str]:
+    """Return a line for each channel that training would warn of.
+
+    Args:
+        volumes: ``(C, X, Y, Z)``, finite, as stored.
+        channels: their names.
+        window: lower and upper end in HU of the config's window; None: intensities without a unit.
+    """
+    found = [(name, *describe_volume(volume, window)) for name, volume in zip(channels, volumes, strict=True)]
+    return [
+        f"{name} holds {low:g} to {high:g}: {finding.looks}; {finding.advice}"
+        for name, low, high, finding in found
+        if finding
+    ]
