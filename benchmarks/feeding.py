@@ -23,88 +23,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import torch
+from feeding_data import VARIANTS, files_of, make_datasets, parsed, set_samples, write_phantom
+from feeding_report import table
 from measuring import commit, machine
-from monai.data.dataset import CacheDataset, Dataset, PersistentDataset
+from monai.data.dataset import Dataset, PersistentDataset
 from monai.transforms.croppad.dictionary import RandSpatialCropSamplesd
-from scipy.ndimage import gaussian_filter
 from step_cli import RESULTS
 
 from custom_components.atomic import write_text
 from custom_components.store import cached_dataset
-from mim3d.catalog import BUNDLES
-from mim3d.segment.config import build_workflow
 
-BUNDLE = BUNDLES / "pretrain_hybridmim"
-VARIANTS = {
-    "cached": "cache: ram, cache_rate 1.0: every volume in memory",
-    "cached and copied": "MONAI's CacheDataset with its default, a copy of the volume for each item",
-    "quarter cached": "cache: ram, cache_rate 0.25: the others are read each time",
-    "PersistentDataset": "MONAI's PersistentDataset: prepared volumes on disk, read whole",
-    "store npy": "cache: store, store_format: npy",
-    "store blosc2": "cache: store, store_format: blosc2",
-}
 SLOW = "quarter cached"
 ON_DISK = ("PersistentDataset", "store npy", "store blosc2")
 VOLUMES, BATCH, STEP_SAMPLES, REPEATS = 4, 2, 2, 3
-
-
-def write_phantom(path: Path, seed: int, shape: tuple[int, int, int]) -> None:
-    """Write a CT: a table, a body of smooth tissue with bones, air around it, and scanner noise."""
-    rng = np.random.default_rng(seed)
-    d, h, w = (np.linspace(-1, 1, side, dtype=np.float32) for side in shape)
-    body = (d[:, None, None] / 0.85) ** 2 + (h[None, :, None] / 0.62) ** 2 + 0.05 * w[None, None, :] ** 2 < 1
-    coarse = gaussian_filter(rng.standard_normal([side // 8 for side in shape], dtype=np.float32), 1.5)
-    grown = torch.nn.functional.interpolate(
-        torch.from_numpy(coarse / coarse.std())[None, None], shape, mode="trilinear"
-    )
-    tissue = grown[0, 0].numpy()
-    values = np.where(body, 40 + 45 * tissue + 600 * (tissue > 2.2), np.float32(-1000))
-    values[:, int(0.9 * shape[1]) : int(0.92 * shape[1])] = 100
-    values += 12 * rng.standard_normal(shape, dtype=np.float32)
-    image = nib.Nifti1Image(values.round().clip(-1024, 3071).astype(np.int16), np.diag([0.75, 0.75, 2.5, 1]))
-    nib.save(image, path)
-
-
-def parsed(folder: Path, **keys: Any) -> Any:
-    """Return the config with these keys, as ``monai.bundle run`` holds it."""
-    keys = {
-        "dataset_dir": str(folder / "data"),
-        "store_dir": str(folder / f"store_{keys.get('store_format')}"),
-        **keys,
-    }
-    fixed = {"holdout": 0, "include_label_like": True, "num_workers": 0, "probe_interval": None}
-    files = [BUNDLE / "configs" / "train.yaml"]
-    return build_workflow(files, "train", bundle_root=str(BUNDLE), **{**fixed, **keys}).parser
-
-
-def make_datasets(folder: Path, names: Sequence[str]) -> dict[str, Dataset]:
-    """Return the dataset of each variant."""
-    parser = parsed(folder)
-    items = list(parser.get_parsed_content("rank_items"))
-    transform = parser.get_parsed_content("train#preprocessing")
-    store = parser.get_parsed_content("store")  # of no use to these variants
-    found: dict[str, Dataset] = {
-        "cached": cached_dataset("ram", store, items, transform),
-        "cached and copied": CacheDataset(items, transform, progress=False),
-        "quarter cached": cached_dataset("ram", store, items, transform, cache_rate=0.25),
-        "PersistentDataset": PersistentDataset(items, transform, cache_dir=folder / "persistent"),
-    }
-    for name in names:
-        if name.startswith("store"):
-            changed = parsed(folder, cache="store", store_format=name.split()[1])
-            found[name] = changed.get_parsed_content("train#dataset")
-    return {name: found[name] for name in names}
-
-
-def set_samples(dataset: Any, number: int) -> None:
-    """Let a dataset cut so many crops from each volume."""
-    for transform in dataset.transform.transforms:
-        crop = transform.chain.crop if hasattr(transform, "chain") else transform
-        if isinstance(crop, RandSpatialCropSamplesd):
-            crop.cropper.num_samples = number
 
 
 def cpu_and_wall(function: Callable[[], object]) -> tuple[float, float]:
@@ -112,12 +44,6 @@ def cpu_and_wall(function: Callable[[], object]) -> tuple[float, float]:
     processor, clock = time.process_time(), time.perf_counter()
     function()
     return time.process_time() - processor, time.perf_counter() - clock
-
-
-def files_of(variant: str, folder: Path) -> list[Path]:
-    """Return the files that a variant keeps on disk."""
-    place = "persistent" if variant == "PersistentDataset" else f"store_{variant.split()[-1]}"
-    return [path for path in (folder / place).rglob("*") if path.is_file()]
 
 
 def drop_from_page_cache(paths: Iterable[Path]) -> None:
@@ -221,54 +147,6 @@ def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str,
         "reading_cpu_seconds": statistics.median(built["reading"]),
         "not_measured": skipped,
         "variants": variants,
-    }
-
-
-def table(result: dict[str, Any]) -> str:
-    """Return the result as markdown."""
-    columns = [
-        "step cpu",
-        "cold step cpu",
-        "item of 1 cpu",
-        "item of 4 cpu",
-        "cold item of 1 wall",
-        "cold item of 4 wall",
-    ]
-    lines = [f"| variant | {' | '.join(columns)} | build | MB |", "|---|" + "---:|" * (len(columns) + 2)]
-    for name, found in result["variants"].items():
-        cells = [f"{found['milliseconds'][c]:.1f}" if c in found["milliseconds"] else "" for c in columns]
-        disk = (
-            [f"{found['build_cpu_seconds']:.2f}", f"{found['bytes'] / 1e6:.1f}"] if "bytes" in found else ["", ""]
-        )
-        lines.append(f"| {name} | {' | '.join([*cells, *disk])} |")
-    facts, load = result["machine"], result["load"]
-    busy = "Other programs ran beside it. " if max(load) > 1.5 else ""
-    head = (
-        f"{facts['cpu']}, {facts['threads']} thread, torch {facts['torch']}, monai {facts['monai']}; commit"
-        f" {result['commit'][:8]}, {result['date'][:10]}; medians of {result['rounds']} interleaved rounds."
-        f" {busy}Load {min(load):.1f} to {max(load):.1f}. One reading: {result['reading_cpu_seconds']:.2f} s."
-    )
-    ratios = [f"- {text}: {value:.3f}" for text, value in claims(result).items()]
-    missing = [f"- Not measured: {', '.join(result['not_measured'])}"] if result["not_measured"] else []
-    return "\n".join([head, "", *lines, "", *ratios, *missing, ""])
-
-
-def claims(result: dict[str, Any]) -> dict[str, float]:
-    """Return the ratios that documents quote.
-
-    The model: the volumes do not fit into memory, so a step reads from the disk. With cache_rate 0.25, three of
-    four volumes are read and prepared again; a store reads only the crops.
-    """
-    step = {name: found["milliseconds"] for name, found in result["variants"].items()}
-    store, npy = step["store npy"], result["variants"]["store npy"]
-    return {
-        "CPU of a step, cold store / a quarter cached": store["cold step cpu"]
-        / step["quarter cached"]["step cpu"],
-        "CPU of a step, cold store / everything cached": store["cold step cpu"] / step["cached"]["step cpu"],
-        "CPU of a step, cold store / everything cached and copied": store["cold step cpu"]
-        / step["cached and copied"]["step cpu"],
-        "CPU of a step, warm store / everything cached": store["step cpu"] / step["cached"]["step cpu"],
-        "CPU of building the store / one reading": npy["build_cpu_seconds"] / result["reading_cpu_seconds"],
     }
 
 

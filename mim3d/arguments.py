@@ -94,6 +94,49 @@ def add_layers(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--layer", nargs="+", action="extend", default=[], metavar="NAME.yaml", help=help)
 
 
+def add_data(parser: argparse.ArgumentParser, help: str = "the folder of volumes") -> None:
+    """Add ``DATA``, the folder of volumes; ``dataset_dir`` in the result."""
+    parser.add_argument("dataset_dir", metavar="DATA", help=help)
+
+
+def add_datalist(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--datalist FILE``; ``default`` says in the help which list is read without it."""
+    parser.add_argument("--datalist", metavar="FILE", help=f"a data list (default: {default})")
+
+
+def add_workers(parser: argparse.ArgumentParser, default: int, help: str) -> None:
+    """Add ``--workers N``; ``help`` says what is done N at a time."""
+    count = number(whole=True, at_least=1)
+    parser.add_argument(
+        "--workers", type=count, default=default, metavar="N", help=f"{help} (default: %(default)s)"
+    )
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how subjects are split; what is not given is None, see :func:`given_split`."""
+    size: dict[str, Any] = {"type": share_or_count, "metavar": "SIZE"}
+    add = parser.add_argument
+    add(
+        "--validation",
+        **size,
+        help="share (0.2) or number (24) of the labelled subjects that choose the best weights (default: 0.2)",
+    )
+    add("--test", **size, help="the same, for the final evaluation (default: 0)")
+    add("--seed", type=number(whole=True, at_least=0), metavar="N", help="seed of the split (default: 0)")
+    add(
+        "--subject_pattern",
+        metavar="REGEX",
+        help="regular expression whose first group is the subject in a case's path (default: names decide; volumes"
+        " of one sub-01, or that differ only in session, date or sequence, are of one subject)",
+    )
+
+
+def given_split(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of :func:`add_split` that were given, by the names that ``prepare_datalist`` takes."""
+    values = {name: getattr(arguments, name) for name in ("validation", "test", "seed", "subject_pattern")}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def number(whole: bool = False, **bounds: Any) -> Callable[[str], Any]:
     """Return an argument type: a number within bounds.
 

@@ -20,6 +20,7 @@ from .run_record import RunRecord
 from .sanity_validation import sanity_validate
 from .schedule import KeyMetric, Schedule
 from .store import StoredVolumes
+from .tracking import Tracking
 from .weights import CompleteWeights, PretrainedWeights
 from .window import WindowSize
 
@@ -57,6 +58,7 @@ __all__ = [
     "Schedule",
     "StoredVolumes",
     "Switches",
+    "Tracking",
     "WindowSize",
     "sanity_validate",
 ]

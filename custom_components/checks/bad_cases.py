@@ -10,7 +10,8 @@ from custom_components.atomic import write_json
 from custom_components.checks.all_ranks import map_over_ranks
 from custom_components.checks.examine import CaseFinding, Expected, examine
 from custom_components.checks.intensities import hu_window
-from custom_components.data.lists import DataList, Section
+from custom_components.data.lazy_section import Section
+from custom_components.data.lists import DataList
 from custom_components.data.names import Item, first_image
 from custom_components.distributed import rank
 from custom_components.threads import map_in_threads

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import inspect
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,7 +67,21 @@ def options_and_config(argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, A
     if command is None:
         return None
     files = [file for file in config_files(with_args_file(options)) if Path(file).is_file()]
-    return options, ConfigParser.load_config_files(files) if files else {}
+    return options, merged_config(files) if files else {}
+
+
+def merged_config(files: Sequence[str]) -> dict[str, Any]:
+    """Return config files as MONAI merges them; files that have not changed are parsed once.
+
+    Several checks need them at the start of a run, and parsing takes longer than most checks.
+    """
+    states = tuple((status.st_mtime_ns, status.st_size) for status in (os.stat(file) for file in files))
+    return copy.deepcopy(_parsed(tuple(map(str, files)), states))
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(files: tuple[str, ...], states: tuple[tuple[int, int], ...]) -> dict[str, Any]:
+    return dict(ConfigParser.load_config_files(list(files)))
 
 
 def config_files(options: Mapping[str, Any]) -> list[str]:

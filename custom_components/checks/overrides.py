@@ -8,7 +8,6 @@ MONAI does not read as they are meant, and a path that MONAI would change.
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import inspect
 import re
 import sys
@@ -23,8 +22,15 @@ from monai.bundle.scripts import run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 from monai.bundle.workflows import ConfigWorkflow
 
-from custom_components.checks.command_line import config_files, options_and_config, parse_command, with_args_file
+from custom_components.checks.command_line import (
+    config_files,
+    merged_config,
+    options_and_config,
+    parse_command,
+    with_args_file,
+)
 from custom_components.checks.paths import misread_paths
+from custom_components.checks.tracking import MLFLOW, check_installed
 
 _CLOSE = 0.5  # how similar two keys must be (difflib ratio) to be suggested
 #: Word on the command line -> what MONAI does with it, and how to write what is meant.
@@ -57,11 +63,8 @@ class Overrides:
             raise ValueError(f"unknown override {keys}: not a key of {files}, nor an argument of monai.bundle run")
         if misread := [*misread_words(self.argv), *misread_paths(self.argv)]:
             raise ValueError(misread[0])
-        tracking = with_args_file(parse_command(self.argv)[1]).get("tracking")
-        if tracking == "mlflow" and importlib.util.find_spec("mlflow") is None:
-            raise ValueError(
-                "tracking is mlflow, but MLflow is not installed: pip install mlflow, or leave out --tracking"
-            )
+        if with_args_file(parse_command(self.argv)[1]).get("tracking") == MLFLOW:
+            check_installed()
 
 
 def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -97,7 +100,7 @@ def unknown_keys(files: Sequence[str], keys: Collection[str]) -> list[tuple[str,
     Returns:
         Pairs of the key as written and the nearest known key, or None if none is near.
     """
-    config = ConfigParser.load_config_files(files)
+    config = merged_config(files)
     arguments = run_arguments("tracking" in keys)
     unknown = []
     for written in keys:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from custom_components.checks.all_ranks import run_on_all_ranks
+from custom_components.distributed import rank
 from custom_components.faults import end_faults_in_one_line
 from custom_components.stopping import stop_on_sigterm
 
@@ -15,9 +16,10 @@ Check = Callable[[], str | None]
 class Preflight:
     """Call named checks in order; the first fault ends the run with one line, before the first volume is loaded.
 
-    A check raises ValueError with one message, or returns what to print. A layer of the config switches a check
-    off by its name (``checks#memory: null``), replaces it, or adds one. Faults found later in the run, such as a
-    damaged volume, end it with one line too.
+    Their names are printed first, so that the user sees at once what the run does. A check raises ValueError with
+    one message, or returns what to print. A layer of the config switches a check off by its name
+    (``checks#memory: null``), replaces it, or adds one. Faults found later in the run, such as a damaged volume,
+    end it with one line too.
 
     Args:
         checks: name -> check; None is skipped.
@@ -34,6 +36,8 @@ class Preflight:
         """
         end_faults_in_one_line()
         stop_on_sigterm()
+        if rank() == 0 and self.checks:
+            print(f"checking before the run: {', '.join(self.checks)}", flush=True)
         for name, check in self.checks.items():
             run_on_all_ranks(partial(_line, name, check))  # each by itself, because a check may exchange as well
 

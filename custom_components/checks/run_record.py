@@ -22,6 +22,7 @@ from custom_components.distributed import rank, world_size
 from custom_components.transfer import provenance
 
 RUNS = "runs"
+CONFIG, FACTS = "config.yaml", "run.json"
 
 
 class RunRecord:
@@ -40,6 +41,7 @@ class RunRecord:
     def __init__(self, ckpt_dir: str, argv: Sequence[str] | None = None) -> None:
         self.ckpt_dir, self.argv = ckpt_dir, sys.argv if argv is None else argv
         self.typed = sys.orig_argv if argv is None else argv
+        self.written: Path | None = None  #: the folder, once it is written
 
     def __call__(self) -> str | None:
         """Write the folder on rank 0 and return its path."""
@@ -50,11 +52,12 @@ class RunRecord:
         partial.mkdir(parents=True, exist_ok=True)
         config = resolved_config(self.argv)
         if config is not None:
-            write_text(partial / "config.yaml", yaml.safe_dump(config, sort_keys=False, width=120))
+            write_text(partial / CONFIG, yaml.safe_dump(config, sort_keys=False, width=120))
         command = {"command": shlex.join(self.typed), "folder": os.getcwd(), "ranks": world_size()}
-        write_json(partial / "run.json", command | provenance())
+        write_json(partial / FACTS, command | provenance())
         folder = _free_name(runs / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
         partial.rename(folder)
+        self.written = folder
         _log_to(folder / "log.txt")
         return str(folder)
 

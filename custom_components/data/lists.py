@@ -13,18 +13,16 @@ states whose image it is, and the list's ``subject_pattern`` finds it in paths; 
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from custom_components.data.lazy_section import Section
 from custom_components.data.leaks import check_no_leak, hold_out, ordered
 from custom_components.data.names import Item, files_of, first_image
 from custom_components.data.sections import DATALIST_NAME, Listing, read_list
 from custom_components.data.walk import existing_folder, why_lost
-from custom_components.distributed import rank
 
 PathLike = str | os.PathLike[str]
 
@@ -253,62 +251,3 @@ class DataList:
         }
         lost = sum(bool(why_lost(file)) for file in every)
         return f" ({lost} of its {len(every)} files are missing: is the download complete?)" if lost > 1 else ""
-
-
-class Section(Sequence[Item]):
-    """Items of a data list, read when first needed; an error then ends the program with one line.
-
-    A config is resolved before its checks run, so that the list must not be read earlier than that: a misspelled
-    override is reported first. MONAI wraps every Exception that is raised while a config is resolved in a
-    traceback; SystemExit passes.
-
-    Args:
-        data_list: the list.
-        section: a section's name, or several.
-
-    Raises:
-        SystemExit: on reading, where `DataList.items` raises; with the message on rank 0.
-    """
-
-    def __init__(self, data_list: DataList, section: str | Sequence[str]) -> None:
-        self.data_list, self.section = data_list, section
-
-    @property
-    def _items(self) -> list[Item]:
-        return self._or_end(self.data_list._kept)
-
-    def listed(self) -> list[Item]:
-        """Return `DataList.listed`."""
-        return self._or_end(self.data_list.listed)
-
-    def _or_end(self, read: Callable[[str | Sequence[str]], list[Item]]) -> list[Item]:
-        try:
-            return read(self.section)
-        except (ValueError, OSError) as error:
-            raise SystemExit("error: " + " ".join(str(error).split()) if rank() == 0 else 1) from None
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._items[index]
-
-
-def datalist_hash(items: Iterable[Item], dataset_dir: PathLike = "") -> str:
-    """Return the sha256 over the sorted names of images and labels, for a weights card.
-
-    Args:
-        items: dictionaries with ``image`` and perhaps ``label``.
-        dataset_dir: folder that absolute names are made relative to, so that the hash does not depend on its
-            place.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    names = []
-    for item in items:
-        parts = [path for key in ("image", "label") for path in files_of(item, key)]
-        if dataset_dir:
-            parts = [os.path.relpath(p, dataset_dir) if os.path.isabs(p) else p for p in parts]
-        names.append("\t".join(Path(part).as_posix() for part in parts))
-    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

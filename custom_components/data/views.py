@@ -10,6 +10,7 @@ import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform, Randomizable
 
+from custom_components.faults import Fault
 from custom_components.number_checks import check_number
 
 
@@ -29,8 +30,8 @@ class TwoViewsd(Randomizable, MapTransform):
         allow_missing_keys: whether missing keys are ignored.
 
     Raises:
-        ValueError: for an empty suffix or a seed below 0; with ``seed``, for a sample without the volume's number;
-            for a transform that returns several samples.
+        ValueError: for an empty suffix or a seed below 0; with ``seed``, for a sample without the volume's number.
+        Fault: for a transform that returns several samples.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class TwoViewsd(Randomizable, MapTransform):
     def _view(self, data: dict[Hashable, Any]) -> Mapping[Hashable, Any]:
         view = self.transform(data)
         if isinstance(view, (list, tuple)):
-            raise ValueError(
+            raise Fault(
                 f"a view must be one sample, found {len(view)}; put RandSpatialCropSamplesd before TwoViewsd"
             )
         return view

@@ -38,7 +38,7 @@ def prepare_pretrain_batch(
         or None if the batch has none.
 
     Raises:
-        ValueError: if the batch lacks the image, the mask or the validity.
+        Fault: if the batch lacks the image, the mask or the validity.
     """
     return _prepare(batch, ("image", "mask", "valid"), "a mask transform", device, non_blocking, **kwargs)
 
@@ -53,7 +53,7 @@ def prepare_view_batch(
         batch has none.
 
     Raises:
-        ValueError: if the batch lacks a view or its validity.
+        Fault: if the batch lacks a view or its validity.
     """
     keys = ("image", "image_2", "valid", "valid_2")
     return _prepare(batch, keys, "TwoViewsd", device, non_blocking, **kwargs)
@@ -66,7 +66,7 @@ def _prepare(
     missing = [key for key in keys if key not in batch]
     if missing:
         found = sorted(map(str, batch))
-        raise ValueError(f"the batch has no {missing}; it has {found}. Is {source} missing?")
+        raise Fault(f"the batch has no {missing}; it has {found}. Is {source} missing?")
     # track_meta=False: a MetaTensor would carry its metadata through every operation of the step
     entries = [
         convert_to_tensor(batch[key], track_meta=False).to(device, non_blocking=non_blocking, **kwargs)

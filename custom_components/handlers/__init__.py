@@ -6,6 +6,7 @@ from .early_stopping import EarlyStopping
 from .ema import EMA
 from .feature_rank import FeatureRank
 from .finite_loss import FiniteLoss
+from .mlflow_log import MLFlowLog
 from .pictures import ReconstructionPictures
 from .pretext_report import PretextReport
 from .progress import ProgressLog
@@ -16,6 +17,7 @@ from .stop_on_signal import StopOnSignal
 from .tensorboard_log import TensorBoardLog
 from .validation_curve import ValidationCurve, read_curve
 
-__all__ = ["EMA", "BestCheckpoint", "DenseProbe", "EarlyStopping", "FeatureRank", "FiniteLoss", "PretextReport"]
-__all__ += ["ProbeBeforeTraining", "ProgressLog", "ReconstructionPictures", "ReseedEachEpoch", "ResumeCheckpoint"]
-__all__ += ["SegmentationReport", "StopOnSignal", "TensorBoardLog", "ValidationCurve", "read_curve"]
+__all__ = ["EMA", "BestCheckpoint", "DenseProbe", "EarlyStopping", "FeatureRank", "FiniteLoss", "MLFlowLog"]
+__all__ += ["PretextReport", "ProbeBeforeTraining", "ProgressLog", "ReconstructionPictures", "ReseedEachEpoch"]
+__all__ += ["ResumeCheckpoint", "SegmentationReport", "StopOnSignal", "TensorBoardLog", "ValidationCurve"]
+__all__ += ["read_curve"]

@@ -36,8 +36,8 @@ class BestCheckpoint:
         card: content of the card, see `custom_components.transfer.write_card`.
 
     Raises:
-        ValueError: for another ``mode`` or no files; in a validation that does not measure ``key_metric``.
-        Fault: when weights are not finite, or the disk is full.
+        ValueError: for another ``mode`` or no files.
+        Fault: for a validation that does not measure ``key_metric``, weights that are not finite, or a full disk.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class BestCheckpoint:
     def __call__(self, engine: Engine) -> None:
         """Compare, and save on rank 0 if the value is better."""
         if self.key_metric not in engine.state.metrics:
-            raise ValueError(
+            raise Fault(
                 f"key_metric is {self.key_metric!r}; the evaluator measures {sorted(engine.state.metrics)}"
             )
         value = float(engine.state.metrics[self.key_metric])

@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 
 from custom_components.atomic import save_tensors
 from custom_components.distributed import rank
+from custom_components.faults import Fault
 from custom_components.handlers.best_checkpoint import check_finite
 from custom_components.transfer import plain, read_resume_checkpoint
 
@@ -32,9 +33,9 @@ class ResumeCheckpoint:
         settings: config key -> its value, of the settings that a resumed run must keep.
 
     Raises:
-        ValueError: when the run starts, if the file is missing, damaged, holds other objects, or is already at the
-            requested number of epochs.
-        Fault: when a state is not finite, or the disk is full; the file keeps the epoch before.
+        ValueError: when the run starts, if the file is missing, damaged or holds other objects.
+        Fault: when the run starts, if the file is already at the requested number of epochs; when a state is not
+            finite, or the disk is full; the file keeps the epoch before.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class ResumeCheckpoint:
         content = read_resume_checkpoint(self.path, [*self.objects, "trainer"])
         trainer = content["trainer"]
         if trainer["epoch"] >= engine.state.max_epochs:
-            raise ValueError(
+            raise Fault(
                 f"{self.path} is at epoch {trainer['epoch']} and epochs is {engine.state.max_epochs}; "
                 "raise epochs to train on"
             )

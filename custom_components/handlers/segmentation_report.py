@@ -14,6 +14,7 @@ from tqdm import tqdm
 from custom_components.atomic import write_csv, write_json
 from custom_components.data.names import Item, case_id, first_image
 from custom_components.distributed import gather_objects, rank
+from custom_components.faults import Fault
 from custom_components.metrics.segmentation import Regions, Row, check_score_regions, score_case, summarise
 from custom_components.number_checks import check_number
 from custom_components.transfer import file_sha256, provenance, read_card
@@ -41,7 +42,8 @@ class SegmentationReport:
 
     Raises:
         ValueError: for no class but the background, or a region that is not a union of classes; during the run,
-            for a prediction on another grid than its label, or a label without spacing.
+            for a label without spacing.
+        Fault: during the run, for a prediction on another grid than its label.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class SegmentationReport:
                 settings = (self.percentile, self.regions, self.tolerance)
                 scored = score_case(pred, label, spacing, self.class_names, *settings)
             except ValueError as error:
-                raise ValueError(f"{case_id(PurePath(path).name)}: {error}") from None
+                raise Fault(f"{case_id(PurePath(path).name)}: {error}") from None
             self.rows += [{"path": path, **row} for row in scored]
         self._bar.update()
 

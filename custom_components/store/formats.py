@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from custom_components.faults import Fault
+
 #: Format -> name of the file of voxels.
 FORMATS = {"npy": "voxels.npy", "blosc2": "voxels.b2nd"}
 _CHUNK, _BLOCK = 64, 16  # voxels per side; a crop of 96 voxels reads at most 3 x 3 x 3 chunks
@@ -46,14 +48,15 @@ def open_array(path: Path) -> Any:
 
     Raises:
         OSError: if the file is missing.
-        ValueError: if it is truncated, or needs blosc2, which is not installed.
+        ValueError: if it is truncated.
+        Fault: if it needs blosc2, which is not installed.
     """
     if path.suffix == ".npy":
         return np.load(path, mmap_mode="r", allow_pickle=False)
     try:
         blosc2 = importlib.import_module("blosc2")
     except ImportError:
-        raise ValueError(f"{path} needs blosc2, which is not installed; pip install blosc2") from None
+        raise Fault(f"{path} needs blosc2, which is not installed; pip install blosc2") from None
     if not path.is_file():
         raise FileNotFoundError(2, "No such file", str(path))
     return blosc2.open(str(path), mode="r", dparams={"nthreads": 1})

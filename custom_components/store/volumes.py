@@ -51,7 +51,7 @@ class StoredVolume(NamedTuple):
         """Return the voxels in a box, ``(C, d, h, w)``: float32 for an image, whole numbers for a label.
 
         Raises:
-            Fault: if the file is gone or truncated.
+            Fault: if the file is gone or truncated, or needs a package that is not installed.
         """
         file = self.folder / self.content["file"]
         try:
@@ -60,6 +60,8 @@ class StoredVolume(NamedTuple):
             numbers = (
                 to_float32(part, self.content["step"], self.content["zero"]) if self.is_image else np.array(part)
             )
+        except Fault:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
             raise Fault(f"{file} is gone or damaged ({error}); start again, and it is prepared again") from None
         return torch.from_numpy(numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from mim3d.arguments import Parser, UsageError, add_layers, number
+from mim3d.arguments import Parser, UsageError, add_data, add_datalist, add_layers, add_workers
 
 DESCRIPTION = """\
 Check the cases of a folder, or of its data list, as a training does before it starts, but all of them: a training
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
     if isinstance(parser, Parser):
         parser.takes_keys = True
-    parser.add_argument("dataset_dir", metavar="DATA", help="the folder of volumes")
-    parser.add_argument("--datalist", metavar="FILE", help="the list (default: datalist.json in the folder)")
+    add_data(parser)
+    add_datalist(parser, "datalist.json in the folder")
     parser.add_argument("--bundle", metavar="BUNDLE", help="whose config says what the cases must be")
     add_layers(parser, "layers of this config: names in the bundle's configs, or paths")
     parser.add_argument(
@@ -35,12 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read every voxel of every file once (default: headers, label maps, and the voxels of 32 images)",
     )
-    parser.add_argument(
-        "--workers",
-        type=number(whole=True, at_least=1),
-        default=min(8, os.cpu_count() or 1),
-        help="cases read at a time; each takes up to three times the memory of its image (default: %(default)s)",
-    )
+    most = min(8, os.cpu_count() or 1)
+    add_workers(parser, most, "cases read at a time; each takes up to three times the memory of its image")
     parser.add_argument("--out", metavar="FILE.csv", help="write the findings to a file, too")
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mim3d.arguments import number
+from mim3d.arguments import add_workers
 
 DESCRIPTION = """\
 Convert the DICOM series, NRRD and MetaImage files below a folder to NIfTI, which training and inference read.
@@ -31,12 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="patient",
         help="whose scans share a folder; study if all files have one PatientID (default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers",
-        type=number(whole=True, at_least=1),
-        default=min(4, os.cpu_count() or 1),
-        help="volumes converted at a time (default: %(default)s)",
-    )
+    add_workers(parser, min(4, os.cpu_count() or 1), "volumes converted at a time")
     parser.add_argument("--overwrite", action="store_true", help="write files that exist again")
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from mim3d.arguments import UsageError, number, share_or_count
+from mim3d.arguments import UsageError, add_data, add_split, number, share_or_count
 
 DESCRIPTION = """\
 Split a folder of volumes by subject and write its datalist.json, which the configs read.
@@ -23,18 +22,15 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
-    size: dict[str, Any] = {"type": share_or_count, "metavar": "SIZE"}
-    parser.add_argument("dataset_dir", metavar="DATA", help="the folder of volumes")
+    add_data(parser)
     parser.add_argument("--out", metavar="FILE", help="the list to write (default: datalist.json in the folder)")
     parser.add_argument(
         "--training",
-        **size,
+        type=share_or_count,
+        metavar="SIZE",
         help="share (0.8) or number (24) of the labelled subjects to train on (default: all that remain)",
     )
-    parser.add_argument("--validation", **size, help="the same, to choose the best weights (default: 0.2)")
-    parser.add_argument(
-        "--test", **size, default=0, help="the same, for the final evaluation (default: %(default)s)"
-    )
+    add_split(parser)
     parser.add_argument(
         "--folds",
         type=number(whole=True, at_least=2),
@@ -42,20 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write K lists, datalist_fold0.json and so on: each subject outside test is validated in one of them",
     )
     parser.add_argument(
-        "--seed", type=number(whole=True, at_least=0), default=0, help="seed of the split (default: %(default)s)"
-    )
-    parser.add_argument(
         "--unlabelled",
         choices=("training+rest", "rest"),
         default="training+rest",
         help="which labelled cases' images pretraining may see; never those of validation or test "
         "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--subject_pattern",
-        metavar="REGEX",
-        help="regular expression whose first group is the subject in a case's path (default: names decide; volumes"
-        " of one sub-01, or that differ only in session, date or sequence, are of one subject)",
     )
     parser.add_argument(
         "--include_label_like",
@@ -73,16 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the list, or one for each fold, and print its path."""
-    options = vars(arguments)
-    folds, validation = options.pop("folds"), options.pop("validation")
-    if folds and validation is not None:
+    options = {name: value for name, value in vars(arguments).items() if value is not None}
+    if "folds" in options and "validation" in options:
         raise UsageError("--folds decides which subjects are validated; leave out --validation")
 
-    from mim3d.datasets.prepare import VALIDATION, prepare_datalist, prepare_folds
+    from mim3d.datasets.prepare import prepare_datalist, prepare_folds
 
-    if folds:
-        paths = prepare_folds(folds=folds, **options)
-    else:
-        paths = [prepare_datalist(validation=VALIDATION if validation is None else validation, **options)]
+    paths = prepare_folds(**options) if "folds" in options else [prepare_datalist(**options)]
     for path in paths:
         print(f"data list: {path}")

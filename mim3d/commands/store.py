@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mim3d.arguments import Parser, UsageError, add_layers, number
+from mim3d.arguments import Parser, UsageError, add_layers, add_workers
 
 DESCRIPTION = """\
 Prepared volumes on disk, for trainings with --cache store.
@@ -30,13 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="BUNDLE and DATA, or STORE")
     parser.add_argument("--out", metavar="DIR", help="build: the store (default: DATA/mim3d_store)")
     add_layers(parser, "build: layers of the training: names in the bundle's configs, or paths")
-    parser.add_argument(
-        "--workers",
-        type=number(whole=True, at_least=1),
-        default=4,
-        metavar="N",
-        help="volumes that are prepared or checked at a time (default: %(default)s)",
-    )
+    add_workers(parser, 4, "volumes that are prepared or checked at a time")
     parser.add_argument(
         "--format",
         default="npy",

@@ -10,7 +10,7 @@ import yaml
 from mim3d.plan.decisions import Decision
 
 _WIDTH = 115
-_ASCII = str.maketrans({"×": "x", "…": "..."})
+_ASCII = str.maketrans({"×": "x", "…": "...", "→": "->", "³": "^3"})
 
 
 def layer_text(title: str, decisions: Iterable[Decision], layer: str) -> str:

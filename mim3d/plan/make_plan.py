@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def make_plan(
     options: Options,
     volumes: int = 16,
     datalist: str | Path | None = None,
-    seed: int = 0,
+    split: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Plan:
@@ -64,7 +64,7 @@ def make_plan(
         options: what the user asked for.
         volumes: how many labelled and how many unlabelled volumes to read the voxels of.
         datalist: a list; None: that of the folder, or else one is written.
-        seed: seed of the split, if a list is written.
+        split: options of ``prepare_datalist`` for the list that is written, such as ``test``; None: its defaults.
         overwrite: replace an earlier plan.
         progress: show bars on stderr.
 
@@ -75,7 +75,7 @@ def make_plan(
     folder = existing_folder(dataset_dir)
     check_free(out, overwrite)
     with tempfile.TemporaryDirectory() as temporary:
-        listed, printed = find_list(folder, datalist, Path(temporary) / DATALIST_NAME, seed)
+        listed, printed = find_list(folder, datalist, Path(temporary) / DATALIST_NAME, split or {})
         drawn = listed.read_text(encoding="utf-8") if printed else None
         data_list = DataList(folder, listed)
         sets = find_sets(folder, listed, options.method)

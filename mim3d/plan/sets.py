@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from custom_components.config_text import as_argument
 from custom_components.data.lists import DataList
@@ -39,28 +41,43 @@ class Sets:
         return bool(self.training and self.validation)
 
 
-def find_list(folder: Path, datalist: str | Path | None, target: Path, seed: int) -> tuple[Path, str]:
+def find_list(
+    folder: Path, datalist: str | Path | None, target: Path, split: Mapping[str, Any]
+) -> tuple[Path, str]:
     """Return a data list, and what was printed if it was written; empty for a list that exists.
 
     Args:
         folder: the data.
         datalist: a list in the current folder or in the data; None: that of the folder, or else one is written.
         target: file to write.
-        seed: seed of the split.
+        split: options of ``prepare_datalist`` for a list that is written.
 
     Raises:
-        ValueError: for a list that does not exist, and a folder that cannot be listed.
+        ValueError: for a list that does not exist, a list that exists beside options of a split, and a folder that
+            cannot be listed.
     """
-    if datalist is not None:
-        for path in (Path(datalist), folder / datalist):
-            if path.is_file():
-                return path.resolve(), ""
-        raise ValueError(f"--datalist {datalist} does not exist")
-    if (folder / DATALIST_NAME).is_file():
-        return folder / DATALIST_NAME, ""
+    found = _existing_list(folder, datalist)
+    if found is not None:
+        if split:
+            raise ValueError(
+                f"{found} already splits the cases, so --{next(iter(split))} has no effect; leave it out, or write"
+                " another list with mim3d datalist DATA --out FILE and give it with --datalist FILE"
+            )
+        return found, ""
     with contextlib.redirect_stdout(io.StringIO()) as printed:  # it names the target, which may be temporary
-        prepare_datalist(folder, target, seed=seed, join_sequences=True)
+        prepare_datalist(folder, target, join_sequences=True, **split)
     return target, printed.getvalue().replace(f"{target}: ", "").strip()
+
+
+def _existing_list(folder: Path, datalist: str | Path | None) -> Path | None:
+    """Return the list that was named, or that of the folder; None if the folder has none."""
+    if datalist is None:
+        own = folder / DATALIST_NAME
+        return own if own.is_file() else None
+    for path in (Path(datalist), folder / datalist):
+        if path.is_file():
+            return path.resolve()
+    raise ValueError(f"--datalist {datalist} does not exist")
 
 
 def list_decision(listed: Path, printed: str, data_list: DataList) -> Decision:
@@ -98,7 +115,7 @@ def find_sets(folder: Path, listed: Path, method: Method) -> Sets:
     except ValueError as error:
         found = str(error).replace(str(listed), str(folder))  # a list that the plan writes has no name yet
         raise ValueError(
-            f"{found}. A plan needs two subjects, one to train on and one to validate on. If names mislead, write"
-            " the list with mim3d datalist --subject_pattern"
+            f"{found}. A plan needs two subjects, one to train on and one to validate on. If names mislead, state"
+            " the subject with --subject_pattern"
         ) from None
     return Sets(images, held, everything.labelled("training"), everything.labelled("validation"))

@@ -152,7 +152,8 @@ def decide_intensity(found: Survey, modality: Modality, method: Method) -> list[
     zero = float(np.median([case.zero_share for case in found.read]))
     if modality.hounsfield:
         kind, about = "window", "The window is scaled to [0, 1]"
-        crop, why = "$functools.partial(operator.lt, 0)", "Crops to the body: voxels above the window's lower end"
+        # CropForegroundd's own default, so that pretraining and segmentation share the entries of a store.
+        crop, why = "$monai.transforms.utils.is_positive", "Crops to the body: voxels above the window's lower end"
     elif zero >= _ZERO_BACKGROUND:
         kind = "z_score_nonzero"
         about = f"No HU, and {zero:.0%} of the voxels are exactly 0: a z-score of the others, per channel"

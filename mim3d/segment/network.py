@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.io.dictionary import LoadImaged, SaveImaged
 
 from custom_components.checks import NetworkShape
+from custom_components.checks.intensities import hu_window
 from custom_components.config_text import quoted
 from custom_components.data import read_volume
 from custom_components.data.volumes import check_non_finite
@@ -22,6 +23,7 @@ from custom_components.number_checks import check_switch
 from custom_components.transfer import file_sha256
 from custom_components.transfer.checks import compare_card
 from mim3d.segment.config import FIXED, build_workflow, check_keys, config_files, merged_config, parse_value
+from mim3d.segment.intensities import odd_intensities
 from mim3d.segment.marker import digest_of_settings
 from mim3d.segment.memory import check_memory
 from mim3d.segment.weights import load_complete, load_encoder
@@ -77,6 +79,8 @@ class Segmenter:
         self.roi_size: list[int] = self._get("roi_size")
         self.non_finite: str = self._get("non_finite")
         check_non_finite(self.non_finite)
+        scaled = self._get("intensity") if "intensity" in self.workflow.parser else None
+        self.window = hu_window(scaled, self.channels)
         self.device = torch.device(self._get("device"))
         self.inferer = self._get("inferer")
         self.inferer.progress = sys.stderr.isatty()  # no bar in a log file
@@ -146,11 +150,13 @@ class Segmenter:
         outputs = len(self._get("output_names"))
         check_memory(files, self._get("spacing"), self.roi_size, outputs, stitch_device, self.probabilities)
 
-    def prepare(self, files: Sequence[Path]) -> dict[str, Any]:
+    def prepare(self, files: Sequence[Path], warn: Callable[[str], object] = print) -> dict[str, Any]:
         """Read a case and bring it onto the network's grid.
 
         Args:
             files: one file, or one per channel in order.
+            warn: called with a line for each channel whose intensities are not what the network was trained on,
+                such as CT that is not stored in HU.
 
         Returns:
             ``image``, float32 ``(C, D, H, W)``, with what the postprocessing needs.
@@ -164,6 +170,8 @@ class Segmenter:
                 f"{files[0]} has {len(values)} channel(s); needed: one 4D file with {', '.join(self.channels)}, or"
                 " one file for each"
             )
+        for line in odd_intensities(values, self.channels, self.window):
+            warn(line)
         image = MetaTensor(torch.from_numpy(np.ascontiguousarray(values)), affine=torch.from_numpy(affine))
         item: dict[str, Any] = self.preprocessing({"image": image})
         return item
@@ -189,16 +197,17 @@ class Segmenter:
         labels: torch.Tensor = self._get("to_labels")({"pred": output})["pred"]
         return torch.as_tensor(labels)
 
-    def segment(self, files: Sequence[Path]) -> Segmented:
+    def segment(self, files: Sequence[Path], warn: Callable[[str], object] = print) -> Segmented:
         """Segment a case.
 
         Args:
             files: one file, or one per channel in order.
+            warn: as in `prepare`.
 
         Raises:
             ValueError: for a file that cannot be read; names the file.
         """
-        item = self.prepare(files)
+        item = self.prepare(files, warn)
         item["pred"] = self.predict(item["image"].as_tensor())
         item = self.postprocessing(item)
         mask: np.ndarray = item["pred"][0].cpu().numpy().astype(np.uint8)

@@ -26,7 +26,7 @@ class Result:
         case: name of the case.
         result: written, skipped or failed.
         seconds: that it took.
-        reason: why it was skipped or failed; the mask's path if it was written.
+        reason: why it was skipped or failed; the mask's path if it was written, and what the image was warned of.
     """
 
     case: str
@@ -82,8 +82,9 @@ def _one(case: Case, segmenter: Segmenter, overwrite: bool) -> Result:
             result, reason = SKIPPED, f"{case.output} exists"
         else:
             segmenter.check_memory(case.files)
-            _write(case, segmenter.segment(case.files), made)
-            result, reason = WRITTEN, str(case.output)
+            warnings: list[str] = []
+            _write(case, segmenter.segment(case.files, warnings.append), made)
+            result, reason = WRITTEN, "; ".join([str(case.output), *(f"warning: {line}" for line in warnings)])
     except Exception as error:  # whatever is wrong with a case, the others go on
         result, reason = FAILED, _reason(error)
     return Result(case.name, result, time.perf_counter() - start, reason)

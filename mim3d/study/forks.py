@@ -20,9 +20,10 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NoReturn, cast
 
 from mim3d.children import start_child
 
@@ -158,12 +159,24 @@ def _report(stream: Any, **content: int) -> None:
 def _fork(request: dict[str, Any]) -> int:
     """Return the process that becomes the program."""
     pid = os.fork()
-    if pid:
-        return pid
+    if not pid:
+        become_program(request["module"], request["arguments"], partial(_set_up, request))
+    return pid
+
+
+def become_program(module: str, arguments: Sequence[str], set_up: Callable[[], None]) -> NoReturn:
+    """Run a module as ``python -m`` does, in a process that was just forked, and end the process.
+
+    Args:
+        module: dotted name.
+        arguments: those behind it.
+        set_up: called first, for streams and environment; what it raises ends the process, too.
+    """
     status = 1
     try:
-        _set_up(request)
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        set_up()
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -179,7 +192,7 @@ def _fork(request: dict[str, Any]) -> int:
 
 
 def _set_up(request: dict[str, Any]) -> None:
-    """Give the process its group, log, environment and arguments."""
+    """Give the process its group, log and environment."""
     os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -190,7 +203,6 @@ def _set_up(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     if request["environment"].get("PYTHONWARNINGS") == "ignore":
         warnings.simplefilter("ignore")
-    sys.argv = [request["module"], *request["arguments"]]
 
 
 if __name__ == "__main__":

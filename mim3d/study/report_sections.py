@@ -11,10 +11,10 @@ from mim3d.study.curves import picture_of, validation_curves
 from mim3d.study.figures import draw_curves, draw_differences, draw_pretext
 from mim3d.study.pictures import Shown, draw_case, masks_of
 from mim3d.study.progress import clock
-from mim3d.study.results import Results
+from mim3d.study.results import Results, Row
 from mim3d.study.runs import Run
 from mim3d.study.scheduler import Failure
-from mim3d.study.tables import rate_rows, result_row
+from mim3d.study.tables import rate_rows, result_row, shared_searches
 from mim3d.study.verdict import describe, p_text
 
 COMPARED = (
@@ -110,14 +110,16 @@ def ranks_section(ranks: dict[str, float], conditions: int) -> list[Block]:
 
 def rates_section(results: Results) -> list[Block]:
     """Return what the searches of the learning rate found."""
-    found = rate_rows(results)
+    found = shared_searches(rate_rows(results))
     if not found:
         return [Heading("Learning rates"), Text("No rate was searched: every run has the rate of its config.")]
     fixed = ("arm", "labels", "budget", "tried_at_labels", "seed", "validation_dice", "chosen", "at_the_edge")
     keys = list(dict.fromkeys(key for row in found for key in row if key not in fixed))
     rows = [
         [
-            *(str(row[key]) for key in ("arm", "labels", "budget", "seed")),
+            row["arm"],
+            _labels_of_search(row),
+            *(str(row[key]) for key in ("budget", "seed")),
             *(str(row.get(key, "")) for key in keys),
             number(row["validation_dice"]),
             ("chosen, at the edge" if row["at_the_edge"] else "chosen") if row["chosen"] else "",
@@ -128,6 +130,13 @@ def rates_section(results: Results) -> list[Block]:
     edge = "A rate at the edge of those tried may not be the best: try rates beyond it."
     notes = [Text(edge)] if any(row["at_the_edge"] for row in found) else []
     return [Heading("Learning rates"), Text(RATES), Table(head, rows), *notes]
+
+
+def _labels_of_search(row: Row) -> str:
+    """Return the label counts that a search is for, and the one that it was made with if that is not plain."""
+    labels, tried = row["labels"], row["tried_at_labels"]
+    text = ", ".join(map(str, labels))
+    return text if labels == [tried] else f"{text}; searched with {tried}"
 
 
 def pretraining_section(results: Results) -> list[Block]:

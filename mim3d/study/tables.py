@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from custom_components.atomic import write_csv
@@ -85,3 +86,12 @@ def rate_rows(results: Results) -> list[Row]:
                 "at_the_edge": trial.candidate == chosen and edge,
             }
     return list(rows.values())
+
+
+def shared_searches(rows: Sequence[Row]) -> list[Row]:
+    """Return one row for each training of :func:`rate_rows`; its ``labels`` are all counts that it is for."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        own = repr([(name, value) for name, value in row.items() if name != "labels"])
+        found.setdefault(own, {**row, "labels": []})["labels"].append(row["labels"])
+    return list(found.values())

@@ -25,7 +25,7 @@ CT_WINDOW = {
         "b_max": 1.0,
         "clip": True,
     },
-    "select_foreground": "$functools.partial(operator.lt, 0)",
+    "select_foreground": "$monai.transforms.utils.is_positive",
 }
 #: Per bundle (what follows its name tells two apart): layers, channels of a case, number of classes (None:
 #: images only), keys, and the largest difference: half a step of rounding in the unit of the network's input.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.checks.command_line import parse_command
+from custom_components.checks import command_line
+from custom_components.checks.command_line import merged_config, parse_command
 from custom_components.checks.overrides import Overrides, unknown_overrides
 
 MAIN = "/x/site-packages/monai/bundle/__main__.py"
@@ -35,6 +36,23 @@ def config(tmp_path: Path) -> Path:
 
 def unknown(config: Path | str, *words: str) -> list[tuple[str, str | None]]:
     return unknown_overrides([MAIN, "run", "--config_file", str(config), *words])
+
+
+def test_config_files_are_parsed_once_until_they_change(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[list[str]] = []
+    load = command_line.ConfigParser.load_config_files
+
+    def counted(files: list[str]) -> dict:
+        parsed.append(files)
+        return load(files)
+
+    monkeypatch.setattr(command_line.ConfigParser, "load_config_files", counted)
+    merged_config([str(config)])["loss_weights"]["count"] = 9  # the caller's copy
+    Overrides([MAIN, "run", "--config_file", str(config), "--epochs", "3"])()
+    assert merged_config([str(config)])["loss_weights"] == {"reconstruction": 1.0, "count": 0.1}
+    assert parsed == [[str(config)]]
+    config.write_text(TRAIN + "more: 1\n")
+    assert merged_config([str(config)])["more"] == 1
 
 
 @pytest.mark.parametrize("words", [("--epoch", "3"), ("--epoch=3",), ("--epoch",), ("--epoch", "-3")])

@@ -33,7 +33,7 @@ def test_checks_run_in_order_and_what_they_return_is_printed_under_their_names(
 
     Preflight({"silent": silent, "off": None, "spoken": lambda: calls.append("spoken") or "3 images"})()
     assert calls == ["silent", "spoken"]
-    assert capsys.readouterr().out == "checked spoken: 3 images\n"
+    assert capsys.readouterr().out == "checking before the run: silent, spoken\nchecked spoken: 3 images\n"
     Preflight({})()
     assert capsys.readouterr().out == ""
 

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from custom_components.checks import RunRecord
-from custom_components.checks.overrides import Overrides
 from custom_components.checks.run_record import resolved_config
 
 MAIN = "/site-packages/monai/bundle/__main__.py"
@@ -88,9 +87,3 @@ def test_a_log_on_a_full_disk_does_not_end_the_run(
     monkeypatch.setattr(handler, "stream", SimpleNamespace(write=full, flush=lambda: None, close=lambda: None))
     logging.getLogger("a").warning("text")
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_tracking_without_mlflow_is_one_line(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="tracking is mlflow, but MLflow is not installed: pip install mlflow"):
-        Overrides([*command[:6], "--tracking", "mlflow"])()

@@ -11,9 +11,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from monai.bundle import ConfigParser
 
-from custom_components.data import DataList, check_no_leak, datalist_hash
+from custom_components.data import DataList, check_no_leak
 from custom_components.data import lists as lists_module
 
 
@@ -304,24 +303,6 @@ def test_a_list_is_read_once_for_sections_channels_and_labels(
     assert calls == [listed]
 
 
-def test_in_a_config_an_error_is_one_line_and_other_ranks_are_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = {
-        "data": {"_target_": "custom_components.data.DataList", "dataset_dir": str(tmp_path / "no")},
-        "items": "$@data.section('training')",
-    }
-    items = ConfigParser(config).get_parsed_content("items")  # nothing is read yet
-    with pytest.raises(SystemExit, match="^error: dataset_dir .*no does not exist"):
-        len(items)
-    with pytest.raises(SystemExit, match="^error: dataset_dir .*no does not exist"):
-        ConfigParser({**config, "number": "$len(@items)"}).get_parsed_content("number")
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(SystemExit) as caught:
-        items[0]
-    assert caught.value.code == 1
-
-
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'no'} does not exist")):
         load_datalist(tmp_path / "no", "training")
@@ -360,15 +341,6 @@ def test_a_case_in_two_sections_is_refused(sections: dict, message: str) -> None
 
 def test_training_images_may_be_pretrained_on() -> None:
     check_no_leak({"unlabelled": [{"image": "a"}], "training": [{"image": "a", "label": "b"}]})
-
-
-def test_hash_depends_on_names_and_neither_on_order_nor_on_place() -> None:
-    items = [{"image": "/x/a.nii", "label": "/x/l.nii"}, {"image": ["/x/b.nii", "/x/c.nii"]}]
-    value = datalist_hash(items, "/x")
-    assert len(value) == 64
-    assert value == datalist_hash(items[::-1], "/x")
-    assert value == datalist_hash([{"image": "a.nii", "label": "l.nii"}, {"image": ["b.nii", "c.nii"]}])
-    assert value != datalist_hash(items[:1], "/x")
 
 
 def test_validation_cases_of_a_dataset_json_stay_validation_cases(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from monai.transforms import (
 )
 
 from custom_components.data import TwoViewsd
+from custom_components.faults import Fault
 
 KEYS = ["image", "valid"]
 SHAPE, ROI = (12, 10, 8), (8, 6, 4)
@@ -182,5 +183,5 @@ def test_wrong_arguments_and_samples_say_so():
         with pytest.raises(ValueError, match=rf"data\['volume_id'\] is {wrong}; views with a seed need"):
             two_views(seed=0)({**sample(), "volume_id": wrong})
     many = TwoViewsd(KEYS, RandSpatialCropSamplesd(KEYS, ROI, num_samples=2, random_size=False))
-    with pytest.raises(ValueError, match="a view must be one sample, found 2; put RandSpatialCropSamplesd before"):
+    with pytest.raises(Fault, match="a view must be one sample, found 2; put RandSpatialCropSamplesd before"):
         many(sample())

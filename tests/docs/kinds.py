@@ -84,7 +84,7 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
         words = [*dict.fromkeys([*kept, "--dry_run"])]
     if name == "release":
         sandbox.make_repository()
-    if name == "datalist":
+    if name == "datalist" or (name == "plan" and "--test" in words):  # a split is refused where a list exists
         data = sandbox.unlisted()
     if name == "convert":  # of one small volume in another format
         words = [str(sandbox.scans()) if word == "SCANS" else word for word in words]

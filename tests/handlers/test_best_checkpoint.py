@@ -122,7 +122,7 @@ def test_rank_one_remembers_and_does_not_write(tmp_path, monkeypatch):
 
 def test_a_metric_that_is_not_measured_raises_and_names_those_that_are(tmp_path):
     handler = BestCheckpoint(str(tmp_path), {"model.pt": torch.nn.Linear(2, 2)}, "val_acc", "max")
-    with pytest.raises(ValueError, match=r"key_metric is 'val_acc'; the evaluator measures \['val_accuracy'\]"):
+    with pytest.raises(Fault, match=r"key_metric is 'val_acc'; the evaluator measures \['val_accuracy'\]"):
         evaluate(handler, [1.0], name="val_accuracy")
 
 

@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
+from custom_components.faults import Fault
 from custom_components.handlers import SegmentationReport
 from custom_components.transfer import file_sha256, write_card
 
@@ -136,7 +137,7 @@ def test_a_second_run_starts_afresh(tmp_path: Path) -> None:
 def test_a_prediction_off_the_grid_names_the_case(tmp_path: Path) -> None:
     wrong = item("x", 1)
     wrong["pred"] = wrong["pred"][:, :4]
-    with pytest.raises(ValueError, match=r"x: prediction of shape \(1, 4, 8, 8\)"):
+    with pytest.raises(Fault, match=r"x: prediction of shape \(1, 4, 8, 8\)"):
         evaluate(SegmentationReport(str(tmp_path), NAMES, progress=False), [[wrong]])
 
 

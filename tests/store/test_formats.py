@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from custom_components.faults import Fault
 from custom_components.store.formats import FORMATS, checksum, open_array, write_array
+from custom_components.store.volumes import StoredVolume
 
 PART = (slice(None), slice(3, 40), slice(60, 70), slice(0, 5))
 
@@ -24,6 +27,13 @@ def test_a_part_of_what_was_written_is_read(store_format: str, tmp_path: Path) -
     path.unlink()
     with pytest.raises(OSError, match="No such file"):
         open_array(path)
+
+
+def test_a_missing_package_is_one_line_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "blosc2", None)
+    volume = StoredVolume(tmp_path, {"file": "voxels.b2nd"})
+    with pytest.raises(Fault, match=r"^\S+voxels.b2nd needs blosc2, which is not installed; pip install blosc2$"):
+        volume.read((slice(0, 1),) * 3)
 
 
 def test_a_memory_map_reads_nothing_before_it_is_indexed(tmp_path: Path) -> None:

@@ -118,6 +118,30 @@ def test_every_method_and_network_passes_its_checks(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("kind", "border"), [("spleen_ct", 0), ("brain_mri", 0), ("hippocampus_mri", 1)])
+def test_both_trainings_share_the_entries_of_a_store(
+    kind: str, border: int, data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A window, a z-score of the voxels that are not 0, and one of all voxels (no voxel is exactly 0)."""
+    folder = Path(shutil.copytree(data(kind), tmp_path / "data"))
+    for path in sorted(folder.glob("images*/*.nii.gz")) if border else ():
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj) + np.float32(border), image.affine), path)
+    plan = make_plan(folder, tmp_path / "plan", options(), progress=False)
+    assert ("select_foreground: $torch.isfinite" in plan.files[1].read_text(encoding="utf-8")) == bool(border)
+    found = {}
+    for bundle, name in ((METHODS["hybridmim"].bundle, "pretrain"), (SEG, "segment")):
+        keys = {"cache": "store", "num_workers": 0}
+        made = workflow(bundle, "train.yaml", tmp_path / "plan" / f"{name}.yaml", folder, tmp_path / name, **keys)
+        made.parser.get_parsed_content("checks#store")()
+        for part in ("train", "validate"):
+            made.parser.get_parsed_content(f"{part}#dataset")
+        found[name] = {path.name for path in (folder / "mim3d_store" / "images").iterdir()}
+    assert len(found["pretrain"]) == COUNTS["unlabelled"] + COUNTS["validation"]
+    assert len(found["segment"]) == len(found["pretrain"]) + COUNTS["training"]  # validation is there already
+
+
+@pytest.mark.slow
 def test_the_printed_commands_train_and_segment(data: Callable[[str], Path], tmp_path: Path) -> None:
     """Pretraining, fine-tuning and inference with the layers as they were written, for one step each."""
     folder = data("spleen_ct")
@@ -149,7 +173,7 @@ def test_values_in_the_files_are_mapped_and_every_key_has_its_reason(
     assert segment["label_names"] == ["background", "spleen"]
     assert segment["source_values"] == {"files": [18], "masks": [1]}
     text = (tmp_path / "segment.yaml").read_text(encoding="utf-8")
-    assert "# The files' values become consecutive classes: 18 → 1." in text
+    assert "# The files' values become consecutive classes: 18 -> 1." in text
     document = (tmp_path / "plan.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)
     assert {"channels", "spacing", "window", "roi_size", "patch_size", "label_names", "epochs"} <= set(rows)
@@ -166,6 +190,34 @@ def test_a_folder_without_a_list_gets_one_beside_the_plan(data: Callable[[str], 
     listed = json.loads((tmp_path / "plan" / "datalist.json").read_text(encoding="utf-8"))
     assert layer(plan, "segment")["datalist"] == str(tmp_path / "plan" / "datalist.json")
     assert {name: len(listed[name]) for name in ("training", "validation")} == {"training": 5, "validation": 1}
+
+
+def test_the_split_of_the_written_list_can_be_chosen(
+    data: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same cases as ``mim3d datalist`` with the same options; a list that exists is not split again."""
+    folder = Path(shutil.copytree(data("hippocampus_mri"), tmp_path / "data"))
+    (folder / "datalist.json").unlink()
+    chosen = ["--validation", "2", "--test", "1", "--seed", "3", "--subject_pattern", r"(\d+)\.nii"]
+    main(["plan", str(folder), "--out", str(tmp_path / "plan"), "--small", *chosen])
+    main(["datalist", str(folder), "--out", str(tmp_path / "list.json"), *chosen])
+    planned, listed = (json.loads((tmp_path / name).read_text()) for name in ("plan/datalist.json", "list.json"))
+    assert planned == listed
+    assert {name: len(planned[name]) for name in ("training", "validation", "test")} == {
+        "training": 3,
+        "validation": 2,
+        "test": 1,
+    }
+    assert planned["subject_pattern"] == r"(\d+)\.nii"
+    (folder / "datalist.json").write_text(json.dumps(listed))
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="1"):
+        main(["plan", str(folder), "--out", str(tmp_path / "again"), "--small", "--test", "1"])
+    assert re.fullmatch(
+        r"error: \S+datalist.json already splits the cases, so --test has no effect; leave it out, or write.*\n",
+        capsys.readouterr().err,
+    )
+    assert not (tmp_path / "again").exists()
 
 
 def test_without_labels_there_is_no_segmentation_and_an_old_one_is_removed(

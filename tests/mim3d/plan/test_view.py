@@ -92,7 +92,7 @@ def test_the_small_form_makes_the_longest_side_96_voxels(make_survey: MakeSurvey
 @pytest.mark.parametrize(
     ("names", "zero", "target", "crop"),
     [
-        (["CT"], 0.0, "ScaleIntensityRanged", "$functools.partial(operator.lt, 0)"),
+        (["CT"], 0.0, "ScaleIntensityRanged", "$monai.transforms.utils.is_positive"),
         (["MRI"], 0.5, "NormalizeIntensityd", "$functools.partial(operator.ne, 0)"),
         (["MRI"], 0.1, "NormalizeIntensityd", "$torch.isfinite"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mim3d.report.blocks import Table
 from mim3d.study.arms import Cell
 from mim3d.study.choice import at_the_edge, choose
 from mim3d.study.comparison import Comparison, compare, rank_arms
@@ -16,6 +17,7 @@ from mim3d.study.curves import Curve, mean_curve
 from mim3d.study.pictures import inference
 from mim3d.study.plan import Plan
 from mim3d.study.report import write_report
+from mim3d.study.report_sections import rates_section
 from mim3d.study.results import Results
 from mim3d.study.scheduler import Failure
 from mim3d.study.stages import chosen_runs, first_runs
@@ -176,6 +178,20 @@ def test_the_rate_is_chosen_on_validation_cases_for_each_side(make: MakePlan) ->
         (plan.training(scratch, {"learning_rate": rate}).folder / "done.json").unlink()
     assert choose(plan, scratch) is None
     assert len(chosen_runs(plan)) == 6
+
+
+def test_a_search_that_label_counts_share_is_reported_once(make: MakePlan) -> None:
+    candidates = {"scratch": [1.0e-3, 1.0e-2], "finetuned": [1.0e-2]}
+    shared, own = make(rates={**candidates, "labels": 2}), make(rates=candidates)
+    for plan, labels in ((shared, [["2, 4; searched with 2"] * 2]), (own, [["2"] * 2, ["4"] * 2])):
+        for run in first_runs(plan):
+            if run.kind == "training":
+                leave_training(run, [0.1, run.config.keys.get("learning_rate", 1.0e-3)])
+        (table,) = (block for block in rates_section(Results(plan)) if isinstance(block, Table))
+        found = [row[:5] for row in table.rows if row[0] == "scratch"]
+        assert [row[1] for row in found] == sum(labels, [])
+        assert [row[4] for row in found] == ["0.001", "0.01"] * len(labels)
+    assert len(rate_rows(Results(shared))) == len(rate_rows(Results(own)))  # rates.csv has a row for each count
 
 
 def test_pictures_take_the_keys_that_inference_has(make: MakePlan) -> None:
