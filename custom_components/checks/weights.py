@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from custom_components.data import check_channel_names
-from custom_components.transfer import check_pretrained, read_card
+from custom_components.transfer import check_pretrained, read_card, weights_file
 from custom_components.transfer.checks import check_weights_complete, compare_card
 
 
@@ -17,7 +17,8 @@ class PretrainedWeights:
 
     Args:
         network: the MONAI network.
-        pretrained: the weights file; None: training from scratch, and nothing is checked.
+        pretrained: the weights file, or the name of published weights, which are downloaded if there is no copy;
+            None: training from scratch, and nothing is checked.
         channels: names of the image's channels, in order.
     """
 
@@ -28,11 +29,12 @@ class PretrainedWeights:
         """Return the share of the encoder that fits; raise ValueError naming the file."""
         if self.pretrained is None:
             return None
-        _, report = check_pretrained(self.network, self.pretrained)
-        learned = (read_card(self.pretrained) or {}).get("view", {}).get("channels", [])
+        weights = weights_file(self.pretrained)
+        _, report = check_pretrained(self.network, weights)
+        learned = (read_card(weights) or {}).get("view", {}).get("channels", [])
         if len(learned) == len(self.channels):
-            check_channel_names(learned, self.channels, f"the card of {self.pretrained}")
-        return f"{self.pretrained}, {report.encoder_share:.0%} of the encoder fits"
+            check_channel_names(learned, self.channels, f"the card of {weights}")
+        return f"{weights}, {report.encoder_share:.0%} of the encoder fits"
 
 
 class CompleteWeights:

@@ -14,6 +14,7 @@ from custom_components.backbones import adapt
 from custom_components.number_checks import check_number
 
 from .cards import compare_networks, compare_views, read_card, trained_prefixes
+from .fetch import weights_file
 from .match import TransferReport, match
 from .positions import same_token, stated_crop
 from .read import FilePath, forget_weights, read_weights
@@ -33,8 +34,9 @@ def check_pretrained(
 
     Args:
         network: the segmentation network.
-        path: a weights file. Its card, if there is one, says which keys were trained (``trained``) and on which
-            crop position embeddings were learned (``roi_size`` of its ``view``).
+        path: a weights file, or the name of published weights, see `fetch_weights`. Its card, if there is one, says
+            which keys were trained (``trained``) and on which crop position embeddings were learned (``roi_size``
+            of its ``view``).
         input_layer: ``repeat_mean``, ``first`` or ``reinit``, for another number of input channels.
         min_share: smallest share of the encoder's keys that the file must provide, in (0, 1].
         view: the config's preprocessing (channels, roi, spacing, orientation, intensity), compared with the card.
@@ -49,7 +51,8 @@ def check_pretrained(
             than ``min_share``; always if no key matches.
     """
     check_number(min_share, "min_share", above=0, at_most=1)
-    card = read_card(path) if Path(path).is_file() else None
+    path = weights_file(path)
+    card = read_card(path) if path.is_file() else None
     content, crop = read_weights(path), stated_crop(card)
     state, report = match(content, network, input_layer, trained_prefixes(card, path), crop)
     report.path = str(path)
@@ -103,7 +106,7 @@ def load_pretrained(
 
     Args:
         network: the segmentation network.
-        path: a weights file.
+        path: a weights file, or the name of published weights.
         report_path: JSON file to write the report to; None: none.
         options: further arguments of `check_pretrained`, which also lists the errors.
     """
