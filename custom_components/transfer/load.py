@@ -34,9 +34,9 @@ def check_pretrained(
 
     Args:
         network: the segmentation network.
-        path: a weights file, or the name of published weights, see `fetch_weights`. Its card, if there is one, says
-            which keys were trained (``trained``) and on which crop position embeddings were learned (``roi_size``
-            of its ``view``).
+        path: a weights file, or the name of published weights, see `fetch_weights`. Its card, if there is one,
+            says which keys were trained (``trained``) and on which crop position embeddings were learned
+            (``roi_size`` of its ``view``).
         input_layer: ``repeat_mean``, ``first`` or ``reinit``, for another number of input channels.
         min_share: smallest share of the encoder's keys that the file must provide, in (0, 1].
         view: the config's preprocessing (channels, roi, spacing, orientation, intensity), compared with the card.

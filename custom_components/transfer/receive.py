@@ -26,10 +26,11 @@ _QUIET = threading.Lock()  # the level of a logger and the timeout belong to the
 def receive(
     url: str,
     target: Path,
-    sha256: str | None = None,
+    digest: str | None = None,
     size: int | None = None,
     at_most: int | None = None,
     progress: bool = False,
+    hash_type: str = "sha256",
 ) -> None:
     """Download a file.
 
@@ -39,10 +40,11 @@ def receive(
     Args:
         url: https, http or file.
         target: the file to write; it must not exist, and its folder must exist.
-        sha256: hexadecimal digest of the content; None: not verified.
+        digest: hexadecimal hash of the content; None: not verified.
         size: bytes of the content; None: not known.
         at_most: bytes that the content may have; None: no limit.
         progress: whether to show a bar.
+        hash_type: of ``digest``: one that MONAI's client knows, such as sha256 or md5.
 
     Raises:
         Fault: if the server cannot be reached or sends anything else. Then ``target`` does not exist.
@@ -52,7 +54,7 @@ def receive(
         raise Fault(f"{url} is no URL that can be downloaded; allowed: {', '.join(SCHEMES)}")
     with _network_faults(url):
         _look(url, size, at_most)
-        _transfer(url, target, sha256, progress)
+        _transfer(url, target, digest, hash_type, progress)
     if not target.is_file():  # MONAI's client passes over a refusal of the system
         raise Fault(f"{url} cannot be downloaded: {target} cannot be written; is the folder writable?")
 
@@ -72,7 +74,7 @@ def _look(url: str, size: int | None, at_most: int | None) -> None:
         raise Fault(f"{url} has {readable(int(stated))}; allowed: {readable(at_most)}")
 
 
-def _transfer(url: str, target: Path, sha256: str | None, progress: bool) -> None:
+def _transfer(url: str, target: Path, digest: str | None, hash_type: str, progress: bool) -> None:
     """Download with MONAI's client, without the lines that it logs; one error is raised instead."""
     # Here, because monai.apps takes a second to import.
     from monai.apps.utils import HashCheckError, download_url
@@ -84,9 +86,10 @@ def _transfer(url: str, target: Path, sha256: str | None, progress: bool) -> Non
         socket.setdefaulttimeout(TIMEOUT)  # the client sets none, and would wait for ever
         warnings.filterwarnings("ignore", message="No hash value provided")
         try:
-            download_url(url, target, sha256, progress=progress)
+            download_url(url, target, digest, hash_type, progress=progress)
         except HashCheckError:
-            raise Fault(f"{url} cannot be used: its sha256 is not {sha256}; it was changed or damaged") from None
+            reason = f"its {hash_type} is not {digest}; it was changed or damaged"
+            raise Fault(f"{url} cannot be used: {reason}") from None
         finally:
             log.setLevel(level)
             socket.setdefaulttimeout(timeout)

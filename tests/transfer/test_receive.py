@@ -18,7 +18,7 @@ from tests.loopback import Server, serve
 
 DATA = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(DATA).hexdigest()
-GOOD = {"sha256": SHA256, "size": len(DATA)}
+GOOD = {"digest": SHA256, "size": len(DATA)}
 
 
 @pytest.fixture
@@ -54,6 +54,9 @@ def test_the_file_arrives_as_it_is(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / "b.pt").read_bytes() == DATA
     receive(f"{server.url}/a.pt", tmp_path / "c.pt")
     assert (tmp_path / "c.pt").read_bytes() == DATA
+    md5 = hashlib.md5(DATA).hexdigest()
+    receive(f"{server.url}/a.pt", tmp_path / "e.pt", md5, hash_type="md5")
+    assert (tmp_path / "e.pt").read_bytes() == DATA
     receive((tmp_path / "b.pt").as_uri(), tmp_path / "d.pt", **GOOD)
     assert (tmp_path / "d.pt").read_bytes() == DATA
 
