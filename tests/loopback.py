@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from custom_components.transfer import published
+from custom_components import published
 
 
 @dataclass

@@ -10,13 +10,20 @@ from pathlib import Path
 
 import torch
 
+from custom_components import published
 from custom_components.atomic import PARTIAL
 from custom_components.faults import Fault
 from custom_components.machine import free_space, os_error_in
+from custom_components.published import (
+    URL_VARIABLE,
+    Published,
+    PublishedFile,
+    asset_name,
+    find_published,
+    is_published,
+)
 
-from . import published
 from .cards import file_sha256
-from .published import URL_VARIABLE, Published, PublishedFile, asset_name, find_published, is_published
 from .read import FilePath
 from .receive import receive
 

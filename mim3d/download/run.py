@@ -14,8 +14,8 @@ import yaml
 from monai.apps.utils import SUPPORTED_HASH_TYPES
 
 from custom_components.atomic import PARTIAL, write_together
+from custom_components.published import find_published
 from custom_components.transfer import fetch_weights
-from custom_components.transfer.published import find_published
 from custom_components.transfer.receive import receive
 from mim3d.download.unpack import unpack
 

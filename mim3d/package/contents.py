@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from custom_components.transfer.published import Published
+from custom_components.published import Published
 from mim3d.catalog import ROOT
 from mim3d.package.folders import Files, visible_files
 from mim3d.package.layers import fitted_metadata, merged_config

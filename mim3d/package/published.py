@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from custom_components.transfer.published import Published, asset_name
+from custom_components.published import Published, asset_name
 from mim3d.package.folders import Files
 
 #: Sentences of every bundle's documents that no longer hold when weights are packed.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from custom_components.published import Published, find_published, is_published
 from custom_components.transfer import weights_file
-from custom_components.transfer.published import Published, find_published, is_published
 from mim3d.arguments import UsageError
 from mim3d.package.folders import all_bundles, find_bundle
 from mim3d.package.pack import package

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import shlex
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from monai.bundle import ConfigParser
+from monai.networks.nets import BasicUNet
 
 from mim3d.catalog import NETWORKS, ROOT
 from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import config_files
 from tests.forked import run_module
+from tests.loopback import entry
 
 #: How the path of a layer begins that an earlier command of the document writes.
 MADE = "OUT/"
@@ -83,6 +87,23 @@ class Sandbox:
         """A path that does not exist yet."""
         self._files += 1
         return self.root / f"new_{self._files}"
+
+    def publish(self) -> None:
+        """Give weights/ and the registry weights of a tiny network, under the names that docs/weights.md uses."""
+        tiny = NETWORKS["basic_unet"].tiny["features"]
+        entries = {}
+        for bundle, classes in {"pretrain_hybridmim": 1, "seg_msd_hippocampus": 3}.items():
+            folder = self.root / "weights" / "hippocampus" / bundle
+            folder.mkdir(parents=True)
+            torch.save(BasicUNet(3, 1, classes, tiny).state_dict(), folder / "model.pt")
+            files = {"model.pt": (folder / "model.pt").read_bytes()}
+            entries[f"hippocampus/{bundle}"] = entry(files, bundle, keys={"architecture#features": tiny})
+        content = {
+            "base_url": None,
+            "aliases": {"hippocampus": "hippocampus/pretrain_hybridmim"},
+            "weights": entries,
+        }
+        (self.root / "custom_components" / "published.json").write_text(json.dumps(content))
 
     def unlisted(self) -> Path:
         """A copy of the data without its list."""

@@ -14,8 +14,8 @@ import torch
 
 from custom_components.checks import PretrainedWeights
 from custom_components.faults import Fault
+from custom_components.published import URL_VARIABLE, asset_name
 from custom_components.transfer import fetch_weights, file_sha256, load_pretrained, weights_file, weights_sha256
-from custom_components.transfer.published import URL_VARIABLE, asset_name
 from tests.loopback import Server, entry, publish, serve
 
 NAME = "hippocampus/pretrain_hybridmim"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from custom_components.transfer.published import asset_name
+from custom_components.published import asset_name
 from mim3d.cli import main
 from tests.loopback import Server, entry, publish
 

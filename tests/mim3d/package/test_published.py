@@ -13,11 +13,11 @@ import yaml
 from monai.bundle.scripts import download, download_large_files, load
 from monai.networks.nets import BasicUNet
 
+from custom_components.published import asset_name, find_published
 from custom_components.transfer import write_card
-from custom_components.transfer.published import asset_name
 from mim3d.catalog import BUNDLES
 from mim3d.cli import main
-from mim3d.package.published import WITHOUT_WEIGHTS
+from mim3d.package.published import WITHOUT_WEIGHTS, layers_of, with_licence
 from tests.loopback import Server, entry, publish, serve
 
 BUNDLE, NAME = "seg_msd_hippocampus", "hippocampus/seg_msd_hippocampus"
@@ -191,3 +191,23 @@ def test_the_list_has_the_zoos_format_and_needs_an_address(
     url = f"https://host/v1/{asset_name(NAME, 'model.pt')}"
     entry = {"path": "models/model.pt", "url": url, "hash_val": digest, "hash_type": "sha256"}
     assert listed == {"large_files": [entry]}
+
+
+def test_keys_of_published_weights_become_a_layer_that_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(monkeypatch, tmp_path, {NAME: entry({"model.pt": b"x"}, BUNDLE, layers=["a.yaml"], keys=KEYS)})
+    with layers_of(find_published(NAME)) as layers:
+        assert layers[0] == "a.yaml"
+        assert yaml.safe_load(Path(layers[1]).read_text()) == KEYS
+    assert not Path(layers[1]).exists()
+    publish(monkeypatch, tmp_path, {NAME: entry({"model.pt": b"x"}, BUNDLE)})
+    with layers_of(find_published(NAME)) as layers:
+        assert layers == []
+
+
+def test_documents_of_a_package_without_weights_stay() -> None:
+    files = {"docs/README.md": b"No data and no weights are included."}
+    assert with_licence(files, None) == files
+    own = with_licence({**files, "models/model.pt": b""}, None)
+    assert b"no weights" not in own["docs/README.md"]

@@ -16,7 +16,7 @@ from custom_components.atomic import read_json
 
 REGISTRY = Path(__file__).with_name("published.json")
 #: Where a repository, or a bundle that was unpacked, holds copies: ``weights/<name>/model.pt``.
-LOCAL = Path(__file__).resolve().parents[2] / "weights"
+LOCAL = Path(__file__).resolve().parents[1] / "weights"
 #: Environment variable with the URL of the folder that holds all files. It replaces ``base_url`` of the registry.
 URL_VARIABLE = "MIM3D_WEIGHTS_URL"
 #: The files that published weights may have; the first one always exists.

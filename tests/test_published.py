@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.transfer import published, read_card
+from custom_components import published
+from custom_components.published import asset_name, find_published, is_published, read_registry
+from custom_components.transfer import read_card
 from custom_components.transfer.fetch import differing_file
-from custom_components.transfer.published import asset_name, find_published, is_published, read_registry
 from mim3d.catalog import BUNDLES, ROOT
 from tests.loopback import entry, publish
 
