@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from custom_components.atomic import write_json
 from custom_components.backbones import adapt
 from custom_components.number_checks import check_number
+from custom_components.published import find_published, is_published
 
 from .cards import compare_networks, compare_views, read_card, trained_prefixes
 from .fetch import weights_file
@@ -51,7 +53,7 @@ def check_pretrained(
             than ``min_share``; always if no key matches.
     """
     check_number(min_share, "min_share", above=0, at_most=1)
-    path = weights_file(path)
+    given, path = path, weights_file(path)
     card = read_card(path) if path.is_file() else None
     content, crop = read_weights(path), stated_crop(card)
     state, report = match(content, network, input_layer, trained_prefixes(card, path), crop)
@@ -62,6 +64,7 @@ def check_pretrained(
         raise ValueError(
             f"weights {path} do not fit {type(network).__name__}: {report.encoder_share:.0%} of its encoder "
             f"found, {min_share:.0%} needed ({examples}){_crop_hint(network, report, content, crop)}"
+            f"{_keys_hint(given)}"
         )
     if card is None:
         logger.warning("%s has no weights card beside it: how it was trained cannot be checked", path)
@@ -78,6 +81,14 @@ def check_pretrained(
 def _stem_was_adapted(network: nn.Module, report: TransferReport) -> bool:
     """Return True if the file has another number of input channels and ``input_layer`` has handled it."""
     return bool(report.adapted or set(adapt(network).input_convs) & set(report.expected_missing))
+
+
+def _keys_hint(given: FilePath) -> str:
+    """Return the config keys of the network that published weights, given by name, were trained with."""
+    if Path(given).is_file() or not is_published(str(given)):
+        return ""
+    keys = " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in find_published(str(given)).keys.items())
+    return f"; {given} was trained with {keys}: add that" if keys else ""
 
 
 def _crop_hint(

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 
+from custom_components import published
 from mim3d.catalog import NETWORKS, ROOT
 from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import config_files
@@ -88,8 +90,11 @@ class Sandbox:
         self._files += 1
         return self.root / f"new_{self._files}"
 
-    def publish(self) -> None:
-        """Give weights/ and the registry weights of a tiny network, under the names that docs/weights.md uses."""
+    def publish(self, patch: pytest.MonkeyPatch) -> None:
+        """Give weights/ and the registry weights of a tiny network, under the names that docs/weights.md uses.
+
+        ``patch`` shows them to this process as well, because `run_module` forks it.
+        """
         tiny = NETWORKS["basic_unet"].tiny["features"]
         entries = {}
         for bundle, classes in {"pretrain_hybridmim": 1, "seg_msd_hippocampus": 3}.items():
@@ -103,7 +108,10 @@ class Sandbox:
             "aliases": {"hippocampus": "hippocampus/pretrain_hybridmim"},
             "weights": entries,
         }
-        (self.root / "custom_components" / "published.json").write_text(json.dumps(content))
+        registry = self.root / "custom_components" / "published.json"
+        registry.write_text(json.dumps(content), encoding="utf-8")
+        patch.setattr(published, "REGISTRY", registry)
+        patch.setattr(published, "LOCAL", self.root / "weights")
 
     def unlisted(self) -> Path:
         """A copy of the data without its list."""

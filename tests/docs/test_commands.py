@@ -134,12 +134,14 @@ def make_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", [document for document, text in TEXTS.items() if commands(text)])
-def test_commands_run_in_tiny_form(document: str, make_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_commands_run_in_tiny_form(
+    document: str, make_data: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = Path(document).parts[1] if document.startswith("bundles/") else None
     kind_of_data = PHANTOMS.get("seg_msd_hippocampus" if document == WEIGHTS else bundle or "", "abdomen_ct")
     sandbox = Sandbox(tmp_path, make_data(kind_of_data), bundle)
     if document == WEIGHTS:
-        sandbox.publish()
+        sandbox.publish(monkeypatch)
     for words in commands(TEXTS[document]):
         environment, command = split_environment(words)
         _, run = kind(command)

@@ -72,6 +72,24 @@ def test_a_name_is_downloaded_once_with_its_card(
     assert len(server.asked) == 4
 
 
+def test_weights_of_another_network_are_refused_with_the_keys_of_their_training(
+    server: Server,
+    files: Mapping[str, bytes],
+    make_network: Callable[..., torch.nn.Module],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.contents |= {asset_name(NAME, name): data for name, data in files.items()}
+    keys = {"architecture#features": [4, 4, 8, 8, 16, 4]}
+    publish(monkeypatch, tmp_path / "p", {NAME: entry(files, keys=keys)}, base_url=server.url)
+    other = make_network("SegResNet", 1, 3)
+    told = rf"; {NAME} was trained with --architecture#features '\[4, 4, 8, 8, 16, 4\]': add that$"
+    with pytest.raises(ValueError, match=told):
+        load_pretrained(other, NAME)
+    with pytest.raises(ValueError, match=r"needed \([^;]*(; [^;]*){2}\)$"):
+        load_pretrained(other, fetch_weights(NAME))
+
+
 def test_a_damaged_file_in_the_cache_is_downloaded_again(
     registered: Callable[..., Path], server: Server, files: Mapping[str, bytes]
 ) -> None:

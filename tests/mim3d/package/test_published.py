@@ -15,12 +15,13 @@ from monai.networks.nets import BasicUNet
 
 from custom_components.published import asset_name, find_published
 from custom_components.transfer import write_card
-from mim3d.catalog import BUNDLES
+from mim3d.catalog import BUNDLES, ROOT
 from mim3d.cli import main
 from mim3d.package.published import WITHOUT_WEIGHTS, layers_of, with_licence
 from tests.loopback import Server, entry, publish, serve
 
 BUNDLE, NAME = "seg_msd_hippocampus", "hippocampus/seg_msd_hippocampus"
+OWN_REGISTRY = ROOT / "custom_components" / "published.json"
 KEYS = {"architecture#features": [4, 4, 8, 8, 16, 4]}
 
 
@@ -103,6 +104,7 @@ def test_weights_by_name_bring_their_network_card_and_licence(
     assert "no weights" not in licence + readme
     assert "`docs/data_license.txt` has the licence of the weights." in readme
     assert not (root / "large_files.yml").exists()
+    assert (root / "custom_components" / "published.json").read_bytes() == OWN_REGISTRY.read_bytes()
     assert equal(load(BUNDLE, bundle_dir=root.parent, device="cpu", source="github"), network)
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 
-from custom_components.published import find_published
+from custom_components.published import FILES, find_published
 from custom_components.transfer import fetch_weights, write_card
+from mim3d.catalog import BUNDLES
 from mim3d.cli import main
 from mim3d.weights import add
 from tests.loopback import publish
@@ -78,6 +80,28 @@ def test_added_weights_are_found_by_both_names(command: Command, trained: Path, 
     assert (weights.seed, weights.result, weights.command) == (3, None, FIELDS["--command"])
     status, said, _ = command("list")
     assert (status, said) == (0, f"{NAME} (hippocampus): {weights.size / 1e6:.1f} MB, CC BY-SA 4.0, {folder}\n")
+
+
+def test_a_bundle_that_reconstructs_brings_its_head_too(command: Command, tmp_path: Path) -> None:
+    bundle, layers = "pretrain_mae", ["task_msd_hippocampus.yaml", "basic_unet.yaml"]
+    files = [str(BUNDLES / bundle / "configs" / name) for name in ("inference.yaml", *layers)]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser.update({"architecture#features": FEATURES})
+    for name, key in {"model": "network_def", "pretext": "pretext"}.items():
+        torch.save(parser.get_parsed_content(key).state_dict(), tmp_path / f"{name}.pt")
+        write_card(tmp_path / f"{name}.pt", {"view": {"channels": ["MR"]}})
+    words = words_of(name=f"hippocampus/{bundle}", bundle=bundle, command=f"run bundles/{bundle}")
+    status, _, error = command("add", tmp_path / "model.pt", *words, "--layer", *layers)
+    assert (status, error) == (0, "")
+    weights = find_published(f"hippocampus/{bundle}")
+    assert weights.layers == tuple(layers)
+    assert {file.name for file in weights.files} == set(FILES)
+    for name in FILES:
+        assert fetch_weights(weights.name, name).read_bytes() == (tmp_path / name).read_bytes()
+    torch.save(parser.get_parsed_content("network_def").state_dict(), tmp_path / "pretext.pt")
+    (tmp_path / "pretext.card.json").unlink()
+    status, _, error = command("add", tmp_path / "model.pt", *words, "--layer", *layers)
+    assert (status, "pretext.pt do not fit this" in error) == (1, True)
 
 
 @pytest.mark.parametrize(
