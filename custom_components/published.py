@@ -19,7 +19,7 @@ REGISTRY = Path(__file__).with_name("published.json")
 LOCAL = Path(__file__).resolve().parents[1] / "weights"
 #: Environment variable with the URL of the folder that holds all files. It replaces ``base_url`` of the registry.
 URL_VARIABLE = "MIM3D_WEIGHTS_URL"
-#: The files that published weights may have; the first one always exists.
+#: The files that published weights may have. Each entry has the first one, and lists it first.
 FILES = ("model.pt", "model.card.json", "pretext.pt", "pretext.card.json")
 
 

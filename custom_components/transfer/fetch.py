@@ -84,7 +84,11 @@ def fetch_weights(name: str, file: str = "model.pt") -> Path:
 
 def cache_folder(weights: Published) -> Path:
     """Return where downloaded weights are kept: below torch's hub folder, which TORCH_HOME moves."""
-    return Path(torch.hub.get_dir()) / "mim3d" / f"{weights.name}-{weights.files[0].sha256[:8]}"
+    return _cache() / f"{weights.name}-{weights.files[0].sha256[:8]}"
+
+
+def _cache() -> Path:
+    return Path(torch.hub.get_dir()) / "mim3d"
 
 
 def differing_file(weights: Published, folder: Path) -> str | None:
@@ -103,11 +107,12 @@ def _download(weights: Published, folder: Path) -> None:
     urls = [_url(weights, file) for file in weights.files]
     logger.info(f"downloading {weights.name} to {folder}; licence: {weights.licence}; {weights.attribution}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _cache().mkdir(parents=True, exist_ok=True)
         # A folder of its own, because the ranks of a training may download at the same time.
-        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder.parent) as partial:
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=_cache()) as partial:
             for file, url in zip(weights.files, urls, strict=True):
                 receive(url, Path(partial, file.name), file.sha256, file.bytes, progress=sys.stderr.isatty())
+            folder.mkdir(parents=True, exist_ok=True)
             for file in weights.files:
                 os.replace(Path(partial, file.name), folder / file.name)
     except OSError as error:

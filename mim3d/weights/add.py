@@ -65,7 +65,7 @@ def _check_fields(name: str, fields: Mapping[str, Any]) -> None:
         raise ValueError(f"the name is {name!r}; allowed: like hippocampus/pretrain_mae, in lower case")
     if f"bundles/{fields['bundle']}" not in fields["command"]:
         raise ValueError(f"the command does not name bundles/{fields['bundle']}: {fields['command']!r}")
-    if found := re.search(r"(?<![\w.])/\w\S*", fields["command"]):
+    if found := re.search(r"(?<![\w./])/\w\S*", fields["command"]):
         raise ValueError(f"the command holds {found[0]}, a path of this machine; write DATA and OUT in its place")
     if fields["result"] and not (ROOT / fields["result"]).is_file():
         raise ValueError(f"the result {fields['result']} is no file of the repository")

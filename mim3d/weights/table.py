@@ -49,7 +49,8 @@ def _row(weights: Published, short: list[str]) -> str:
 
 def _made(weights: Published) -> str:
     """Return one line on how weights were made, and their hash."""
+    attribution, model = weights.attribution.rstrip("."), weights.files[0]
     return (
-        f"- `{weights.name}`: {weights.attribution} Made with `{weights.command}`, seed {weights.seed}. "
-        f"sha256 of {weights.files[0].name}: `{weights.files[0].sha256}`."
+        f"- `{weights.name}`: {attribution}. Made with `{weights.command}`, seed {weights.seed}. "
+        f"sha256 of {model.name}: `{model.sha256}`."
     )

@@ -48,7 +48,7 @@ def test_every_field_that_a_user_needs_is_in_the_table(document: Path, tmp_path:
         "`--architecture#features '[8, 8]'` | 1.3 MB | CC BY-SA 4.0 | [a.json](../benchmarks/results/a.json) |"
     )
     assert row in made.splitlines()
-    line = f"- `{NAME}`: the phantoms Made with `python -m monai.bundle run`, seed 3. sha256 of model.pt: "
+    line = f"- `{NAME}`: the phantoms. Made with `python -m monai.bundle run`, seed 3. sha256 of model.pt: "
     assert f"{line}`{stated['files']['model.pt']['sha256']}`." in made.splitlines()
     assert "not measured" in rendered_document(document, registry(tmp_path, **{NAME: entry(files)}))[document]
 
