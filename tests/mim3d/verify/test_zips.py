@@ -18,6 +18,7 @@ from mim3d.cli import main, parser_of
 from mim3d.package.pack import package
 from mim3d.verify import verify_bundles
 from mim3d.verify.checks import GROUPS, select
+from mim3d.verify.registry import Result
 from mim3d.verify.verify_bundles import verify, verify_all
 from tests.loopback import entry, publish, serve
 
@@ -72,6 +73,25 @@ def test_package_hands_its_zips_to_verify(tmp_path: Path, monkeypatch: pytest.Mo
     assert seen[0] == sorted(tmp_path.glob("*.zip"))
     assert seen[1] == select([group for group in GROUPS if group != "exports"], [])
     assert "inference runs" in select([group for group in GROUPS if group != "exports"], [])
+
+
+@pytest.mark.parametrize(("in_card", "ok"), [("1" * 64, True), ("2" * 64, False)])
+def test_a_card_and_the_listed_hash_must_agree(
+    in_card: str, ok: bool, packages: Callable[[str], Path], run: Callable[..., list[Result]], tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(packages(BUNDLE), tmp_path / BUNDLE))
+    listed = {
+        "path": "models/model.pt",
+        "url": "https://host/model.pt",
+        "hash_val": "1" * 64,
+        "hash_type": "sha256",
+    }
+    (root / "large_files.yml").write_text(json.dumps({"large_files": [listed]}))
+    (root / "models").mkdir()
+    (root / "models" / "model.card.json").write_text(json.dumps({"sha256": in_card}))
+    (result,) = run(root, ["weights or none"])
+    assert result.ok is ok
+    assert ok or result.note.startswith(f"found sha256 {in_card} in models/model.card.json; wanted {'1' * 64}")
 
 
 @pytest.mark.slow
