@@ -28,10 +28,12 @@ from step_variants import (
     Variant,
     compile_stages,
     make_network,
+    padded_upcat,
     whole_second_pass,
 )
 from torch import Tensor
 
+from custom_components.backbones.convolutional import BasicUNetBackbone
 from custom_components.losses import CombinedLoss
 from custom_components.masking import draw_two_level, patch_grid, patches_per_region
 from custom_components.pretext import HybridMIM
@@ -83,6 +85,8 @@ class Bench(StepBench):
             backbone.encode_second_view = self.clock.wrap("second view", again)  # type: ignore[method-assign]
             backbone.encode = self.clock.wrap("encoder", backbone.encode)  # type: ignore[method-assign]
             backbone.decode = self.clock.wrap("decoder", backbone.decode)  # type: ignore[method-assign]
+            if variant.upcat_pads and isinstance(backbone, BasicUNetBackbone):
+                backbone.run_upcat = partial(padded_upcat, network)  # type: ignore[method-assign]
             self.pretexts[name] = pretext.train()
         self.share_optimizer(list(group))
 

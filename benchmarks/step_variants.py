@@ -25,12 +25,13 @@ class Variant:
     second_view_grad: bool = True
     whole_second_pass: bool = False
     bf16: bool = False
+    upcat_pads: bool = False
     channels_last: bool = False
     compile: bool = False
 
 
 # "released" computes the same objective as the released code does: nothing shared, no gradient in the second pass.
-released = partial(Variant, second_view_grad=False, whole_second_pass=True)
+released = partial(Variant, second_view_grad=False, whole_second_pass=True, upcat_pads=True)
 VARIANTS = {
     "window": Variant("window decoded, shared stages, second view with gradient (default)"),
     "window-nograd": Variant("the same, second view without gradient", second_view_grad=False),
@@ -40,6 +41,8 @@ VARIANTS = {
     "released-full": released("as released, everything decoded", window=False),
     "window-bf16": Variant("default in bfloat16 autocast", bf16=True),
     "full-bf16": Variant("everything decoded, bfloat16", window=False, bf16=True),
+    "full-padded": Variant("everything decoded, UpCat pads by nothing", window=False, upcat_pads=True),
+    "full-bf16-padded": Variant("the same, bfloat16", window=False, bf16=True, upcat_pads=True),
     "window-channels-last": Variant("default in channels_last_3d", channels_last=True),
     "window-bf16-channels-last": Variant("default, bfloat16, channels_last_3d", bf16=True, channels_last=True),
     "window-compile": Variant("default, stages compiled", compile=True),
@@ -52,6 +55,11 @@ PAIRS = {
     "window / full as released": ("window", "released-full"),
     "window / released": ("window", "released"),
     "bfloat16 / fp32": ("window-bf16", "window"),
+    "bfloat16 window / full as released": ("window-bf16", "released-full"),
+    "full / full as released": ("full", "released-full"),
+    "bfloat16 full / full as released": ("full-bf16", "released-full"),
+    "full, without padding by nothing": ("full", "full-padded"),
+    "bfloat16 full, without padding by nothing": ("full-bf16", "full-bf16-padded"),
 }
 DEFAULTS = {"cpu": list(VARIANTS)[:7], "cuda": list(VARIANTS)}
 
@@ -76,6 +84,11 @@ def compile_stages(network: nn.Module) -> None:
                 stage.compile()
         else:
             child.compile()
+
+
+def padded_upcat(network: nn.Module, level: int, x: Tensor, skip: Tensor) -> Tensor:
+    """Replace `BasicUNetBackbone.run_upcat` by MONAI's own forward, which pads even by nothing."""
+    return network.get_submodule(f"upcat_{level}")(x, skip)
 
 
 def _items(module: nn.Module) -> list[nn.Module]:

@@ -9,4 +9,6 @@ One word per thing: a *patch* is the cube of voxels that is masked as a unit; a 
 a transformer embeds as one vector; a *cell* is one place of a feature map; a *region* is a cube of patches.
 """
 
+#: Version of the packages and of every bundle; pyproject.toml and `mim3d render` read it here. One digit per part,
+#: as the model zoo asks.
 __version__ = "0.1.0"

@@ -37,6 +37,7 @@ COMMANDS = {
     "weights": ("mim3d.commands.weights", "show published weights, or add some"),
     "package": ("mim3d.commands.package", "pack bundles with their code and weights as folders and zips"),
     "verify": ("mim3d.commands.verify", "pack bundles and check the result"),
+    "release": ("mim3d.commands.release", "check the repository, write the files of a release and tag it"),
     "label": ("mim3d.commands.label", "test bundles in a real MONAI Label server"),
 }
 

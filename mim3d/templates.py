@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from custom_components import __version__
 from mim3d.catalog import BUNDLES, METHODS, NETWORKS, ROOT, SEGMENTED, TASKS, Method, Task
 from mim3d.readmes import SOURCE, render_readme
 
@@ -111,6 +112,7 @@ def render_bundle(engine: Environment, item: Task | Method) -> dict[str, str]:
 
     kind = "seg" if isinstance(item, Task) else "pretrain"
     shared = DEFAULTS | {"kind": kind, "networks": NETWORKS, "network": NETWORKS[default_network(item)]}
+    shared["version"] = __version__
     shared |= {"task": item} if isinstance(item, Task) else {"method": item}
     rendered: dict[str, str] = {}
     for output in outputs(item):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 from monai.networks.nets import UNETR, BasicUNet, SegResNet, SwinUNETR
 from torch import nn
+from tqdm import tqdm
 
 from custom_components.backbones import UNETRPatch8
 from mim3d.catalog import NETWORKS as CATALOG
@@ -21,6 +23,9 @@ from mim3d.catalog import NETWORKS as CATALOG
 # inherit the environment variable.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Forks share the lock of tqdm once a bar was drawn. Tests kill some forks, which then never give it back.
+os.register_at_fork(after_in_child=lambda: tqdm.set_lock(threading.RLock()))
 
 Size = Sequence[int]
 

@@ -32,14 +32,20 @@ def register(network: type[nn.Module], adapter: Callable[[Any], Backbone]) -> No
     BACKBONES[network] = adapter
 
 
-def adapt(network: nn.Module) -> Backbone:
+def adapt(network: nn.Module, subclasses: bool = False) -> Backbone:
     """Return the adapter of a network.
+
+    Args:
+        network: the network, without wrappers such as DistributedDataParallel.
+        subclasses: whether subclasses of the known classes are allowed. The names in their adapters are right, but
+            a subclass may have changed ``forward``, and then its stages are wrong without any error.
 
     Raises:
         ValueError: for an unknown class, or for arguments of a known one that cannot be cut into stages.
     """
-    # The exact class: a subclass may have changed forward, and its stages would then be wrong without any error.
-    if type(network) not in BACKBONES:
+    allowed = type(network).__mro__ if subclasses else (type(network),)
+    found = next((cls for cls in allowed if cls in BACKBONES), None)
+    if found is None:
         known = ", ".join(sorted(cls.__name__ for cls in BACKBONES))
         raise ValueError(f"no backbone adapter for {type(network).__name__}; known networks: {known}")
-    return BACKBONES[type(network)](network)
+    return BACKBONES[found](network)

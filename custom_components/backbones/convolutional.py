@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.segresnet import SegResNet
 from torch import Tensor
@@ -36,8 +37,18 @@ class BasicUNetBackbone(Backbone):
         skips = self.crop_stages(encoded, window)
         x = crop(encoded.bottleneck, window, self.stride)
         for level, skip in zip((4, 3, 2, 1), reversed(skips), strict=True):
-            x = self.net.get_submodule(f"upcat_{level}")(x, skip)
+            x = self.run_upcat(level, x, skip)
         return self.net.final_conv(x)
+
+    def run_upcat(self, level: int, x: Tensor, skip: Tensor) -> Tensor:
+        """Run one level of the decoder, as `UpCat.forward` does, but pad only where sides are odd.
+
+        MONAI also pads by nothing, which copies the largest tensors, forward and backward.
+        """
+        upcat = self.net.get_submodule(f"upcat_{level}")
+        if any(side != 2 * half for side, half in zip(skip.shape[2:], x.shape[2:], strict=True)):
+            return upcat(x, skip)
+        return upcat.get_submodule("convs")(torch.cat([skip, upcat.get_submodule("upsample")(x)], dim=1))
 
 
 class SegResNetBackbone(Backbone):

@@ -57,7 +57,7 @@ class Hyperparameters:
 
 
 class Switches:
-    """A switch must be true or false, see :func:`check_switch`.
+    """A switch must be true or false, see `check_switch`.
 
     Args:
         switches: by config key.

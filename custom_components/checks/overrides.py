@@ -38,7 +38,7 @@ _MISREAD = {
 class Overrides:
     """Every override key must be one that something reads, and every value must be read as it is written.
 
-    See :func:`unknown_overrides`, :func:`misread_words` and :func:`custom_components.checks.paths.misread_paths`.
+    See `unknown_overrides`, `misread_words` and `custom_components.checks.paths.misread_paths`.
 
     Args:
         argv: a command line as in ``sys.argv``; None: this process's.
@@ -71,7 +71,7 @@ def unknown_overrides(argv: Sequence[str]) -> list[tuple[str, str | None]]:
         argv: a command line as in ``sys.argv``.
 
     Returns:
-        See :func:`unknown_keys`. Empty if this is not such a command line (a test, MONAI Label, the Python API).
+        See `unknown_keys`. Empty if this is not such a command line (a test, MONAI Label, the Python API).
     """
     command, options = parse_command(argv)
     if command is None:

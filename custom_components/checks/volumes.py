@@ -19,7 +19,7 @@ _TABLE_SIZE = 1 << 16
 
 
 def image_header(path: str) -> Header:
-    """Return the header of a file, see :func:`read_header`; an unchanged file is read once."""
+    """Return the header of a file, see `read_header`; an unchanged file is read once."""
     return _header(*file_version(path))
 
 

@@ -20,21 +20,26 @@ class PretrainedWeights:
         pretrained: the weights file, or the name of published weights, which are downloaded if there is no copy;
             None: training from scratch, and nothing is checked.
         channels: names of the image's channels, in order.
+        layout: whose code wrote the file, see `custom_components.transfer.check_pretrained`.
     """
 
-    def __init__(self, network: nn.Module, pretrained: str | None, channels: Sequence[str]) -> None:
-        self.network, self.pretrained, self.channels = network, pretrained, channels
+    def __init__(
+        self, network: nn.Module, pretrained: str | None, channels: Sequence[str], layout: str = "auto"
+    ) -> None:
+        self.network, self.pretrained, self.channels, self.layout = network, pretrained, channels, layout
 
     def __call__(self) -> str | None:
-        """Return the share of the encoder that fits; raise ValueError naming the file."""
+        """Return how much of the encoder fits, and what the file leaves open; raise ValueError naming the file."""
         if self.pretrained is None:
             return None
         weights = weights_file(self.pretrained)
-        _, report = check_pretrained(self.network, weights)
+        _, report = check_pretrained(self.network, self.pretrained, layout=self.layout)
         learned = (read_card(weights) or {}).get("view", {}).get("channels", [])
         if len(learned) == len(self.channels):
             check_channel_names(learned, self.channels, f"the card of {weights}")
-        return f"{weights}, {report.encoder_share:.0%} of the encoder fits"
+        layout = "" if report.layout == "plain" else f" ({report.layout})"
+        line = f"{weights}{layout}, {report.encoder_share:.0%} of the encoder fits"
+        return "\n".join([line, *(f"warning: {weights}: {note}" for note in report.notes)])
 
 
 class CompleteWeights:

@@ -41,7 +41,7 @@ def check_no_leak(
         source: the list, for messages.
         folder: the folder that paths are relative to; then links to one real file are one file. None: paths are
             compared as they are.
-        subject_pattern: see :class:`custom_components.data.subjects.Subjects`.
+        subject_pattern: see `custom_components.data.subjects.Subjects`.
 
     Raises:
         ValueError: naming the case, and both sections.
@@ -75,7 +75,7 @@ def hold_out(
         holdout: share or number of the subjects; where each volume is a subject, of the volumes.
         seed: seed of the draw.
         source: the list, for messages.
-        subject_pattern: see :class:`custom_components.data.subjects.Subjects`.
+        subject_pattern: see `custom_components.data.subjects.Subjects`.
 
     Raises:
         ValueError: if nothing would be left, and for a share or number out of range.

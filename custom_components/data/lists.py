@@ -142,7 +142,7 @@ class DataList:
         return list(self._kept(section))
 
     def _kept(self, section: str | Sequence[str]) -> list[Item]:
-        """Return :meth:`items`; they are read once, and again after :meth:`leave_out`."""
+        """Return `items`; they are read once, and again after `leave_out`."""
         names = (section,) if isinstance(section, str) else tuple(section)
         if names not in self._read:
             kept = [item for item in self.listed(names) if first_image(item) not in self._bad]
@@ -152,7 +152,7 @@ class DataList:
         return self._read[names]
 
     def listed(self, section: str | Sequence[str]) -> list[Item]:
-        """Return the same as :meth:`items`, also the cases that were left out, without looking at their files.
+        """Return the same as `items`, also the cases that were left out, without looking at their files.
 
         Raises:
             ValueError: for a missing folder, an empty folder, an unknown or empty section, and a case that is in
@@ -198,7 +198,7 @@ class DataList:
             section: a section's name.
 
         Returns:
-            Items as of :meth:`items`; none if the section is empty or unknown.
+            Items as of `items`; none if the section is empty or unknown.
         """
         kept = [item for item in self.listed_labelled(section) if first_image(item) not in self._bad]
         for item in kept:
@@ -206,7 +206,7 @@ class DataList:
         return kept
 
     def listed_labelled(self, section: str) -> list[Item]:
-        """Return :meth:`labelled` with the cases that were left out, without looking at files."""
+        """Return `labelled` with the cases that were left out, without looking at files."""
         listing, labels = self._content
         found = [(first_image(item), item) for item in listing.sections.get(section, [])]
         return [
@@ -220,7 +220,7 @@ class DataList:
         return [str(folder / part) for part in label] if isinstance(label, list) else str(folder / label)
 
     def section(self, section: str | Sequence[str]) -> Section:
-        """Return the same as :meth:`items`, for use in a config, see :class:`Section`."""
+        """Return the same as `items`, for use in a config, see `Section`."""
         return Section(self, section)
 
     def _finish(self, item: Item, number: int) -> Item:
@@ -267,7 +267,7 @@ class Section(Sequence[Item]):
         section: a section's name, or several.
 
     Raises:
-        SystemExit: on reading, where :meth:`DataList.items` raises; with the message on rank 0.
+        SystemExit: on reading, where `DataList.items` raises; with the message on rank 0.
     """
 
     def __init__(self, data_list: DataList, section: str | Sequence[str]) -> None:
@@ -278,7 +278,7 @@ class Section(Sequence[Item]):
         return self._or_end(self.data_list._kept)
 
     def listed(self) -> list[Item]:
-        """Return :meth:`DataList.listed`."""
+        """Return `DataList.listed`."""
         return self._or_end(self.data_list.listed)
 
     def _or_end(self, read: Callable[[str | Sequence[str]], list[Item]]) -> list[Item]:

@@ -39,14 +39,14 @@ def read_header(path: str) -> Header:
 
     Raises:
         Fault: if the file is missing, empty, not NIfTI, truncated, too long, or neither 3D nor 4D; if its voxels
-            are not real numbers; if its geometry is invalid (see :func:`affine_in_mm`); names the file.
+            are not real numbers; if its geometry is invalid (see `affine_in_mm`); names the file.
     """
     with _opened(path) as file:
         return _checked_header(path, file)
 
 
 def read_image(path: str) -> tuple[Header, np.ndarray]:
-    """Read the header of a file as :func:`read_header` does, and its voxels as :func:`read_voxels` does.
+    """Read the header of a file as `read_header` does, and its voxels as `read_voxels` does.
 
     The file is opened once, because each opening takes long on a network drive.
 

@@ -20,7 +20,7 @@ from custom_components.data.volumes import check_non_finite, read_label, read_vo
 
 
 class VolumeReader(ImageReader):
-    """Reads images for ``LoadImaged``, see :func:`read_volume`.
+    """Reads images for ``LoadImaged``, see `read_volume`.
 
     Args:
         non_finite: what NaN and infinity do: ``raise``, or ``replace`` by the channel's smallest finite value.
@@ -38,7 +38,7 @@ class VolumeReader(ImageReader):
         return True
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[str, ...]:
-        """Return the paths; the files are read in :meth:`get_data`.
+        """Return the paths; the files are read in `get_data`.
 
         ``LoadImage`` tries its other readers if this method raises, and they would accept what this one refuses.
         """
@@ -48,14 +48,14 @@ class VolumeReader(ImageReader):
         """Return the values ``(C, X, Y, Z)`` of the files and the metadata that MONAI's transforms use.
 
         Raises:
-            Fault: as in :func:`read_volume`.
+            Fault: as in `read_volume`.
         """
         values, affine = read_volume(img, self.non_finite)
         return values, _metadata(values, affine)
 
 
 class LabelReader(VolumeReader):
-    """Reads label maps for ``LoadImaged``, see :func:`read_label`."""
+    """Reads label maps for ``LoadImaged``, see `read_label`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class LabelReader(VolumeReader):
         """Return the values ``(1, X, Y, Z)`` of the file and the metadata that MONAI's transforms use.
 
         Raises:
-            Fault: as in :func:`read_label`.
+            Fault: as in `read_label`.
         """
         (path,) = img
         values, affine = read_label(path)

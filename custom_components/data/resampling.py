@@ -53,7 +53,7 @@ class AxisSpacingd(MapTransform, InvertibleTransform):
         pixdim: mm along the three axes.
         mode: ``bilinear`` or ``nearest``, one for all keys or one for each.
         source_key: the image in which foreground is looked for.
-        is_foreground: returns where an image is foreground, boolean, same shape, see :func:`stored_foreground`;
+        is_foreground: returns where an image is foreground, boolean, same shape, see `stored_foreground`;
             None: nothing is left out.
         allow_missing_keys: whether missing keys are ignored.
 

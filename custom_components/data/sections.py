@@ -47,7 +47,7 @@ def read_list(
     split: str | os.PathLike[str] | None = None,
     include_label_like: bool = False,
 ) -> Listing:
-    """Read the list for ``folder``; see :class:`custom_components.data.DataList` for the arguments.
+    """Read the list for ``folder``; see `custom_components.data.DataList` for the arguments.
 
     Raises:
         ValueError: if both ``datalist`` and ``split`` are given, a file is missing or damaged, or there is no
@@ -77,7 +77,7 @@ def without_label_like(layout: Layout, folder: Path, progress: bool = False) -> 
     """Return a layout without the unlabelled images whose voxels look like a label map; they become left out.
 
     Args:
-        layout: what :func:`custom_components.data.layouts.scan` found.
+        layout: what `custom_components.data.layouts.scan` found.
         folder: the folder that paths are relative to.
         progress: show a bar on stderr.
     """

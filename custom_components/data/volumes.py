@@ -41,7 +41,7 @@ def read_volume(paths: Paths, non_finite: str = "raise") -> tuple[np.ndarray, np
         Float32 values ``(C, X, Y, Z)`` with the header's scaling applied, and the affine (4, 4), voxel to mm.
 
     Raises:
-        Fault: for a file that :func:`read_image` refuses, damaged data, files on different grids, and values that
+        Fault: for a file that `read_image` refuses, damaged data, files on different grids, and values that
             are not finite in float32.
     """
     check_non_finite(non_finite)
@@ -64,7 +64,7 @@ def read_label(path: str | PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         Whole numbers ``(X, Y, Z)``, and the affine (4, 4), voxel to mm.
 
     Raises:
-        Fault: for a file that :func:`read_image` refuses, damaged data, several channels, and other values.
+        Fault: for a file that `read_image` refuses, damaged data, several channels, and other values.
     """
     name = fspath(path)
     header, stored = read_image(name)

@@ -9,7 +9,7 @@ from custom_components.averages import masked_mean_and_deviation
 from custom_components.masking.grid import Size, mask_to_voxels, patch_grid, to_3tuple
 
 FILLS = ("zero", "mean", "noise", "learned")
-"""Names that :func:`fill_masked` knows."""
+"""Names that `fill_masked` knows."""
 
 
 def check_fill(fill: str, learned: bool = True) -> None:

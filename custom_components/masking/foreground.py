@@ -50,7 +50,7 @@ def draw_foreground(
     Args:
         valid_grid: bool ``(gd, gh, gw)``, True where a patch may be masked.
         mask_ratio: share of the valid patches to mask, in [0, 1].
-        share: float ``(gd, gh, gw)``, foreground of each patch, in [0, 1] (see :func:`foreground_share`).
+        share: float ``(gd, gh, gw)``, foreground of each patch, in [0, 1] (see `foreground_share`).
         weight: sampling weight of an all-foreground patch relative to an empty one, above 0.
         rng: source of randomness.
 

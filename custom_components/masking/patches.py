@@ -34,7 +34,7 @@ def patchify(image: Tensor, patch_size: Size) -> Tensor:
 
 
 def unpatchify(patches: Tensor, grid: Size, patch_size: Size) -> Tensor:
-    """Undo :func:`patchify`: ``(B, N, C * pd * ph * pw)`` to ``(B, C, D, H, W)`` with ``grid = (gd, gh, gw)``.
+    """Undo `patchify`: ``(B, N, C * pd * ph * pw)`` to ``(B, C, D, H, W)`` with ``grid = (gd, gh, gw)``.
 
     Raises:
         ValueError: when N is not the grid's number of patches, or the last axis not a whole number of channels.

@@ -47,7 +47,7 @@ def group_regions(t: Tensor, patches_per_region: Size) -> Tensor:
 
 
 def ungroup_regions(t: Tensor, grid: Sequence[int], patches_per_region: Size) -> Tensor:
-    """Undo :func:`group_regions`: ``(B, R, n)`` to ``(B, 1, gd, gh, gw)`` with ``grid = (gd, gh, gw)``.
+    """Undo `group_regions`: ``(B, R, n)`` to ``(B, 1, gd, gh, gw)`` with ``grid = (gd, gh, gw)``.
 
     Raises:
         ValueError: when the grid is not a multiple of the region.

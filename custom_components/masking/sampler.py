@@ -15,7 +15,7 @@ from custom_components.masking.sampling import BoolGrid, check_two_level, draw_t
 from custom_components.number_checks import check_number, is_number
 
 MODES = ("two_level", "uniform", "block", "foreground")
-"""Ways to draw masks that :class:`MaskSampler` knows."""
+"""Ways to draw masks that `MaskSampler` knows."""
 
 
 class MaskSampler:
@@ -106,7 +106,7 @@ class MaskSampler:
         The result is kept, so that each grid is checked once.
 
         Raises:
-            ValueError: see :func:`check_two_level`; the other modes take every grid.
+            ValueError: see `check_two_level`; the other modes take every grid.
         """
         if self._check is None or tuple(grid) in self._checked_grids:
             return
@@ -154,7 +154,7 @@ class MaskSampler:
             bool ``(gd, gh, gw)``, True = masked.
 
         Raises:
-            ValueError: see :meth:`check_grid`.
+            ValueError: see `check_grid`.
         """
         self.check_grid(valid.shape)
         share: dict[str, Any] = {} if self.foreground_above is None else {"share": foreground}

@@ -82,7 +82,7 @@ def draw_two_level(
         valid_grid: bool ``(gd, gh, gw)``, True where a patch may be masked.
         mask_ratio: share of the valid patches to mask, in [0, 1].
         region_ratio: share of the valid regions that hold them, in [0, 1]; feasible with ``mask_ratio`` on the
-            full grid, see :func:`check_two_level`.
+            full grid, see `check_two_level`.
         patches_per_region: patches along each axis of a region.
         rng: source of randomness.
 

@@ -53,7 +53,7 @@ class RandPatchMaskd(RandomizableTransform, _PatchMaskd):
     Args:
         keys: images ``(C, D, H, W)`` that share one grid; only "foreground" masking reads their voxels.
         sampler: how masks are drawn; None: ``MaskSampler()``. With a pair of ratios each sample draws its own
-            ratio; :class:`MaskingCollate` draws one per batch.
+            ratio; `MaskingCollate` draws one per batch.
         mask_key: key of the mask.
         valid_key: key of the map of valid voxels, bool ``(1, D, H, W)``; read if present (above 0.5 is valid), and
             written.
@@ -85,7 +85,7 @@ class RandPatchMaskd(RandomizableTransform, _PatchMaskd):
 
 
 class FixedPatchMaskd(_PatchMaskd):
-    """Like :class:`RandPatchMaskd`, but the mask depends on ``(seed, data[id_key])`` alone.
+    """Like `RandPatchMaskd`, but the mask depends on ``(seed, data[id_key])`` alone.
 
     For validation: each volume has the same mask in every epoch, worker, rank and run. The mask ratio is the
     middle of the sampler's.

@@ -51,7 +51,7 @@ class StoredCrops(Transform):
         """Return one sample, or a list of them if the config's crop returns one.
 
         Args:
-            data: an item with a :class:`StoredCase` under ``stored``.
+            data: an item with a `StoredCase` under ``stored``.
         """
         item = dict(data)
         case: StoredCase = item.pop(STORED)

@@ -75,7 +75,7 @@ class StoreDataset(Dataset):
     """Samples whose volumes are in a store; those that are missing are prepared when it is made.
 
     It gives what MONAI's ``Dataset`` gives for the same transforms and random state, up to the rounding of
-    :func:`custom_components.store.rounding.to_int16`.
+    `custom_components.store.rounding.to_int16`.
 
     Args:
         data: the cases.
@@ -117,7 +117,7 @@ def cached_dataset(
         num_workers: cases that are prepared at a time.
 
     Raises:
-        ValueError: for another cache, and as :class:`StoreDataset`.
+        ValueError: for another cache, and as `StoreDataset`.
     """
     check_cache(cache)
     if cache == "store":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from monai.transforms.intensity.array import NormalizeIntensity
-from monai.transforms.intensity.dictionary import NormalizeIntensityd
+from monai.transforms.intensity.array import NormalizeIntensity, ScaleIntensityRange
+from monai.transforms.intensity.dictionary import ScaleIntensityRanged
 from torch import Tensor
 
 from custom_components.faults import Fault
@@ -37,6 +38,11 @@ class StoredVolume(NamedTuple):
         return d, h, w
 
     @property
+    def is_image(self) -> bool:
+        """Whether the numbers have a step and stand for intensities, not classes."""
+        return "step" in self.content
+
+    @property
     def affine(self) -> Tensor:
         """Voxel to mm, (4, 4), float64."""
         return torch.tensor(self.content["affine"], dtype=torch.float64)
@@ -49,17 +55,22 @@ class StoredVolume(NamedTuple):
         """
         file = self.folder / self.content["file"]
         try:
-            numbers = np.array(open_array(file)[(slice(None), *box)])  # copied here, and only this part
+            part = np.asarray(open_array(file)[(slice(None), *box)])
+            # Copied here, and only this part.
+            numbers = (
+                to_float32(part, self.content["step"], self.content["zero"]) if self.is_image else np.array(part)
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise Fault(f"{file} is gone or damaged ({error}); start again, and it is prepared again") from None
-        if "step" in self.content:
-            numbers = to_float32(numbers, self.content["step"], self.content["zero"])
         return torch.from_numpy(numbers)
 
     def intensity(self, intensity: Any) -> Any:
-        """Return what scales one image tensor of this volume as the config's transform scales the whole volume."""
-        if not isinstance(intensity, NormalizeIntensityd):
-            return intensity.scaler
+        """Return what scales one image tensor of this volume as the config's transform scales the whole volume.
+
+        It may change the tensor that it gets.
+        """
+        if isinstance(intensity, ScaleIntensityRanged):
+            return partial(scale_range, intensity.scaler)
         given = intensity.normalizer
         which = "nonzero" if given.nonzero else "all"
         return NormalizeIntensity(
@@ -69,6 +80,27 @@ class StoredVolume(NamedTuple):
             channel_wise=True,
             dtype=given.dtype,
         )
+
+
+def scale_range(scaler: ScaleIntensityRange, image: Tensor) -> Tensor:
+    """Return what ``ScaleIntensityRange`` returns, from the same operations on the same memory.
+
+    A crop of 96³ voxels does not fit into a core's cache, so each new tensor costs as much as the arithmetic.
+
+    Args:
+        scaler: MONAI's transform.
+        image: float32; it is overwritten.
+    """
+    if (
+        image.dtype != torch.float32
+        or scaler.dtype not in (np.float32, torch.float32)
+        or scaler.a_max == scaler.a_min
+    ):
+        return torch.as_tensor(scaler(image))
+    image.sub_(scaler.a_min).div_(scaler.a_max - scaler.a_min)
+    if scaler.b_min is not None and scaler.b_max is not None and (scaler.b_min, scaler.b_max) != (0, 1):
+        image.mul_(scaler.b_max - scaler.b_min).add_(scaler.b_min)
+    return image.clamp_(scaler.b_min, scaler.b_max) if scaler.clip else image
 
 
 def statistics(image: Tensor) -> dict[str, dict[str, list[float]]]:

@@ -15,9 +15,10 @@ from .cards import (
 )
 from .fetch import fetch_weights, weights_file, weights_sha256
 from .load import check_pretrained, load_pretrained
-from .match import TransferReport, match
+from .match import match
 from .positions import resize_positions
 from .read import differing_tensors, load_torch_file, read_resume_checkpoint, read_weights
+from .report import TransferReport
 
 __all__ = [
     "TransferReport",

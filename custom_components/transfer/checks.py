@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from custom_components.transfer import compare_views, differing_tensors, read_card, read_weights
+from custom_components.transfer.merging import check_merging
 
 
 def check_weights_complete(network: nn.Module, weights: str, pretext: bool = False) -> None:
@@ -20,13 +21,13 @@ def check_weights_complete(network: nn.Module, weights: str, pretext: bool = Fal
             file must hold no other tensors.
 
     Raises:
-        ValueError: naming the file and the first tensors that differ.
+        ValueError: naming the file and the first tensors that differ, or the patch merging that its card states.
     """
     state = read_weights(weights)
     own = network.state_dict()
     if pretext:  # read_weights removes this prefix
         own = {key.removeprefix("network."): value for key, value in own.items()}
-    read_card(weights)
+    check_merging(read_card(weights), network, weights)
     wrong = differing_tensors(own, state)
     wrong += [key for key in state if key not in own and pretext]
     if wrong:

@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
 
 from custom_components.backbones import Backbone, adapt
 
 from .positions import resize_positions, same_token, source_grid, target_grid
+from .report import TransferReport
 
 INPUT_LAYERS = ("repeat_mean", "first", "reinit")
-
-
-def _keys() -> Any:
-    """Return a field that lists state-dict keys and is counted in the report."""
-    return field(default_factory=list, metadata={"counted": True})
-
-
-@dataclass
-class TransferReport:
-    """State-dict keys of the target network (``unexpected``: of the file), by what happened to them."""
-
-    path: str = ""
-    input_layer: str = "repeat_mean"
-    matched: list[str] = _keys()  #: loaded unchanged
-    adapted: list[str] = _keys()  #: loaded after ``input_layer`` changed the number of input channels
-    resized: list[str] = _keys()  #: position embeddings that were resized, as ``key: file grid -> network grid``
-    expected_missing: list[str] = _keys()  #: initialised on purpose: output layer, and stems with ``reinit``
-    untrained: list[str] = _keys()  #: in the file but, by its card, not trained; left as initialised
-    missing: list[str] = _keys()  #: not in the file
-    wrong_shape: list[str] = _keys()  #: in another shape, as ``key: file shape -> network shape``
-    unexpected: list[str] = _keys()  #: in the file but not in the network, such as the heads of a ``pretext.pt``
-    encoder_share: float = 0.0  #: share of the encoder's keys that were loaded, without ``expected_missing``
-    view_differences: list[str] = field(default_factory=list)  #: of the preprocessing, one line each
-    network_differences: list[str] = field(default_factory=list)  #: of class and arguments, one line each
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of keys in each list."""
-        names = [name for name, part in self.__dataclass_fields__.items() if part.metadata.get("counted")]
-        return {name: len(getattr(self, name)) for name in names}
-
-    def summary(self) -> str:
-        """Return one line for the log."""
-        counts = ", ".join(f"{number} {name.replace('_', '-')}" for name, number in self.counts().items())
-        return f"pretrained weights {self.path}: {counts}; {self.encoder_share:.1%} of the encoder"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of the JSON file."""
-        return {**asdict(self), "counts": self.counts()}
+#: Parts of transformer blocks that MONAI builds or once built, but that no network of ours runs.
+NEVER_RUN = (".cross_attn.", ".norm_cross_attn.")
 
 
 def adapt_stem(source: Tensor, target: Tensor, input_layer: str) -> Tensor | None:
@@ -92,14 +55,15 @@ def match(
         crop: voxels along each axis of the crops in the file's pretraining; None: not known.
 
     Returns:
-        The network's complete state dict with the pretrained tensors in it, and the report.
+        The network's complete state dict with the pretrained tensors in it, and the report. Its share of the
+        encoder also counts encoder keys that only the file has: a deeper or wider encoder does not fit.
 
     Raises:
         ValueError: for an unknown ``input_layer`` or network class.
     """
     if input_layer not in INPUT_LAYERS:
         raise ValueError(f"input_layer is {input_layer!r}; allowed: {list(INPUT_LAYERS)}")
-    backbone = adapt(network)
+    backbone = adapt(network, subclasses=True)
     result, report = dict(network.state_dict()), TransferReport(input_layer=input_layer)
     for key, target in network.state_dict().items():
         source = state.get(key)
@@ -152,4 +116,11 @@ def _place_positions(
 def _encoder_share(backbone: Backbone, report: TransferReport) -> float:
     wanted = set(backbone.encoder_keys()) - set(report.expected_missing)
     resized = {line.split(":")[0] for line in report.resized}
-    return len(wanted & {*report.matched, *report.adapted, *resized}) / len(wanted)
+    found = wanted & {*report.matched, *report.adapted, *resized}
+    return len(found) / (len(wanted) + len(surplus(backbone, report)))
+
+
+def surplus(backbone: Backbone, report: TransferReport) -> list[str]:
+    """Return the encoder's keys that only the file has, without those that no network runs."""
+    keys = [key for key in report.unexpected if key.startswith(backbone.encoder_prefixes)]
+    return [key for key in keys if not any(part in key for part in NEVER_RUN)]

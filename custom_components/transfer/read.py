@@ -18,7 +18,7 @@ from custom_components.finite import first_not_finite
 
 FilePath = str | os.PathLike[str]
 #: Keys under which trainers nest the network's state dict.
-WRAPPERS = ("network", "state_dict", "model", "net", "pretext")
+WRAPPERS = ("network", "state_dict", "model", "net", "pretext", "network_weights")
 #: Prefixes that wrappers put before every key: DDP, torch.compile, our pretext networks, Lightning.
 PREFIXES = ("module.", "_orig_mod.", "network.", "model.")
 

@@ -116,5 +116,10 @@ def collect(
     files = with_licence(files, published)
     if not allow_large:
         files = check_large(bundle.name, files)
+    return with_sums(files)
+
+
+def with_sums(files: Files) -> Files:
+    """Add ``SHA256SUMS``, which lists the files, and sort all by path."""
     sums = [f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(files.items())]
     return dict(sorted({**files, SUMS: "".join(sums).encode()}.items()))

@@ -82,6 +82,19 @@ def test_identity_holds_for_other_arguments(network):
         assert torch.equal(backbone.decode(backbone.encode(image)), expected)
 
 
+@pytest.mark.parametrize("spatial", [(48, 32, 16), (50, 38, 34)])
+def test_a_decoder_that_pads_only_odd_sides_has_monais_values_and_gradients(spatial):
+    torch.manual_seed(0)
+    network = BasicUNet(3, 1, 2, features=(4, 4, 8, 8, 8, 4))
+    backbone, image = adapt(network), torch.randn(2, 1, *spatial)
+    found = []
+    for forward in (network, lambda x: backbone.decode(backbone.encode(x))):
+        output = forward(image)
+        gradients = torch.autograd.grad(output.square().mean(), list(network.parameters()))
+        found.append([output, *gradients])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
 # UNETR's stages are named after the last of their blocks.
 MODULES = {
     "vit.blocks.3": [f"vit.blocks.{i}" for i in (0, 1, 2, 3)],

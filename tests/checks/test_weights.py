@@ -13,6 +13,7 @@ from torch import nn
 from custom_components.checks import CompleteWeights, PretrainedWeights
 from custom_components.pretext import DenseMAE, HybridMIM
 from custom_components.transfer import cards, file_sha256, load_pretrained, write_card
+from tests.transfer import foreign_files as foreign
 
 NAMES = ["background", "core", "edema"]
 
@@ -102,3 +103,16 @@ def test_weights_of_another_task_are_refused_and_other_views_printed(network, tm
         CompleteWeights(net, str(path), label_names=["background", "liver", "tumour"])()
     with pytest.raises(ValueError, match="channels: pretrained with"):
         CompleteWeights(net, str(path), view={**view, "channels": ["MRI"]})()
+
+
+def test_a_foreign_layout_is_named_and_an_ambiguous_one_refused(tmp_path: Path) -> None:
+    path, network = tmp_path / "foreign.pt", foreign.swin(seed=1)
+    torch.save(foreign.ssl_head(foreign.swin(1)), path)
+    with pytest.raises(ValueError, match="fit several layouts.* Set pretrained_format"):
+        PretrainedWeights(network, str(path), ["CT"])()
+    line = PretrainedWeights(network, str(path), ["CT"], layout="swinvit_monai15")()
+    assert line == f"{path} (swinvit_monai15), 100% of the encoder fits"
+    torch.save(network.state_dict(), path)
+    first, warning = PretrainedWeights(network, str(path), ["CT"])().splitlines()
+    assert first == f"{path}, 100% of the encoder fits"
+    assert warning.startswith(f"warning: {path}: the file does not show which patch merging trained it")

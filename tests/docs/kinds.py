@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+from monai.bundle import scripts
 
 from mim3d.catalog import ROOT
 from mim3d.cli import parser_of
@@ -68,13 +71,18 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
     if name == "study":  # hours: its plan, for which it needs no data
         kept = words[: words.index("--dataset_dir")] if "--dataset_dir" in words else words
         words = [*dict.fromkeys([*kept, "--dry_run"])]
+    if name == "release":
+        sandbox.make_repository()
     if name == "datalist":
         data = sandbox.unlisted()
     if name == "convert":  # of one small volume in another format
         words = [str(sandbox.scans()) if word == "SCANS" else word for word in words]
     if name == "segment":  # with the tiny network that the document's commands trained
-        bundle = words[words.index("mim3d") + 2]
-        words = [*words, "--layer", *sandbox.tiny_configs([f"bundles/{bundle}/configs/inference.yaml"])[1:]]
+        configs = f"bundles/{words[words.index('mim3d') + 2]}/configs"
+        at = words.index("--layer") if "--layer" in words else len(words)
+        given = [layer if "/" in layer else f"{configs}/{layer}" for layer in words[at + 1 :]]
+        files = [sandbox.fill_in(file, sandbox.data) if file.startswith(MADE) else file for file in given]
+        words = [*words[:at], "--layer", *sandbox.tiny_configs([f"{configs}/inference.yaml", *files])[1:]]
     if name == "package":  # only training makes weights files; the checks take minutes
         words = [word for word in words if word != "--verify"]
     if name == "package" and flags(words).get("weights", "").endswith(".pt"):
@@ -92,7 +100,7 @@ def check_script(words: Words) -> None:
         bundles = [word for word in words[2:] if word.startswith("seg_")]
         assert [name for name in bundles if not (ROOT / "bundles" / name).is_dir()] == []
     else:
-        assert words[1] == "ci/test.sh"
+        assert words[1] in ("ci/test.sh", "ci/docs.sh")
 
 
 def check_pip(words: Words) -> None:
@@ -100,6 +108,23 @@ def check_pip(words: Words) -> None:
     script = shlex.split(text_of("ci/label_roundtrip.sh"), comments=True)
     own = words[2:] in (["-e", "."], ["-e", ".[dev]"])
     assert own or [word for word in words[2:] if word not in script] == []
+
+
+def check_monai_function(words: Words) -> None:
+    """Not run, as it needs a server: the function of monai.bundle has the options."""
+    function = inspect.signature(getattr(scripts, words[3]))
+    assert set(flags(words)) <= set(function.parameters)
+    missing = [
+        name
+        for name, one in function.parameters.items()
+        if one.default is one.empty and one.kind != one.VAR_KEYWORD
+    ]
+    assert set(missing) <= set(flags(words))
+
+
+def check_git(words: Words) -> None:
+    """Not run, as nothing is published here: it pushes the tag that mim3d release makes."""
+    assert words == ["git", "push", "--follow-tags"]
 
 
 def check_tool(words: Words) -> None:
@@ -142,6 +167,8 @@ def check_label_request(words: Words) -> None:
 #: How a command begins -> its check, and how it runs in a sandbox (None: its check says why not).
 KINDS: dict[str, tuple[Check, Runner | None]] = {
     "python -m monai.bundle run ": (check_bundle, run_bundle),
+    "python -m monai.bundle download ": (check_monai_function, None),
+    "python -m monai.bundle push_to_hf_hub ": (check_monai_function, None),
     "torchrun --standalone --nproc_per_node=2 -m monai.bundle run ": (check_bundle, run_bundle),
     "mim3d ": (check_mim3d, run_mim3d),
     "python -m mim3d ": (check_mim3d, run_mim3d),
@@ -150,6 +177,7 @@ KINDS: dict[str, tuple[Check, Runner | None]] = {
     "bash ci/": (check_script, None),
     "pip install ": (check_pip, None),
     "pre-commit ": (check_tool, None),
+    "git ": (check_git, None),
     "source .venv-label/bin/activate": (lambda words: None, None),
     "monailabel ": (check_label_server, None),
     "curl -X ": (check_label_request, None),

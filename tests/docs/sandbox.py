@@ -21,12 +21,16 @@ import yaml
 from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 
-from custom_components import published
+from custom_components import __version__, published
+from custom_components.backbones import PatchMergingMonai09
 from mim3d.catalog import NETWORKS, ROOT
+from mim3d.plan.make_plan import FILES as PLANNED
+from mim3d.release.repository import git
 from mim3d.verify.config_ids import has
-from mim3d.verify.readme_commands import config_files
+from mim3d.verify.readme_commands import blocks, config_files
 from tests.forked import run_module
 from tests.loopback import entry
+from tests.transfer import foreign_files as foreign
 
 #: How the path of a layer begins that an earlier command of the document writes.
 MADE = "OUT/"
@@ -62,6 +66,28 @@ OWN = {
 def load(files: Sequence[str | Path]) -> dict[str, Any]:
     """Configs merged in their order; paths are those in the repository, or absolute."""
     return dict(ConfigParser.load_config_files([str(ROOT / file) for file in files]))
+
+
+def write_foreign(folder: Path, text: str) -> None:
+    """Write the weights of other projects that a document names as ``OUT/...``, and the layers that it shows.
+
+    Args:
+        folder: what OUT stands for.
+        text: the document. A block of YAML whose first line is ``# OUT/name.yaml`` is such a layer.
+    """
+    files = {
+        "monai_mae.pt": lambda: foreign.mae(crop=(32, 32, 32)).state_dict(),
+        "model_swinvit.pt": lambda: foreign.swinvit_2022(foreign.swin(downsample=PatchMergingMonai09)),
+    }
+    for name, make in files.items():
+        if f"{MADE}{name}" in text:
+            folder.mkdir(exist_ok=True)
+            torch.save(make(), folder / name)
+    for language, content in blocks(text):
+        name, _, rest = content.removeprefix(f"# {MADE}").partition("\n")
+        if language == "yaml" and content.startswith(f"# {MADE}"):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(rest)
 
 
 class Sandbox:
@@ -117,6 +143,25 @@ class Sandbox:
         """A copy of the data without its list."""
         return Path(shutil.copytree(self.data, self.fresh(), ignore=shutil.ignore_patterns("datalist.json")))
 
+    def make_repository(self) -> None:
+        """Make the copy a git repository whose newest version can be released, unless it is one."""
+        if (self.root / ".git").exists():
+            return
+        text = f"# Changelog\n\n## {__version__}\n\n- First version.\n"
+        (self.root / "CHANGELOG.md").write_text(text, encoding="utf-8")
+        shutil.copy(ROOT / ".gitignore", self.root)
+        for words in (
+            ["init", "--quiet"],
+            ["config", "user.name", "a"],
+            ["config", "user.email", "a@example.org"],
+            ["config", "commit.gpgsign", "false"],
+            ["config", "tag.gpgsign", "false"],
+            ["remote", "add", "origin", "https://github.com/OWNER/NAME"],
+            ["add", "--all"],
+            ["commit", "--quiet", "--message", "x"],
+        ):
+            git(self.root, *words)
+
     def scans(self) -> Path:
         """A folder with a volume in a format that has to be converted."""
         import SimpleITK as sitk
@@ -135,12 +180,14 @@ class Sandbox:
 
     def tiny_configs(self, files: list[str]) -> list[str]:
         """A command's configs with two more layers: a tiny view after the view, a tiny network at the end."""
-        tasks = [file for file in files if Path(file).name.startswith("task_") or Path(file).is_absolute()]
+        tasks = [file for file in files if Path(file).name.startswith("task_") or Path(file).name in PLANNED]
         first, *layers = (file for file in files if file not in tasks)
         view = TINY | OWN.get(Path(first).parts[1], {}) | OWN.get(self.bundle or "", {})
         title = load(files)["architecture"]["_target_"].rpartition(".")[2]
         (network,) = (network for network in NETWORKS.values() if network.title == title)
         small = {f"architecture#{key}": value for key, value in network.tiny.items()}
+        if title == "SwinUNETR" and Path(first).parts[1].startswith("seg_"):
+            small["roi_size"] = [64, 64, 32]  # its last norm needs two cells
         path = self.fresh().with_suffix(".yaml")
         path.write_text(yaml.safe_dump(small))
         return [first, *tasks, self._layer([first, *tasks], view), *layers, str(path)]

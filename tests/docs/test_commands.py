@@ -21,7 +21,7 @@ from mim3d.quickstart.definition import FILE as QUICK_START
 from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import blocks, commands, run_arguments, split_environment
 from tests.docs.kinds import BENCHMARKS, check_bundle, kind, script_flags
-from tests.docs.sandbox import Sandbox
+from tests.docs.sandbox import Sandbox, write_foreign
 
 BUNDLES = [group.bundle for group in (*METHODS.values(), *TASKS.values())]
 PHANTOMS = {task.bundle.name: task.phantoms for task in TASKS.values()}
@@ -30,6 +30,7 @@ TEXTS = {
     for path in (
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
         ROOT / "benchmarks" / "README.md",
         *sorted(ROOT.glob("docs/*.md")),
         *(bundle / "docs" / "README.md" for bundle in BUNDLES),
@@ -98,7 +99,12 @@ def test_files_and_layers_named_in_the_text_exist(document: str) -> None:
     links = re.findall(r"\]\(([^):]+)\)", text)
     assert [link for link in links if not (folder / link.partition("#")[0]).exists()] == []
     layers = {path.name for bundle in BUNDLES for path in bundle.glob("configs/*.yaml")}
-    sources = {path.name for path in (ROOT / "bundles").glob("**/*.yaml")} | {"mine.yaml", QUICK_START, *PLANNED}
+    sources = {path.name for path in (ROOT / "bundles").glob("**/*.yaml")} | {
+        "mine.yaml",
+        "merging.yaml",
+        QUICK_START,
+        *PLANNED,
+    }
     named = re.findall(r"`(?:[\w/-]+/)?([\w-]+\.yaml)`", text)
     assert [name for name in named if name not in layers | sources] == [] or document == "CHANGELOG.md"
 
@@ -142,6 +148,7 @@ def test_commands_run_in_tiny_form(
     sandbox = Sandbox(tmp_path, make_data(kind_of_data), bundle)
     if document == WEIGHTS:
         sandbox.publish(monkeypatch)
+    write_foreign(sandbox.root / "out", TEXTS[document])
     for words in commands(TEXTS[document]):
         environment, command = split_environment(words)
         _, run = kind(command)

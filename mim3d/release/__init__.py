@@ -1,0 +1,1 @@
+"""Releases: checks of the repository, the files that are published, and the tag."""
