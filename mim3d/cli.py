@@ -35,6 +35,8 @@ COMMANDS = {
     "store": ("mim3d.commands.store", "build, check or prune a store of prepared volumes"),
     "stack": ("mim3d.commands.stack", "join one file per sequence into one 4D file per case"),
     "render": ("mim3d.render", "write the bundles' configs from their sources"),
+    "download": ("mim3d.commands.download", "download a bundle or published weights, with checks"),
+    "weights": ("mim3d.commands.weights", "show published weights, or add some"),
     "package": ("mim3d.commands.package", "pack bundles with their code and weights as folders and zips"),
     "verify": ("mim3d.commands.verify", "pack bundles and check the result"),
     "release": ("mim3d.commands.release", "check the repository, write the files of a release and tag it"),

@@ -10,7 +10,8 @@ from mim3d.catalog import BUNDLES, ROOT
 
 DESCRIPTION = """\
 Write the configs, metadata and documents of every bundle from their sources: bundles/*/task.yaml, method.yaml and
-readme.md, and bundles/_shared. Edit a source, never a rendered file. Its first line names its sources."""
+readme.md, and bundles/_shared. Edit a source, never a rendered file. Its first line names its sources.
+The table of docs/weights.md is written from custom_components/published.json."""
 EXAMPLE = """\
 examples:
   mim3d render
@@ -65,8 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError: if a source has a mistake.
     """
     from mim3d.templates import render_all
+    from mim3d.weights.table import rendered_document
 
-    rendered = render_all()
+    rendered = render_all() | rendered_document()
     if not arguments.check:
         touched = write(rendered)
         for path in touched:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from custom_components.data import check_channel_names
-from custom_components.transfer import check_pretrained, read_card
+from custom_components.transfer import check_pretrained, read_card, weights_file
 from custom_components.transfer.checks import check_weights_complete, compare_card
 
 
@@ -17,7 +17,8 @@ class PretrainedWeights:
 
     Args:
         network: the MONAI network.
-        pretrained: the weights file; None: training from scratch, and nothing is checked.
+        pretrained: the weights file, or the name of published weights, which are downloaded if there is no copy;
+            None: training from scratch, and nothing is checked.
         channels: names of the image's channels, in order.
         layout: whose code wrote the file, see `custom_components.transfer.check_pretrained`.
     """
@@ -31,13 +32,14 @@ class PretrainedWeights:
         """Return how much of the encoder fits, and what the file leaves open; raise ValueError naming the file."""
         if self.pretrained is None:
             return None
+        weights = weights_file(self.pretrained)
         _, report = check_pretrained(self.network, self.pretrained, layout=self.layout)
-        learned = (read_card(self.pretrained) or {}).get("view", {}).get("channels", [])
+        learned = (read_card(weights) or {}).get("view", {}).get("channels", [])
         if len(learned) == len(self.channels):
-            check_channel_names(learned, self.channels, f"the card of {self.pretrained}")
+            check_channel_names(learned, self.channels, f"the card of {weights}")
         layout = "" if report.layout == "plain" else f" ({report.layout})"
-        line = f"{self.pretrained}{layout}, {report.encoder_share:.0%} of the encoder fits"
-        return "\n".join([line, *(f"warning: {self.pretrained}: {note}" for note in report.notes)])
+        line = f"{weights}{layout}, {report.encoder_share:.0%} of the encoder fits"
+        return "\n".join([line, *(f"warning: {weights}: {note}" for note in report.notes)])
 
 
 class CompleteWeights:

@@ -13,6 +13,7 @@ from .cards import (
     trained_prefixes,
     write_card,
 )
+from .fetch import fetch_weights, weights_file, weights_sha256
 from .load import check_pretrained, load_pretrained
 from .match import match
 from .positions import resize_positions
@@ -25,6 +26,7 @@ __all__ = [
     "card_path",
     "check_pretrained",
     "differing_tensors",
+    "fetch_weights",
     "load_pretrained",
     "load_torch_file",
     "match",
@@ -32,3 +34,4 @@ __all__ = [
 ]
 __all__ += ["compare_networks", "compare_views", "file_sha256", "git_commit", "provenance", "read_card"]
 __all__ += ["read_resume_checkpoint", "read_weights", "resize_positions", "trained_prefixes", "write_card"]
+__all__ += ["weights_file", "weights_sha256"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from custom_components.atomic import write_json
 from custom_components.backbones import Backbone, adapt
 from custom_components.number_checks import check_number
+from custom_components.published import find_published, is_published
 
 from .cards import compare_networks, compare_views, read_card, trained_prefixes
+from .fetch import weights_file
 from .foreign import translate
 from .match import match, surplus
 from .merging import reorder_merging, stated_octants
@@ -38,8 +41,9 @@ def check_pretrained(
 
     Args:
         network: the segmentation network.
-        path: a weights file. Its card, if there is one, says which keys were trained (``trained``) and on which
-            crop position embeddings were learned (``roi_size`` of its ``view``).
+        path: a weights file, or the name of published weights, see `fetch_weights`. Its card, if there is one,
+            says which keys were trained (``trained``) and on which crop position embeddings were learned
+            (``roi_size`` of its ``view``).
         input_layer: ``repeat_mean``, ``first`` or ``reinit``, for another number of input channels.
         min_share: smallest share of the encoder's keys that the file must provide, in (0, 1].
         view: the config's preprocessing (channels, roi, spacing, orientation, intensity), compared with the card.
@@ -57,7 +61,8 @@ def check_pretrained(
     """
     network = bare(network)
     check_number(min_share, "min_share", above=0, at_most=1)
-    card = read_card(path) if Path(path).is_file() else None
+    given, path = path, weights_file(path)
+    card = read_card(path) if path.is_file() else None
     backbone = adapt(network, subclasses=True)
     content, found = translate(read_weights(path), backbone, path, layout)
     crop, octants = stated_crop(card), stated_octants(card)
@@ -70,6 +75,7 @@ def check_pretrained(
         raise ValueError(
             f"weights {path} do not fit {type(network).__name__}: {report.encoder_share:.0%} of its encoder "
             f"found, {min_share:.0%} needed ({examples}){_crop_hint(backbone, report, content, crop)}"
+            f"{_keys_hint(given)}"
         )
     if card is None:
         logger.warning("%s has no weights card beside it: how it was trained cannot be checked", path)
@@ -108,6 +114,14 @@ def _stem_was_adapted(backbone: Backbone, report: TransferReport) -> bool:
     return bool(report.adapted or set(backbone.input_convs) & set(report.expected_missing))
 
 
+def _keys_hint(given: FilePath) -> str:
+    """Return the config keys of the network that published weights, given by name, were trained with."""
+    if Path(given).is_file() or not is_published(str(given)):
+        return ""
+    keys = " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in find_published(str(given)).keys.items())
+    return f"; {given} was trained with {keys}: add that" if keys else ""
+
+
 def _crop_hint(
     backbone: Backbone, report: TransferReport, content: Mapping[str, Tensor], crop: Sequence[int] | None
 ) -> str:
@@ -136,7 +150,7 @@ def load_pretrained(
         network: a network of MONAI or a subclass of one, `UNETRPatch8`, or a network registered with
             `custom_components.backbones.register`; DataParallel, DistributedDataParallel and torch.compile may
             wrap it.
-        path: a weights file.
+        path: a weights file, or the name of published weights.
         report_path: JSON file to write the report to; None: none.
         options: further arguments of `check_pretrained`, which also lists the errors.
     """

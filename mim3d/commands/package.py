@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mim3d.arguments import UsageError, add_bundles, add_layers
+from mim3d.arguments import add_bundles, add_layers
 
 DESCRIPTION = """\
 Pack bundles with all that they need: configs, documents, licence, weights, and custom_components.
@@ -15,7 +15,8 @@ at any place and time. SHA256SUMS lists what was written."""
 EXAMPLE = """\
 examples:
   mim3d package seg_btcv --out OUT/release
-  mim3d package seg_btcv --out OUT/release --layer swin_unetr.yaml --weights models/model.pt"""
+  mim3d package seg_btcv --out OUT/release --layer swin_unetr.yaml --weights models/model.pt
+  mim3d package seg_btcv --out OUT/release --verify"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        type=Path,
         metavar="FILE",
         help="weights to pack as models/model.pt, with the card beside them and, where the bundle's inference "
-        "reads it, the pretext.pt beside them (default: the files of models/ that git tracks)",
+        "reads it, the pretext.pt beside them; or the name of published weights, which brings their layers, keys "
+        "and licence (default: the files of models/ that git tracks)",
+    )
+    parser.add_argument(
+        "--link_weights",
+        action="store_true",
+        help="list published weights in large_files.yml instead of packing them",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="check each zip in a process of its own, except for the exports: as mim3d verify does",
     )
     parser.add_argument(
         "--allow_large", action="store_true", help="pack files over 25 MB: for your own server, not for the zoo"
@@ -44,21 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Pack the bundles and print each folder and zip."""
-    from mim3d.package.folders import all_bundles, find_bundle
-    from mim3d.package.pack import package
-    from mim3d.package.weights import check_weights, pretext_beside
+    """Pack the bundles, print each folder and zip, and check the zips on request."""
+    from mim3d.package.run import package_all
 
-    bundles = [find_bundle(name) for name in arguments.bundles] or all_bundles()
-    layers, weights = arguments.layer, arguments.weights
-    if weights and len(bundles) > 1:
-        raise UsageError(f"--weights {weights} is for one bundle; {len(bundles)} are to be packed")
-    if weights and weights.is_file():
-        check_weights(bundles[0], layers, weights)
-        pretext = pretext_beside(bundles[0], weights)
-        if pretext and pretext.is_file():
-            check_weights(bundles[0], layers, pretext, "pretext")
-    options = {"layers": layers, "weights": weights, "allow_large": arguments.allow_large}
-    for bundle in bundles:
-        for path in package(bundle, arguments.out, arguments.overwrite, **options):
-            print(path)
+    zips = package_all(arguments)
+    if arguments.verify:
+        from mim3d.verify.checks import GROUPS, select
+        from mim3d.verify.verify_bundles import check_packages
+
+        check_packages(zips, select([group for group in GROUPS if group != "exports"], []))

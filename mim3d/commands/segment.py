@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the masks")
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights (default: models/model.pt in the bundle's folder)"
+        "--weights",
+        metavar="FILE",
+        help="weights, or the name of published ones, which brings their layers and keys (default: "
+        "models/model.pt in the bundle's folder)",
     )
     add_layers(parser, "layers that the weights were trained with: names in the bundle's configs, or paths")
     parser.add_argument(
@@ -63,8 +66,10 @@ def run(arguments: argparse.Namespace) -> None:
     from mim3d.segment.network import Segmenter
     from mim3d.segment.run import FAILED, segment_cases
 
-    keys = {**arguments.keys, **({"save_probabilities": "True"} if arguments.probabilities else {})}
-    segmenter = Segmenter(bundle, arguments.layer, arguments.weights, keys)
+    layers, weights, keys = _network(arguments)
+    if arguments.probabilities:
+        keys = {**keys, "save_probabilities": "True"}
+    segmenter = Segmenter(bundle, layers, weights, keys)
     found = find_cases(arguments.input, segmenter.channels, arguments.out)
     for note in segmenter.notes:
         print(f"warning: the weights' card and the config differ: {note}")
@@ -73,3 +78,18 @@ def run(arguments: argparse.Namespace) -> None:
     if failed:
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
         raise ValueError(f"{len(failed)} of {len(results)} cases failed: {shown}; the table says why")
+
+
+def _network(arguments: argparse.Namespace) -> tuple[list[str], Path | None, dict[str, str]]:
+    """Return layers, weights and keys; those of the command line come before those of published weights."""
+    if arguments.weights is None:
+        return arguments.layer, None, arguments.keys
+    from custom_components.published import find_published, is_published
+    from custom_components.transfer import weights_file
+
+    weights = weights_file(arguments.weights)
+    if Path(arguments.weights).is_file() or not is_published(arguments.weights):
+        return arguments.layer, weights, arguments.keys
+    published = find_published(arguments.weights)
+    keys = {key: str(value) for key, value in published.keys.items()}
+    return arguments.layer or list(published.layers), weights, {**keys, **arguments.keys}

@@ -12,18 +12,19 @@ Pack bundles and check what the model zoo, monai.bundle and MONAI Label require 
 
 Packs each bundle into a temporary folder and checks it there, in a process that sees only the package's own
 custom_components. Prints one line per check: ok or FAIL, seconds, and what was found. Exits with 1 if a check
-failed."""
+failed. A zip is unpacked and checked as it is."""
 EXAMPLE = """\
 examples:
   mim3d verify                              every bundle, exports included (minutes each)
   mim3d verify seg_btcv --skip_exports      one bundle, without the checks that run its network
+  mim3d verify OUT/release/seg_btcv_v0.1.0.zip
   mim3d verify seg_btcv --only "README commands\""""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
-    add_bundles(parser, "names in bundles/, or folders (default: every bundle)")
+    add_bundles(parser, "names in bundles/, folders, or zips that mim3d package wrote (default: every bundle)")
     parser.add_argument(
         "--only", action="append", default=[], metavar="CHECK", help="run this check; may be given several times"
     )

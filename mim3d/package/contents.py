@@ -7,10 +7,12 @@ from pathlib import Path
 
 import yaml
 
+from custom_components.published import Published
 from mim3d.catalog import ROOT
 from mim3d.package.folders import Files, visible_files
 from mim3d.package.layers import fitted_metadata, merged_config
 from mim3d.package.metadata import as_json
+from mim3d.package.published import LISTING, linked, with_licence
 from mim3d.package.weights import weights_files
 from mim3d.templates import MARK, packed_readme
 
@@ -27,7 +29,7 @@ def check_large(name: str, files: Files) -> Files:
     Raises:
         ValueError: for another file over 25 MB.
     """
-    listing = yaml.safe_load(files.get("large_files.yml", b"{}")) or {}
+    listing = yaml.safe_load(files.get(LISTING, b"{}")) or {}
     listed = [item.get("path") for item in listing.get("large_files", [])]
     kept = {path: data for path, data in files.items() if len(data) <= LARGE or path not in listed}
     for path, data in kept.items():
@@ -42,7 +44,7 @@ def check_large(name: str, files: Files) -> Files:
 def bundle_files(bundle: Path) -> Files:
     """Read configs, documents, licence and ``large_files.yml``; documents are those of a packed bundle."""
     paths = [path for name in ("configs", "docs") for path in visible_files(bundle / name)]
-    paths += [bundle / name for name in ("LICENSE", "large_files.yml") if (bundle / name).is_file()]
+    paths += [bundle / name for name in ("LICENSE", LISTING) if (bundle / name).is_file()]
     files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in paths}
     files.setdefault("LICENSE", (ROOT / "LICENSE").read_bytes())
     files["docs/README.md"] = packed_readme(bundle)
@@ -87,6 +89,8 @@ def collect(
     weights: Path | None = None,
     components: Path = ROOT / "custom_components",
     allow_large: bool = False,
+    published: Published | None = None,
+    link: bool = False,
 ) -> Files:
     """Collect what a package holds.
 
@@ -96,6 +100,8 @@ def collect(
         weights: file that becomes ``models/model.pt``; None: the files of ``models/`` that git tracks.
         components: the package that configs name.
         allow_large: keep files over 25 MB.
+        published: what the registry of published weights states of ``weights``; None: they are not published.
+        link: list the published weights in ``large_files.yml`` instead of packing them.
 
     Returns:
         Path in the bundle -> bytes, sorted by path.
@@ -105,6 +111,9 @@ def collect(
     """
     files = {**bundle_files(bundle), **weights_files(bundle, weights), **component_files(components)}
     files |= merged_files(bundle, layers or [], files["configs/metadata.json"])
+    if published and link:
+        files = linked(files, published)
+    files = with_licence(files, published)
     if not allow_large:
         files = check_large(bundle.name, files)
     return with_sums(files)

@@ -87,6 +87,8 @@ def weights_or_none(packed: Packed) -> str:
         keys = {"path", "url", "hash_val", "hash_type"}
         short = [str(item.get("path")) for item in listed if not keys <= set(item)]
         want(not short, f"{', '.join(short)} without all of them", f"{', '.join(sorted(keys))} in large_files.yml")
+        for item in (item for item in listed if item["hash_type"] == "sha256"):
+            _same_as_card(packed, item["path"], item["hash_val"])
         return f"{len(listed)} in large_files.yml"
     if not weights:
         stated = re.search(r"no weights", packed.readme, re.IGNORECASE)
@@ -97,12 +99,16 @@ def weights_or_none(packed: Packed) -> str:
     shortest = min(weights, key=len)
     want(shortest == "models/model.pt", shortest, "model.pt as the shortest name: MONAI Label's default")
     for name in weights:
-        card = f"{name.rpartition('.')[0]}.card.json"
-        if card in packed.files:
-            stated = json.loads(packed.text(card)).get("sha256")
-            found = hashlib.sha256(packed.files[name].read_bytes()).hexdigest()
-            want(stated == found, f"sha256 {stated} in {card}", f"{found}, that of {name}")
+        _same_as_card(packed, name, hashlib.sha256(packed.files[name].read_bytes()).hexdigest())
     return ", ".join(weights)
+
+
+def _same_as_card(packed: Packed, name: str, found: str) -> None:
+    """Check that the card beside weights, if there is one, has their sha256."""
+    card = f"{name.rpartition('.')[0]}.card.json"
+    if card in packed.files:
+        stated = json.loads(packed.text(card)).get("sha256")
+        want(stated == found, f"sha256 {stated} in {card}", f"{found}, that of {name}")
 
 
 @check("json equals yaml", "files")

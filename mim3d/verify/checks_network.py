@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle.scripts import load, verify_net_in_out
+from monai.bundle.scripts import download_large_files, load, verify_net_in_out
 
 from mim3d.package.weights import reads_pretext
 from mim3d.verify.checks_workflows import workflow
@@ -20,7 +20,7 @@ from mim3d.verify.sample_case import load_nifti, small_case
 
 
 def with_weights(packed: Packed) -> Path:
-    """Return a copy of the bundle with weights: its own, or random ones.
+    """Return a copy of the bundle with weights: its own, those that large_files.yml lists, or random ones.
 
     If inference reads models/pretext.pt, the network with its heads, the copy has that file too.
     """
@@ -29,6 +29,8 @@ def with_weights(packed: Packed) -> Path:
     if not (models / "model.pt").is_file():
         shutil.copytree(packed.root, copy, dirs_exist_ok=True)
         models.mkdir(exist_ok=True)
+        if "large_files.yml" in packed.files:
+            download_large_files(str(copy))
         made = {"model.pt": "network_def"}
         made |= {"pretext.pt": "pretext"} if reads_pretext(packed.config("inference")) else {}
         for name in (name for name in made if not (models / name).is_file()):

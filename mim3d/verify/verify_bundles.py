@@ -1,4 +1,4 @@
-"""Packs bundles and checks each package in a process of its own, as ``mim3d verify`` does."""
+"""Packs bundles, or takes zips, and checks each package in a process of its own, as ``mim3d verify`` does."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from custom_components.config_text import check_no_hash
 from mim3d.arguments import UsageError
 from mim3d.catalog import ROOT
 from mim3d.children import end_groups, start_child
+from mim3d.download.unpack import unpack
 from mim3d.package.folders import all_bundles, find_bundle
 from mim3d.package.pack import package
 from mim3d.verify.checks import CHECKS, GROUPS, HEAVY, select
@@ -46,26 +48,56 @@ def verify_all(arguments: argparse.Namespace) -> None:
         ValueError: for an unknown check or bundle, and for a temporary folder that MONAI cannot name.
         SystemExit: with status 1 if a check failed.
     """
-    check_no_hash(tempfile.gettempdir(), "TMPDIR")
     names, layers = _selected(arguments), arguments.layer
-    bundles = [find_bundle(name) for name in arguments.bundles] or all_bundles()
+    given = [_bundle_or_zip(name) for name in arguments.bundles] or all_bundles()
     if arguments.schema and not arguments.schema.is_file():
         raise UsageError(f"--schema {arguments.schema} does not exist")
-    others = sorted({bundle.name for bundle in [*all_bundles(), *bundles]})
+    if layers and any(path.is_file() for path in given):
+        raise UsageError("--layer merges layers into what is packed; a zip is packed already")
+    check_packages(given, names, layers, arguments.schema, arguments.report)
+
+
+def _bundle_or_zip(name: str) -> Path:
+    """Return a zip as a path, and the folder of a bundle otherwise."""
+    return Path(name).resolve() if name.endswith(".zip") and Path(name).is_file() else find_bundle(name)
+
+
+def check_packages(
+    given: Sequence[Path],
+    names: list[str],
+    layers: Sequence[str] = (),
+    schema: Path | None = None,
+    report: Path | None = None,
+) -> None:
+    """Check bundles or zips, print a line per check, and write the report.
+
+    Args:
+        given: folders of bundles, which are packed first, or zips.
+        names: names of the checks.
+        layers: layers to merge into the packages.
+        schema: the zoo's metadata schema, or None.
+        report: file for the results as JSON; None: none.
+
+    Raises:
+        ValueError: for a temporary folder that MONAI cannot name.
+        SystemExit: with status 1 if a check failed.
+    """
+    check_no_hash(tempfile.gettempdir(), "TMPDIR")
+    others = sorted({bundle.name for bundle in [*all_bundles(), *given] if not bundle.is_file()})
     found: dict[str, list[Result]] = {}
-    for bundle in bundles:
+    for bundle in given:
         print(f"{bundle.name}{' with ' + ', '.join(layers) if layers else ''}", flush=True)
         found[bundle.name] = []
-        for result in verify(bundle, names, others, layers, arguments.schema):
+        for result in verify(bundle, names, others, list(layers), schema):
             found[bundle.name].append(result)
             _show(result)
     failed = [f"{name}: {result.name}" for name, results in found.items() for result in results if not result.ok]
-    if arguments.report:
+    if report:
         listed = {name: [result._asdict() for result in results] for name, results in found.items()}
         versions = {name: version(name) for name in PACKAGES}
-        write_json(arguments.report, {"versions": versions, "layers": layers, "failed": failed, "bundles": listed})
+        write_json(report, {"versions": versions, "layers": layers, "failed": failed, "bundles": listed})
     count = sum(map(len, found.values()))
-    print(f"{count} checks of {len(bundles)} bundles, {len(failed)} failed", *failed, sep="\n  ")
+    print(f"{count} checks of {len(given)} bundles, {len(failed)} failed", *failed, sep="\n  ")
     if failed:
         raise SystemExit(1)
 
@@ -73,10 +105,10 @@ def verify_all(arguments: argparse.Namespace) -> None:
 def verify(
     bundle: Path, names: list[str], others: list[str], layers: list[str], schema: Path | None
 ) -> Iterator[Result]:
-    """Pack one bundle and yield the results of checks on the package.
+    """Pack one bundle, or unpack a zip, and yield the results of checks on the package.
 
     Args:
-        bundle: the bundle's folder.
+        bundle: the bundle's folder, or a zip.
         names: names of the checks.
         others: names of all bundles that are released together.
         layers: layers to merge into the package.
@@ -85,14 +117,15 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="verify_") as temporary:
         folder = Path(temporary)
         try:
-            root, _ = package(bundle, folder / "packed", layers=layers)
+            root = _unpacked(bundle, folder / "packed") if bundle.is_file() else None
+            root = root or package(bundle, folder / "packed", layers=layers)[0]
         except (ValueError, OSError, KeyError) as error:
             yield Result("packing", False, " ".join(str(error).split()), 0.0)
             return
         (folder / "scratch").mkdir()
         job = {
             "root": str(root),
-            "others": others,
+            "others": sorted({*others, root.name}),
             "scratch": str(folder / "scratch"),
             "schema": str(schema.resolve()) if schema else None,
             "forbidden": _forbidden_words(),
@@ -100,6 +133,13 @@ def verify(
             "log": str(folder / "log.txt"),
         }
         yield from work(job, folder)
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    """Unpack a zip into a new folder, with the zip beside it, as packing leaves them."""
+    folder.mkdir()
+    shutil.copy(archive, folder)
+    return unpack(archive, folder)
 
 
 def work(job: dict[str, Any], folder: Path) -> Iterator[Result]:

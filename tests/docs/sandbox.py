@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import shlex
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
+from monai.networks.nets import BasicUNet
 
-from custom_components import __version__
+from custom_components import __version__, published
 from custom_components.backbones import PatchMergingMonai09
 from mim3d.catalog import NETWORKS, ROOT
 from mim3d.plan.make_plan import FILES as PLANNED
@@ -26,6 +29,7 @@ from mim3d.release.repository import git
 from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import blocks, config_files
 from tests.forked import run_module
+from tests.loopback import entry
 from tests.transfer import foreign_files as foreign
 
 #: How the path of a layer begins that an earlier command of the document writes.
@@ -111,6 +115,29 @@ class Sandbox:
         """A path that does not exist yet."""
         self._files += 1
         return self.root / f"new_{self._files}"
+
+    def publish(self, patch: pytest.MonkeyPatch) -> None:
+        """Give weights/ and the registry weights of a tiny network, under the names that docs/weights.md uses.
+
+        ``patch`` shows them to this process as well, because `run_module` forks it.
+        """
+        tiny = NETWORKS["basic_unet"].tiny["features"]
+        entries = {}
+        for bundle, classes in {"pretrain_hybridmim": 1, "seg_msd_hippocampus": 3}.items():
+            folder = self.root / "weights" / "hippocampus" / bundle
+            folder.mkdir(parents=True)
+            torch.save(BasicUNet(3, 1, classes, tiny).state_dict(), folder / "model.pt")
+            files = {"model.pt": (folder / "model.pt").read_bytes()}
+            entries[f"hippocampus/{bundle}"] = entry(files, bundle, keys={"architecture#features": tiny})
+        content = {
+            "base_url": None,
+            "aliases": {"hippocampus": "hippocampus/pretrain_hybridmim"},
+            "weights": entries,
+        }
+        registry = self.root / "custom_components" / "published.json"
+        registry.write_text(json.dumps(content), encoding="utf-8")
+        patch.setattr(published, "REGISTRY", registry)
+        patch.setattr(published, "LOCAL", self.root / "weights")
 
     def unlisted(self) -> Path:
         """A copy of the data without its list."""

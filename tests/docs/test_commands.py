@@ -36,6 +36,7 @@ TEXTS = {
         *(bundle / "docs" / "README.md" for bundle in BUNDLES),
     )
 }
+WEIGHTS = "docs/weights.md"  # its commands name published weights
 ALL = [(document, words) for document, text in TEXTS.items() for words in commands(text)]
 #: Flags of other tools that texts name: torchrun, tensorboard, monai.bundle, MONAI Label, ci/test.sh.
 OTHER_FLAGS = {
@@ -49,6 +50,9 @@ OTHER_FLAGS = {
     "conf",
     "host",
     "check",
+    "url",
+    "bundle_dir",
+    "bundle_path",
 }
 
 
@@ -136,9 +140,14 @@ def make_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", [document for document, text in TEXTS.items() if commands(text)])
-def test_commands_run_in_tiny_form(document: str, make_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_commands_run_in_tiny_form(
+    document: str, make_data: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = Path(document).parts[1] if document.startswith("bundles/") else None
-    sandbox = Sandbox(tmp_path, make_data(PHANTOMS.get(bundle or "", "abdomen_ct")), bundle)
+    kind_of_data = PHANTOMS.get("seg_msd_hippocampus" if document == WEIGHTS else bundle or "", "abdomen_ct")
+    sandbox = Sandbox(tmp_path, make_data(kind_of_data), bundle)
+    if document == WEIGHTS:
+        sandbox.publish(monkeypatch)
     write_foreign(sandbox.root / "out", TEXTS[document])
     for words in commands(TEXTS[document]):
         environment, command = split_environment(words)

@@ -1,0 +1,1 @@
+"""Downloading bundles and weights, and unpacking zips of unknown origin."""

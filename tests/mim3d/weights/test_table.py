@@ -1,0 +1,59 @@
+"""The table of published weights in docs/weights.md is that of the registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mim3d.weights.table import BEGIN, DOCUMENT, END, rendered_document
+from tests.loopback import entry
+
+NAME = "hippocampus/pretrain_mae"
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "docs" / "weights.md"
+    path.parent.mkdir()
+    path.write_text(f"# Weights\n\n{BEGIN}\nan old table\n{END}\n\nText.\n")
+    return path
+
+
+def registry(folder: Path, **entries: object) -> Path:
+    content = {"base_url": None, "aliases": {"hippocampus": NAME} if entries else {}, "weights": entries}
+    (folder / "published.json").write_text(json.dumps(content))
+    return folder / "published.json"
+
+
+def test_the_committed_table_is_that_of_the_registry() -> None:
+    assert rendered_document()[DOCUMENT] == DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_an_empty_registry_says_none_yet(document: Path, tmp_path: Path) -> None:
+    made = rendered_document(document, registry(tmp_path))[document]
+    assert made == f"# Weights\n\n{BEGIN}\nNone yet.\n{END}\n\nText.\n"
+    document.write_text(made)
+    assert rendered_document(document, registry(tmp_path))[document] == made
+
+
+def test_every_field_that_a_user_needs_is_in_the_table(document: Path, tmp_path: Path) -> None:
+    files = {"model.pt": b"x" * 1_250_000, "model.card.json": b"y" * 50_000}
+    fields = {"layers": ["task_msd_hippocampus.yaml"], "keys": {"architecture#features": [8, 8]}, "seed": 3}
+    stated = entry(files, "pretrain_mae", **fields, result="benchmarks/results/a.json")
+    made = rendered_document(document, registry(tmp_path, **{NAME: stated}))[document]
+    row = (
+        f"| `hippocampus`, `{NAME}` | `pretrain_mae`, `task_msd_hippocampus.yaml`, "
+        "`--architecture#features '[8, 8]'` | 1.3 MB | CC BY-SA 4.0 | [a.json](../benchmarks/results/a.json) |"
+    )
+    assert row in made.splitlines()
+    line = f"- `{NAME}`: the phantoms. Made with `python -m monai.bundle run`, seed 3. sha256 of model.pt: "
+    assert f"{line}`{stated['files']['model.pt']['sha256']}`." in made.splitlines()
+    assert "not measured" in rendered_document(document, registry(tmp_path, **{NAME: entry(files)}))[document]
+
+
+def test_a_document_without_a_place_for_the_table_is_named(document: Path, tmp_path: Path) -> None:
+    document.write_text("# Weights\n")
+    with pytest.raises(ValueError, match=r"weights\.md must hold the lines"):
+        rendered_document(document, registry(tmp_path))
