@@ -13,9 +13,6 @@ import torch
 from monai.bundle.scripts import ckpt_export, onnx_export
 from torch import nn
 
-from custom_components.faults import Fault
-from custom_components.inference import OnnxNetwork
-
 #: Format -> packages that writing and running it needs, beside torch.
 PACKAGES = {"torchscript": (), "onnx": ("onnx", "onnxruntime")}
 #: ONNX: the first axis, the number of windows, may have any size.
@@ -46,6 +43,8 @@ def check_packages(kind: str) -> None:
     """
     missing = [name for name in PACKAGES[kind] if importlib.util.find_spec(name) is None]
     if missing:
+        from custom_components.faults import Fault  # not above: mim3d verify imports this before a package
+
         raise Fault(f"--to {kind} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
 
 
@@ -119,6 +118,10 @@ def write(kind: str, source: Source, file: Path, shape: Sequence[int]) -> str:
 def read(kind: str, file: Path) -> nn.Module:
     """Open an exported file as a network on the CPU."""
     if kind == "onnx":
+        from custom_components.inference import (
+            OnnxNetwork,
+        )  # not above: mim3d verify imports this before a package
+
         return OnnxNetwork(file)
     loaded: nn.Module = torch.jit.load(str(file), map_location="cpu")
     return loaded.eval()

@@ -39,7 +39,7 @@ def test_the_costs_of_mae_and_simmim_are_those_of_their_result_file() -> None:
     ratios = [result["step_time_ratios"][f"MAE {ratio} / SimMIM 0.75"] for ratio in (0.25, 0.5, 0.75, 0.9)]
     peaks = [result["peak_ratios"][f"MAE {ratio} / SimMIM 0.75"] for ratio in (0.25, 0.5, 0.75, 0.9)]
     assert ratios == sorted(ratios, reverse=True)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
     seconds = {name: f"{v['seconds']['step']:.2f} s" for name, v in result["variants"].items()}
     assert f"| {seconds['mae-0.75']}, {1 / ratios[2]:.1f} times faster than SimMIM |" in readme
     assert f"| {seconds['simmim-0.75']} |" in readme
@@ -66,7 +66,7 @@ def test_the_table_on_choosing_is_that_of_its_study() -> None:
     with (folder / "comparisons.csv").open(newline="") as file:
         found = {(row["labels"], row["arm"]): row for row in csv.DictReader(file)}
     clear = 0
-    for labels in ("3", "5", "10", "20", "40"):
+    for labels in sorted({labels for labels, _ in found}, key=int):
         cells = [labels, f"{float(found[labels, 'mae']['reference_dice']):.3f}"]
         for arm in ("hybridmim", "mae"):
             one = found[labels, arm]
@@ -76,30 +76,18 @@ def test_the_table_on_choosing_is_that_of_its_study() -> None:
             cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({low:+.3f} to {high:+.3f})"]
             cells += [f"{reached} of {one['steps']}" if reached else "not reached"]
         assert f"| {' | '.join(cells)} |" in text
-    assert f"clear in {clear} of 10 comparisons" in text
+    assert f"clear in {clear} of {len(found)} comparisons" in text
     ranks = json.loads((folder / "ranks.json").read_text())["mean_ranks"]
     assert f"MAE had the better mean rank: {ranks['mae']:.2f}, HybridMIM {ranks['hybridmim']:.2f}" in text
+    fewest = min((labels for labels, _ in found), key=int)
     with (folder / "results.csv").open(newline="") as file:
         dice = [
-            float(row["dice"]) for row in csv.DictReader(file) if (row["arm"], row["labels"]) == ("hybridmim", "3")
+            float(row["dice"])
+            for row in csv.DictReader(file)
+            if (row["arm"], row["labels"]) == ("hybridmim", fewest)
         ]
     assert f"between {min(dice):.3f} and {max(dice):.3f}" in text
     for arm, name in (("hybridmim", "HybridMIM"), ("mae", "MAE")):
         with (folder / f"pretraining_{arm}.csv").open(newline="") as file:
             share = [float(row["val_explained_mae_gaussian_fill"]) for row in csv.DictReader(file)]
         assert f"from {share[0]:.2f} to {share[-1]:.2f} ({name})" in text
-
-
-def test_the_sentence_on_brain_tumours_is_that_of_its_study() -> None:
-    with (RESULTS / "brain_tumours" / "comparisons.csv").open(newline="") as file:
-        (one,) = csv.DictReader(file)
-    dice, other, difference, low, high = (
-        float(one[key]) for key in ("dice", "reference_dice", "difference", "low", "high")
-    )
-    said = (
-        f"MAE scored a Dice of {dice:.3f} and scratch {other:.3f}: {difference:+.3f} ({low:+.3f} to {high:+.3f})"
-    )
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    assert said in text
-    assert f"after {one['steps_to_reference']} of {one['steps']} steps" in text
-    assert f"MAE gained {difference:.3f} Dice" in text

@@ -106,7 +106,7 @@ class Sandbox:
         self.epochs = 1
         self._files = 0
         left_out = shutil.ignore_patterns("eval", "*.pt", "*.card.json", "__pycache__", "runs")
-        for name in ("bundles", "benchmarks", "ci", "custom_components", "mim3d"):
+        for name in ("bundles", "benchmarks", "ci", "custom_components", "docs", "mim3d"):
             shutil.copytree(ROOT / name, self.root / name, ignore=left_out)
         for name in ("pyproject.toml", "requirements.txt", "LICENSE"):
             shutil.copy(ROOT / name, self.root / name)

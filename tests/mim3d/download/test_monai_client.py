@@ -68,7 +68,7 @@ def test_a_link_becomes_a_text_file(get: Callable[[bytes], Path], zipped: Callab
     member.create_system, member.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     path = get(zipped((member, b"/etc/passwd"))) / "seg_a" / "x"
     assert not path.is_symlink()
-    assert path.read_text() == "/etc/passwd"
+    assert path.read_text(encoding="utf-8") == "/etc/passwd"
 
 
 def test_there_is_no_limit_of_sizes(get: Callable[[bytes], Path], zipped: Callable[..., bytes]) -> None:

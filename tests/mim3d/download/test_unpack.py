@@ -44,7 +44,7 @@ def test_a_good_zip_gives_its_files(zipped: Callable[..., bytes], tmp_path: Path
     root = unpack(tmp_path / "a.zip", tmp_path)
     assert root == tmp_path / "seg_a"
     assert (root / "docs" / "README.md").read_bytes() == b"text"
-    assert (root / "configs" / "metadata.json").read_text() == "{}"
+    assert (root / "configs" / "metadata.json").read_text(encoding="utf-8") == "{}"
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_missing_package_and_an_existing_file_are_named(
     status, text = export("--to", "onnx")
     assert status == 2
     assert "m.onnx exists; --overwrite replaces a file" in text
-    assert (tmp_path / "out" / "m.onnx").read_text() == "mine"
+    assert (tmp_path / "out" / "m.onnx").read_text(encoding="utf-8") == "mine"
 
 
 def test_the_difference_is_that_of_a_slow_loop() -> None:

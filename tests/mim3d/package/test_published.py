@@ -96,10 +96,10 @@ def test_weights_by_name_bring_their_network_card_and_licence(
     assert command(BUNDLE, "--weights", "hippocampus") == (0, "")
     root = tmp_path / "out" / BUNDLE
     assert {path.name for path in (root / "models").iterdir()} == {"model.pt", "model.card.json"}
-    assert json.loads((root / "configs" / "inference.json").read_text())["architecture"]["features"] == [
-        *KEYS["architecture#features"]
-    ]
-    licence, readme = ((root / name).read_text() for name in WITHOUT_WEIGHTS)
+    assert json.loads((root / "configs" / "inference.json").read_text(encoding="utf-8"))["architecture"][
+        "features"
+    ] == [*KEYS["architecture#features"]]
+    licence, readme = ((root / name).read_text(encoding="utf-8") for name in WITHOUT_WEIGHTS)
     assert "No data are included. The weights are under CC BY-SA 4.0: the phantoms" in licence
     assert "no weights" not in licence + readme
     assert "`docs/data_license.txt` has the licence of the weights." in readme
@@ -188,8 +188,8 @@ def test_the_list_has_the_zoos_format_and_needs_an_address(
     assert command(BUNDLE, "--weights", NAME) == (0, "")
     published(base_url="https://host/v1")
     assert command(BUNDLE, "--weights", NAME, "--link_weights", "--overwrite") == (0, "")
-    listed = yaml.safe_load((tmp_path / "out" / BUNDLE / "large_files.yml").read_text())
-    digest = json.loads((local / "model.card.json").read_text())["sha256"]
+    listed = yaml.safe_load((tmp_path / "out" / BUNDLE / "large_files.yml").read_text(encoding="utf-8"))
+    digest = json.loads((local / "model.card.json").read_text(encoding="utf-8"))["sha256"]
     url = f"https://host/v1/{asset_name(NAME, 'model.pt')}"
     entry = {"path": "models/model.pt", "url": url, "hash_val": digest, "hash_type": "sha256"}
     assert listed == {"large_files": [entry]}
@@ -201,7 +201,7 @@ def test_keys_of_published_weights_become_a_layer_that_is_removed(
     publish(monkeypatch, tmp_path, {NAME: entry({"model.pt": b"x"}, BUNDLE, layers=["a.yaml"], keys=KEYS)})
     with layers_of(find_published(NAME)) as layers:
         assert layers[0] == "a.yaml"
-        assert yaml.safe_load(Path(layers[1]).read_text()) == KEYS
+        assert yaml.safe_load(Path(layers[1]).read_text(encoding="utf-8")) == KEYS
     assert not Path(layers[1]).exists()
     publish(monkeypatch, tmp_path, {NAME: entry({"model.pt": b"x"}, BUNDLE)})
     with layers_of(find_published(NAME)) as layers:

@@ -19,7 +19,7 @@ def test_metadata_of_another_version_or_without_a_changelog_entry_is_refused(rep
     bundles = [repository / "bundles" / name for name in NAMES]
     check_metadata(bundles, __version__)
     file = bundles[1] / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text())
+    metadata = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**metadata, "changelog": {"0.0.9": "x"}}))
     with pytest.raises(Fault, match=rf"of {NAMES[1]} has no entry for {__version__}; add one in method\.yaml"):
         check_metadata(bundles, __version__)

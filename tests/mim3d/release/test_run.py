@@ -47,8 +47,8 @@ def test_a_release_has_zips_sums_the_zoos_list_notes_and_folders_for_the_hub(
     assert sorted(path.name for path in out.iterdir()) == sorted(expected)
     data = {name: (out / name).read_bytes() for name in archives}
     sums = "".join(f"{hashlib.sha256(data[name]).hexdigest()}  {name}\n" for name in archives)
-    assert (out / "checksums.txt").read_text() == sums
-    info = json.loads((out / "model_info.json").read_text())
+    assert (out / "checksums.txt").read_text(encoding="utf-8") == sums
+    info = json.loads((out / "model_info.json").read_text(encoding="utf-8"))
     for name, archive in zip(NAMES, archives, strict=True):
         # where monai.bundle download --source github --repo group/name/TAG looks for it
         source = scripts._get_git_release_url("group", "name", TAG, archive)
@@ -56,9 +56,13 @@ def test_a_release_has_zips_sums_the_zoos_list_notes_and_folders_for_the_hub(
         assert info[archive.removesuffix(".zip")] == {"checksum": sha1, "source": source}
         with zipfile.ZipFile(out / archive) as read:
             assert {entry.split("/")[0] for entry in read.namelist()} == {name}
-        assert (out / "hub" / name / "README.md").read_text().startswith("---\nlicense: apache-2.0\n")
+        assert (
+            (out / "hub" / name / "README.md").read_text(encoding="utf-8").startswith("---\nlicense: apache-2.0\n")
+        )
     link = f"https://github.com/group/name/blob/{TAG}/docs/data.md#store"
-    assert (out / "release_notes.md").read_text() == f"# Version {__version__}\n\n- See [data]({link}).\n"
+    assert (out / "release_notes.md").read_text(
+        encoding="utf-8"
+    ) == f"# Version {__version__}\n\n- See [data]({link}).\n"
 
 
 def test_a_repeated_release_is_equal_and_the_tag_is_its_last_step(
@@ -126,5 +130,7 @@ def test_all_bundles_are_released_as_they_are_packed(tmp_path: Path) -> None:
     archives = sorted(tmp_path.glob("*.zip"))
     assert [path.name for path in archives] == [f"{bundle.name}_v{__version__}.zip" for bundle in all_bundles()]
     assert all(ours(path) for path in archives)
-    assert sorted(json.loads((tmp_path / "model_info.json").read_text())) == [path.stem for path in archives]
+    assert sorted(json.loads((tmp_path / "model_info.json").read_text(encoding="utf-8"))) == [
+        path.stem for path in archives
+    ]
     assert sorted(path.name for path in (tmp_path / "hub").iterdir()) == [bundle.name for bundle in all_bundles()]

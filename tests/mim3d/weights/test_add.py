@@ -74,7 +74,9 @@ def test_added_weights_are_found_by_both_names(command: Command, trained: Path, 
     folder = tmp_path / "p" / "weights" / NAME
     assert fetch_weights("hippocampus") == folder / "model.pt"
     assert (folder / "model.pt").read_bytes() == trained.read_bytes()
-    assert (folder / "model.card.json").read_text() == trained.with_suffix(".card.json").read_text()
+    assert (folder / "model.card.json").read_text(encoding="utf-8") == trained.with_suffix(".card.json").read_text(
+        encoding="utf-8"
+    )
     weights = find_published(NAME)
     assert (weights.bundle, weights.layers, weights.keys) == (BUNDLE, (), {"architecture#features": FEATURES})
     assert (weights.seed, weights.result, weights.command) == (3, None, FIELDS["--command"])
@@ -125,7 +127,7 @@ def test_a_mistake_writes_nothing(
     assert told in error
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "p" / "weights").exists()
-    assert json.loads((tmp_path / "p" / "published.json").read_text())["weights"] == {}
+    assert json.loads((tmp_path / "p" / "published.json").read_text(encoding="utf-8"))["weights"] == {}
 
 
 def test_weights_without_a_card_and_too_many_are_refused(
