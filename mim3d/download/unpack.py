@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from custom_components.machine import readable
 from custom_components.transfer import file_sha256
-from mim3d.package.contents import SUMS
+from mim3d.package.folders import SUMS
 
 #: What an archive may hold. A packed bundle has about 300 files.
 MOST_FILES = 10_000

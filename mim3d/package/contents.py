@@ -9,18 +9,15 @@ import yaml
 
 from custom_components.published import Published
 from mim3d.catalog import ROOT
-from mim3d.package.folders import Files, visible_files
+from mim3d.package.folders import LARGE, SUMS, Files, visible_files
 from mim3d.package.layers import fitted_metadata, merged_config
 from mim3d.package.metadata import as_json
 from mim3d.package.published import LISTING, linked, with_licence
 from mim3d.package.weights import weights_files
 from mim3d.templates import MARK, packed_readme
 
-SUMS = "SHA256SUMS"
 #: MONAI Label and monai.bundle.load read these as one file; load reads JSON only.
 ALONE = ("train", "inference")
-#: Bytes a file may have without large_files.yml (the zoo's limit).
-LARGE = 25 * 2**20
 
 
 def check_large(name: str, files: Files) -> Files:

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from mim3d.catalog import ROOT
 
+#: File in a package with the sha256 of the others.
+SUMS = "SHA256SUMS"
+#: Bytes a file may have without large_files.yml (the zoo's limit).
+LARGE = 25 * 2**20
 #: Path in a bundle -> content.
 Files = dict[str, bytes]
 

@@ -16,8 +16,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from mim3d.package.contents import SUMS, collect
-from mim3d.package.folders import Files
+from mim3d.package.contents import collect
+from mim3d.package.folders import SUMS, Files
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from mim3d.package.contents import SUMS, with_sums
-from mim3d.package.folders import Files
+from mim3d.package.contents import with_sums
+from mim3d.package.folders import SUMS, Files
 
 #: Where the README of a packed bundle is, and where the hub reads the model card.
 README, CARD = "docs/README.md", "README.md"

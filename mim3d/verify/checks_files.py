@@ -12,7 +12,7 @@ from importlib.metadata import packages_distributions
 
 import yaml
 
-from mim3d.package.contents import LARGE, SUMS
+from mim3d.package.folders import LARGE, SUMS
 from mim3d.verify.config_ids import at
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
