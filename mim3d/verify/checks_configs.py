@@ -152,21 +152,25 @@ def device_may_be_a_string(packed: Packed) -> str:
     return ""
 
 
+def dangling(config: dict[str, Any]) -> set[str]:
+    """Return the references of a config that lead nowhere, as ``path names @id``."""
+    known, found = {path for path, _ in entries(config)}, set()
+    for path, text in strings(config):
+        for key in re.findall(r"@([A-Za-z_]\w*(?:(?:#|::)\w+)*)", text):
+            steps = re.split("#|::", key)
+            # What an expression returns is not known before it is computed.
+            computed = any(isinstance(at(config, "#".join(steps[:n])), str) for n in range(1, len(steps)))
+            if not computed and "#".join(steps) not in known:
+                found.add(f"{path} names @{key}")
+    return found
+
+
 @check("layers change keys that exist", "configs")
 def layers_change_known_keys(packed: Packed) -> str:
     """The nested keys and references of a layer exist in the config before it or in the layer itself."""
     for name in packed.layers:
         first = "inference" if f"{name}.yaml" in FOR_INFERENCE else "train"
-        merged = packed.config(first, name)
-        known = {path for path, _ in entries(merged)}
-        for path, text in strings(merged):
-            for key in re.findall(r"@([A-Za-z_]\w*(?:(?:#|::)\w+)*)", text):
-                steps = re.split("#|::", key)
-                # What an expression returns is not known before it is computed.
-                computed = any(isinstance(at(merged, "#".join(steps[:n])), str) for n in range(1, len(steps)))
-                want(
-                    computed or "#".join(steps) in known,
-                    f"{first} + {name}: {path} names @{key}",
-                    "an id that exists",
-                )
+        # A package with merged layers holds keys of training in its inference config, which nothing reads there.
+        lost = dangling(packed.config(first, name)) - dangling(packed.config(first))
+        want(not lost, f"{first} + {name}: {', '.join(sorted(lost))}", "an id that exists")
     return f"{len(packed.layers)} layers"
