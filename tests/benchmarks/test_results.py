@@ -91,3 +91,23 @@ def test_the_table_on_choosing_is_that_of_its_study() -> None:
         with (folder / f"pretraining_{arm}.csv").open(newline="") as file:
             share = [float(row["val_explained_mae_gaussian_fill"]) for row in csv.DictReader(file)]
         assert f"from {share[0]:.2f} to {share[-1]:.2f} ({name})" in text
+
+
+def test_the_speed_of_a_store_is_that_of_its_result_file() -> None:
+    result = read("feeding_cpu.json")
+    step = {name: one["milliseconds"] for name, one in result["variants"].items()}
+    cold = step["store npy"]["cold step cpu"]
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert f"took {cold / step['quarter cached']['step cpu']:.3f} of the processor's time" in text
+    assert f"{cold / step['cached and copied']['step cpu']:.2f} of that of MONAI's `CacheDataset`" in text
+    assert f"{cold / step['cached']['step cpu']:.1f} times that of `cache: ram`" in text
+    sizes = [
+        result["variants"][name]["bytes"] / 1e6 for name in ("store npy", "store blosc2", "PersistentDataset")
+    ]
+    npy, blosc2, persistent = (f"{size:.1f} MB" for size in sizes)
+    assert (
+        f"A volume took {npy} (`npy`) or {blosc2} (`blosc2`); MONAI's `PersistentDataset` took {persistent}"
+        in text
+    )
+    build = result["variants"]["store npy"]["build_cpu_seconds"] / result["reading_cpu_seconds"]
+    assert f"Building a store took {build:.2f} times" in text
