@@ -94,6 +94,27 @@ def add_layers(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--layer", nargs="+", action="extend", default=[], metavar="NAME.yaml", help=help)
 
 
+def add_cases(parser: argparse.ArgumentParser) -> None:
+    """Add ``INPUT ...``: what `mim3d.segment.cases.find_cases` looks for volumes in; ``input`` in the result."""
+    parser.add_argument(
+        "input",
+        nargs="+",
+        metavar="INPUT",
+        help="a folder, a NIfTI file, a datalist.json, or the files of one case in the order of its channels",
+    )
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights FILE`` and ``--layer``, see `mim3d.segment.weights.with_published`."""
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="weights, or the name of published ones, which brings their layers and keys (default: "
+        "models/model.pt in the bundle's folder)",
+    )
+    add_layers(parser, "layers that the weights were trained with: names in the bundle's configs, or paths")
+
+
 def add_data(parser: argparse.ArgumentParser, help: str = "the folder of volumes") -> None:
     """Add ``DATA``, the folder of volumes; ``dataset_dir`` in the result."""
     parser.add_argument("dataset_dir", metavar="DATA", help=help)

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from custom_components.faults import Fault
-from custom_components.transfer import read_weights
-from custom_components.transfer.checks import check_weights_complete
+from custom_components.transfer.checks import load_complete
 
 
 class Members:
@@ -68,10 +67,8 @@ class Members:
         for file in self.further:
             network = self.architecture()
             try:
-                check_weights_complete(network, str(file))
+                load_complete(network, str(file))
             except ValueError as error:
                 raise Fault(str(error)) from None
-            state = read_weights(file)
-            network.load_state_dict({key: state[key] for key in network.state_dict()})
             made.append(network.to(self.device).eval())
         return made

@@ -37,6 +37,17 @@ def check_weights_complete(network: nn.Module, weights: str, pretext: bool = Fal
         )
 
 
+def load_complete(network: nn.Module, weights: str) -> None:
+    """Load every tensor of a segmentation network.
+
+    Raises:
+        ValueError: as `check_weights_complete`.
+    """
+    check_weights_complete(network, weights)
+    state = read_weights(weights)
+    network.load_state_dict({key: state[key] for key in network.state_dict()})
+
+
 def compare_card(weights: str, view: Mapping[str, Any] | None, label_names: Sequence[str] | None) -> list[str]:
     """Return how the view in a weights card differs from the config's; raise if the task differs.
 

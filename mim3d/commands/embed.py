@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mim3d.arguments import Parser, UsageError, add_layers
+from mim3d.arguments import Parser, UsageError, add_cases, add_weights
 
 DESCRIPTION = """\
 Compute features of a volume, or of every volume in a folder, with the encoder of a bundle's network.
@@ -28,17 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     if isinstance(parser, Parser):
         parser.takes_keys = True
     parser.add_argument("bundle", metavar="BUNDLE", help="segmentation bundle: name in bundles/, or a folder")
-    parser.add_argument(
-        "input",
-        nargs="+",
-        metavar="INPUT",
-        help="a folder, a NIfTI file, a datalist.json, or the files of one case in the order of its channels",
-    )
+    add_cases(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write: .npz or .csv")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights (default: models/model.pt in the bundle's folder)"
-    )
-    add_layers(parser, "layers that the weights were trained with: names in the bundle's configs, or paths")
+    add_weights(parser)
     parser.add_argument(
         "--dense",
         type=Path,
@@ -66,8 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
         from mim3d.embed.run import dense_file, embed_cases, write_table
         from mim3d.segment.cases import find_cases
         from mim3d.segment.network import Segmenter
+        from mim3d.segment.weights import with_published
 
-        segmenter = Segmenter(bundle, arguments.layer, arguments.weights, arguments.keys, encoder_only=True)
+        segmenter = Segmenter(bundle, *with_published(arguments, bundle), encoder_only=True)
         for note in segmenter.notes:
             print(f"warning: the weights' card and the config differ: {note}")
         found = find_cases(arguments.input, segmenter.channels, out.parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mim3d.arguments import Parser, UsageError, add_layers, number
+from mim3d.arguments import Parser, UsageError, add_weights, number
 from mim3d.export.tolerances import TOLERANCE
 
 DESCRIPTION = """\
@@ -31,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="name in bundles/, a folder, or a zip of mim3d package")
     parser.add_argument("--to", choices=_SUFFIXES, required=True, help="format")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write: .ts or .onnx")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights (default: models/model.pt in the bundle's folder)"
-    )
-    add_layers(parser, "layers that the weights were trained with: names in the bundle's configs, or paths")
+    add_weights(parser)
     parser.add_argument(
         "--compare",
         type=Path,
@@ -66,12 +63,13 @@ def run(arguments: argparse.Namespace) -> None:
     from mim3d.export.run import export_network
     from mim3d.package.folders import open_bundle
     from mim3d.segment.network import Segmenter
+    from mim3d.segment.weights import with_published
 
     check_packages(kind)
     tolerance = TOLERANCE[kind] if arguments.tolerance is None else arguments.tolerance
     with open_bundle(arguments.bundle) as bundle:
-        keys = {"device": "cpu", **arguments.keys}
-        segmenter = Segmenter(bundle, arguments.layer, arguments.weights, keys)
+        layers, weights, keys = with_published(arguments, bundle)
+        segmenter = Segmenter(bundle, layers, weights, {"device": "cpu", **keys})
         for note in segmenter.notes:
             print(f"warning: the weights' card and the config differ: {note}")
         exported = export_network(segmenter, bundle, kind, out, tolerance, arguments.compare)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mim3d.arguments import Parser, UsageError, add_layers
+from mim3d.arguments import Parser, UsageError, add_cases, add_weights
 
 DESCRIPTION = """\
 Segment a volume, or every volume in a folder, with a bundle's own inference config.
@@ -28,20 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     if isinstance(parser, Parser):
         parser.takes_keys = True
     parser.add_argument("bundle", metavar="BUNDLE", help="name in bundles/, or a folder")
-    parser.add_argument(
-        "input",
-        nargs="+",
-        metavar="INPUT",
-        help="a folder, a NIfTI file, a datalist.json, or the files of one case in the order of its channels",
-    )
+    add_cases(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the masks")
-    parser.add_argument(
-        "--weights",
-        metavar="FILE",
-        help="weights, or the name of published ones, which brings their layers and keys (default: "
-        "models/model.pt in the bundle's folder)",
-    )
-    add_layers(parser, "layers that the weights were trained with: names in the bundle's configs, or paths")
+    add_weights(parser)
     parser.add_argument(
         "--probabilities",
         action="store_true",
@@ -65,8 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     from mim3d.segment.cases import find_cases
     from mim3d.segment.network import Segmenter
     from mim3d.segment.run import FAILED, segment_cases
+    from mim3d.segment.weights import with_published
 
-    layers, weights, keys = _network(arguments)
+    layers, weights, keys = with_published(arguments, bundle)
     if arguments.probabilities:
         keys = {**keys, "save_probabilities": "True"}
     segmenter = Segmenter(bundle, layers, weights, keys)
@@ -78,18 +68,3 @@ def run(arguments: argparse.Namespace) -> None:
     if failed:
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
         raise ValueError(f"{len(failed)} of {len(results)} cases failed: {shown}; the table says why")
-
-
-def _network(arguments: argparse.Namespace) -> tuple[list[str], Path | None, dict[str, str]]:
-    """Return layers, weights and keys; those of the command line come before those of published weights."""
-    if arguments.weights is None:
-        return arguments.layer, None, arguments.keys
-    from custom_components.published import find_published, is_published
-    from custom_components.transfer import weights_file
-
-    weights = weights_file(arguments.weights)
-    if Path(arguments.weights).is_file() or not is_published(arguments.weights):
-        return arguments.layer, weights, arguments.keys
-    published = find_published(arguments.weights)
-    keys = {key: str(value) for key, value in published.keys.items()}
-    return arguments.layer or list(published.layers), weights, {**keys, **arguments.keys}

@@ -21,12 +21,12 @@ from custom_components.faults import first_cause
 from custom_components.inference import AveragingInferer, OnnxNetwork
 from custom_components.number_checks import check_switch
 from custom_components.transfer import file_sha256
-from custom_components.transfer.checks import compare_card
+from custom_components.transfer.checks import compare_card, load_complete
 from mim3d.segment.config import FIXED, build_workflow, check_keys, config_files, merged_config, parse_value
 from mim3d.segment.intensities import odd_intensities
 from mim3d.segment.marker import digest_of_settings
 from mim3d.segment.memory import check_memory
-from mim3d.segment.weights import load_complete, load_encoder
+from mim3d.segment.weights import load_encoder
 
 #: What a config of segmentation has, beside the network.
 _NEEDED = ("channels", "label_names", "preprocessing", "inferer", "postprocessing")
@@ -132,12 +132,12 @@ class Segmenter:
         NetworkShape(network, self.roi_size, self.channels, outputs)()
         notes = self._card_notes(self.weights, with_labels=not encoder_only)
         load = load_encoder if encoder_only else load_complete
-        load(network, self.weights)
+        load(network, str(self.weights))
         return network.to(self.device).eval(), notes
 
     def _card_notes(self, weights: Path, with_labels: bool = True) -> list[str]:
         """Return how a weights card and the config differ; raise ValueError if the task does."""
-        stated = {key: self._get(key) for key in ("channels", "orientation", "spacing")}
+        stated = {key: self._get(key) for key in ("channels", "orientation", "spacing", "roi_size")}
         return compare_card(str(weights), stated, self._get("label_names") if with_labels else None)
 
     def check_memory(self, files: Sequence[Path]) -> None:

@@ -117,18 +117,18 @@ class Sandbox:
         return self.root / f"new_{self._files}"
 
     def publish(self, patch: pytest.MonkeyPatch) -> None:
-        """Give weights/ and the registry weights of a tiny network, under the names that docs/weights.md uses.
+        """Give weights/ and the registry random weights, of the network and names that docs/weights.md has.
 
         ``patch`` shows them to this process as well, because `run_module` forks it.
         """
-        tiny = NETWORKS["basic_unet"].tiny["features"]
+        features = (16, 16, 32, 64, 128, 16)
         entries = {}
         for bundle, classes in {"pretrain_hybridmim": 1, "seg_msd_hippocampus": 3}.items():
             folder = self.root / "weights" / "hippocampus" / bundle
             folder.mkdir(parents=True)
-            torch.save(BasicUNet(3, 1, classes, tiny).state_dict(), folder / "model.pt")
+            torch.save(BasicUNet(3, 1, classes, features).state_dict(), folder / "model.pt")
             files = {"model.pt": (folder / "model.pt").read_bytes()}
-            entries[f"hippocampus/{bundle}"] = entry(files, bundle, keys={"architecture#features": tiny})
+            entries[f"hippocampus/{bundle}"] = entry(files, bundle, keys={"architecture#features": list(features)})
         content = {
             "base_url": None,
             "aliases": {"hippocampus": "hippocampus/pretrain_hybridmim"},
