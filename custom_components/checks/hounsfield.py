@@ -42,9 +42,7 @@ def describe_constant(low: float, high: float) -> Finding | None:
     """
     if low != high:
         return None
-    return Finding(
-        "empty: all voxels are 0" if low == 0 else "constant", "remove it from the list, or store it again"
-    )
+    return Finding("empty: all voxels are 0" if low == 0 else "constant", "leave it out, or store it again")
 
 
 def describe_ct(values: np.ndarray, low: float, high: float, window: Sequence[float]) -> Finding | None:
@@ -86,9 +84,7 @@ def describe_range(values: np.ndarray, low: float, high: float) -> Finding | Non
     spread = most_high - most_low
     far = max(high - most_high, most_low - low)
     if spread == 0:
-        return Finding(
-            f"99.8 % of the voxels are {most_low:g}", "look at it, and remove it from the list if it is empty"
-        )
+        return Finding(f"99.8 % of the voxels are {most_low:g}", "look at it, and leave it out if it is empty")
     if far > _OUTLIER * spread:
         advice = "clip the outliers: they make everything else look alike"
         return Finding(f"99.8 % of the voxels lie in {most_low:g} to {most_high:g}", advice)

@@ -109,7 +109,7 @@ def test_one_table_names_every_wrong_file(tmp_path: Path, scan: np.ndarray) -> N
     assert [line.split()[0] for line in table[1:]] == ["b.nii.gz", "c.nii"]
     assert "subtract 1024 from every voxel" in table[1]
     assert "0 to 0" in table[2]
-    assert "empty: all voxels are 0  remove it from the list" in table[2]
+    assert "empty: all voxels are 0  leave it out" in table[2]
 
 
 def test_the_key_makes_it_an_error_in_one_line(tmp_path: Path, scan: np.ndarray) -> None:
