@@ -50,7 +50,9 @@ def _set_up(folder: Path, environment: Mapping[str, str], log: int, timeout: int
     signal.alarm(timeout)
     for stream in (1, 2):
         os.dup2(log, stream)
-    sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
+    sys.stdout, sys.stderr = (
+        os.fdopen(stream, "w", buffering=1, encoding="utf-8", closefd=False) for stream in (1, 2)
+    )
     sys.excepthook = sys.__excepthook__
     logging.getLogger().handlers.clear()
     os.chdir(folder)

@@ -59,7 +59,7 @@ def test_a_full_disk_is_one_line_with_file_space_and_what_is_intact(tmp_path: Pa
     first.write_text("old")
 
     def fail(path: Path) -> None:
-        path.write_text("half")
+        path.write_text("half", encoding="utf-8")
         raise RuntimeError("closing failed") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     writers = {first: lambda path: path.write_text("new"), second: fail}

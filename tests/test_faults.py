@@ -42,7 +42,7 @@ def run(tmp_path: Path, raised: str, cached: bool = False, workers: int = 0) -> 
     return subprocess.run(
         [sys.executable, str(tmp_path / "program.py")],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
         check=False,
     )

@@ -125,8 +125,8 @@ def free_memory() -> int:
     """Return the bytes of memory this process may still take: free on the machine, or allowed by its container."""
     free = int(psutil.virtual_memory().available)
     try:  # in a container (cgroup v2) its own limit counts, not the machine's
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no cgroup, or "max"
         return free
     return min(free, max(0, limit - used))

@@ -58,7 +58,7 @@ def git_commit(folder: Path, *paths: str) -> str | None:
     def git(*arguments: str) -> str:
         # No optional locks: other runs, or the user, may be using git in this tree.
         command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", *paths) else "")

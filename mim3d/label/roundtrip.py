@@ -118,7 +118,7 @@ def download_app(apps: Path) -> None:
     """Copy the monaibundle app out of the MONAI Label installation, with MONAI Label's own command."""
     words = ["apps", "--download", "--name", "monaibundle", "--output", str(apps)]
     print(f"$ monailabel {' '.join([*words[:-1], relative(apps)])}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "monailabel.main", *words], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "monailabel.main", *words], capture_output=True, encoding="utf-8")
     if done.returncode:
         output = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise ChildProcessError(f"monailabel apps failed: {output[-1] if output else done.returncode}")

@@ -61,7 +61,7 @@ class LabelServer:
         print(f"$ monailabel {' '.join(shown)}", flush=True)
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         env["MONAI_LABEL_SESSION_PATH"] = str(self.log.parent / "sessions")
-        with open(self.log, "w") as file:
+        with open(self.log, "w", encoding="utf-8") as file:
             self.process = start_child(
                 [sys.executable, "-m", "monailabel.main", *map(str, arguments)],
                 cwd=self.log.parent,

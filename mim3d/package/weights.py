@@ -19,7 +19,9 @@ def tracked_weights(bundle: Path) -> list[Path]:
     there = [path for path in there if path.name != "resume.pt"]
     if not there:
         return []
-    listed = subprocess.run(["git", "ls-files", "models"], cwd=bundle, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "models"], cwd=bundle, capture_output=True, encoding="utf-8", check=False
+    )
     if listed.returncode:
         return there
     tracked = [path for path in there if path.relative_to(bundle).as_posix() in listed.stdout.splitlines()]

@@ -32,7 +32,7 @@ def open_folder(out: Path, name: str) -> Iterator[None]:
         if (found := read_json(out / MARKER).get("study")) != name:
             raise ValueError(f"--out {out} holds the study {found}, this is {name}; give another folder")
     out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK).open("w") as file:
+    with (out / LOCK).open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

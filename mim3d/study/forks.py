@@ -199,7 +199,7 @@ def _set_up(request: dict[str, Any]) -> None:
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for target, source in ((0, nothing), (1, log), (2, log)):
         os.dup2(source, target)
-    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, encoding="utf-8", closefd=False) for n in (1, 2))
     os.environ.update(request["environment"])
     if request["environment"].get("PYTHONWARNINGS") == "ignore":
         warnings.simplefilter("ignore")

@@ -117,7 +117,7 @@ def _inside(packed: Packed, words: list[str]) -> tuple[int, str, str]:
         cwd=packed.root,
         env=env,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
         check=False,
     )

@@ -156,7 +156,7 @@ def work(job: dict[str, Any], folder: Path) -> Iterator[Result]:
     command = [sys.executable, "-m", "mim3d.verify.worker", str(file)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     start, done = time.perf_counter(), 0
-    process = start_child(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
+    process = start_child(command, cwd=folder, env=env, stdout=subprocess.PIPE, encoding="utf-8")
     try:
         for line in process.stdout or ():
             done += 1

@@ -39,7 +39,7 @@ def _torchrun(bundle: str, files: list[str], processes: int = 2, **override: Any
     line += ["-m", "monai.bundle", "run", "--config_file", named, "--bundle_root", str(folder)]
     line += [text for key, value in override.items() for text in (f"--{key}", str(value))]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(line, capture_output=True, text=True, timeout=240, env=env, cwd=ROOT, check=False)
+    done = subprocess.run(line, capture_output=True, encoding="utf-8", timeout=240, env=env, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 

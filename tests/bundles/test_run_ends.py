@@ -100,7 +100,7 @@ def test_a_stopped_command_says_how_to_go_on_and_leaves_no_process(
     command += ["--config_file", str([str(BUNDLES / NAME / "configs" / file) for file in FILES])]
     command += [word for key, value in keys.items() for word in (f"--{key}", str(value))]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    log = (tmp_path / "log").open("w+")
+    log = (tmp_path / "log").open("w+", encoding="utf-8")
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True)
     resume, end = tmp_path / "models" / "resume.pt", time.monotonic() + 120
     while not resume.exists() and process.poll() is None and time.monotonic() < end:

@@ -328,7 +328,9 @@ def command(*words: str, processes: int = 1, timeout: int = 240) -> subprocess.C
     )
     line = [sys.executable, *launch, "-m", "monai.bundle", "run", *words]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(line, capture_output=True, text=True, timeout=timeout, env=env, cwd=ROOT, check=False)
+    return subprocess.run(
+        line, capture_output=True, encoding="utf-8", timeout=timeout, env=env, cwd=ROOT, check=False
+    )
 
 
 def words(files: list[str], override: dict[str, Any]) -> list[str]:

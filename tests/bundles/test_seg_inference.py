@@ -176,7 +176,7 @@ def write_weights(kind: str, path: Path, good: dict[str, torch.Tensor]) -> None:
     if kind == "folder":
         path.mkdir()
     elif kind == "web page":
-        path.write_text("<!DOCTYPE html><html></html>")
+        path.write_text("<!DOCTYPE html><html></html>", encoding="utf-8")
     elif kind == "empty":
         path.touch()
     elif kind == "pickle":

@@ -51,7 +51,7 @@ def test_config_files_are_parsed_once_until_they_change(config: Path, monkeypatc
     Overrides([MAIN, "run", "--config_file", str(config), "--epochs", "3"])()
     assert merged_config([str(config)])["loss_weights"] == {"reconstruction": 1.0, "count": 0.1}
     assert parsed == [[str(config)]]
-    config.write_text(TRAIN + "more: 1\n")
+    config.write_text(TRAIN + "more: 1\n", encoding="utf-8")
     assert merged_config([str(config)])["more"] == 1
 
 

@@ -140,7 +140,7 @@ def test_in_a_bundle_the_preflight_comes_before_the_data(
     (tmp_path / "metadata.json").write_text("{}")
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(tmp_path / "train.yaml")]
     command += words or ("--dataset_dir", str(folder))
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=ROOT, check=False)
     lines = (done.stdout + done.stderr).strip().splitlines()
     if words:
         assert done.returncode == 1

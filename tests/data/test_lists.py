@@ -23,7 +23,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def write_json(path: Path, content: object) -> Path:
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 

@@ -221,7 +221,7 @@ class Sandbox:
             assert status == 0, f"{shlex.join(words)}\n{output[-8000:]}"
             return output
         program = [sys.executable, *expanded[1:]] if expanded[0] == "python" else expanded
-        done = subprocess.run(program, cwd=self.root, env=env, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(program, cwd=self.root, env=env, capture_output=True, encoding="utf-8", timeout=600)
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
         return done.stdout + done.stderr
 

@@ -53,7 +53,7 @@ def test_commit_says_whether_the_package_differs_from_it(tmp_path, monkeypatch):
     def git(*arguments):
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
         command = ["git", "-C", str(tmp_path), *who, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
 
     git("init", "-q")
     git("add", ".")

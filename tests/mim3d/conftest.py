@@ -63,6 +63,6 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def ended(*words: str) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "mim3d", *words]
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
+        return subprocess.run(line, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=1500, check=False)
 
     return ended

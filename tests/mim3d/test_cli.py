@@ -35,7 +35,9 @@ def test_help_imports_nothing_heavy(name: str | None) -> None:
         except SystemExit as end:
             assert end.code == 0
         print(*{{"torch", "monai", "numpy", "nibabel", "yaml"}} & set(sys.modules), file=sys.stderr)"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    )
     assert done.stderr.strip() == ""
     assert ("example" if name else "quickstart") in done.stdout
 

@@ -19,7 +19,7 @@ _LIST = ("datalist",)
 
 @damage("list", LIST)
 def list_text(rng: np.random.Generator, path: Path) -> Damage:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     changes: dict[str, Callable[[], str]] = {
         "cut": lambda: text[: int(rng.integers(len(text) - 2))],
         "empty": lambda: "",
@@ -29,21 +29,21 @@ def list_text(rng: np.random.Generator, path: Path) -> Damage:
         "null": lambda: "null",
     }
     what = str(rng.choice(list(changes)))
-    path.write_text(changes[what]())
+    path.write_text(changes[what](), encoding="utf-8")
     return Damage(f"the list is {what}", _LIST, "refused")
 
 
 @damage("list", LIST)
 def list_encoding(rng: np.random.Generator, path: Path) -> Damage:
     encoding = str(rng.choice(["utf-8-sig", "utf-16", "latin-1"]))
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     path.write_bytes(text.replace('"name": "', '"name": "ä').encode(encoding))
     return Damage(f"the list is in {encoding}", _LIST)
 
 
 @damage("list", LIST)
 def list_entry(rng: np.random.Generator, path: Path) -> Damage:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     item = content["training"][0]
     image = item["image"]
     values: dict[str, Any] = {
@@ -64,14 +64,14 @@ def list_entry(rng: np.random.Generator, path: Path) -> Damage:
     elif not (key == "label" and what == "the label"):
         item[key] = values[what]
     end = "either" if what == "the label" else "refused"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     names = (*_LIST, "other.nii.gz", "imagesTr", "labelsTr", "'image'")
     return Damage(f"the list's first {key} is {what}", names, end)
 
 
 @damage("list", LIST)
 def list_sections(rng: np.random.Generator, path: Path) -> Damage:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     changes: dict[str, tuple[dict[str, Any], str]] = {
         "training is no list": ({"training": {"image": "x"}}, "refused"),
         "training is text": ({"training": "imagesTr"}, "refused"),
@@ -87,20 +87,20 @@ def list_sections(rng: np.random.Generator, path: Path) -> Damage:
     }
     what = str(rng.choice(list(changes)))
     change, end = changes[what]
-    path.write_text(json.dumps({**content, **change}))
+    path.write_text(json.dumps({**content, **change}), encoding="utf-8")
     return Damage(f"in the list, {what}", (*_LIST, "c0", "c1", "c2", "c3"), end)
 
 
 @damage("list", LIST)
 def list_paths(rng: np.random.Generator, path: Path) -> Damage:
     """Absolute paths, and paths with a detour, name the same files."""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     absolute = rng.random() < 0.5
     for section in ("training", "validation"):
         for item in content[section]:
             for key in ("image", "label"):
                 item[key] = str(path.parent / item[key]) if absolute else f"./imagesTr/../{item[key]}"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return Damage(f"the list has {'absolute paths' if absolute else 'paths with ..'}", _LIST)
 
 

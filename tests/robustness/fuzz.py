@@ -69,7 +69,7 @@ def _child(name: str | None, seed: int, number: int, whole: Whole, folder: Path,
         outcome = run_case(name, np.random.default_rng([seed, number]), whole, folder)
     except BaseException:  # a defect of the fuzzer itself
         outcome = Outcome(name or "drawn", "", problems=[traceback.format_exc()])
-    report.write_text(json.dumps(asdict(outcome)))
+    report.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     os._exit(0)
 
 

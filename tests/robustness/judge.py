@@ -118,7 +118,7 @@ def judge_mask(image: Path, written: Path, volume: Volume, expected: np.ndarray,
 
 def judge_dice(table: Path, mask: np.ndarray, label: np.ndarray) -> list[str]:
     """The scores of the one evaluated case are those of its mask and its label."""
-    with table.open(newline="") as file:
+    with table.open(encoding="utf-8", newline="") as file:
         found = {row["class"]: float(row["dice"] or "nan") for row in csv.DictReader(file)}
     problems = []
     for value, name in enumerate(("anterior", "posterior"), start=1):

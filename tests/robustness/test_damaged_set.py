@@ -66,7 +66,7 @@ def must_be_refused(data: Path) -> set[str]:
 
 def reported(path: Path) -> set[str]:
     """The images of the cases with an error in a table of findings; labels are named like their images."""
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         errors = [row["file"] for row in csv.DictReader(file) if row["level"] == "error"]
     return {file.replace("labelsTr", "imagesTr") for file in errors}
 

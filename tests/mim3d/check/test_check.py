@@ -53,7 +53,7 @@ def test_every_error_is_in_one_table_and_in_the_file(data: Path, capsys: pytest.
     nib.save(nib.Nifti1Image(np.full(image.shape, np.nan, np.float32), image.affine), data / wrong["image"])
     assert check(str(data), "--full", "--out", str(data / "out.csv")) == 1
     printed = capsys.readouterr()
-    with open(data / "out.csv", newline="") as file:
+    with open(data / "out.csv", encoding="utf-8", newline="") as file:
         errors = [row["file"] for row in csv.DictReader(file) if row["level"] == "error"]
     assert errors == [lost["image"], cut["label"], wrong["image"]]
     assert "3 errors\n" in printed.out

@@ -45,7 +45,7 @@ def convert(folder: Path, out: Path, *words: str) -> tuple[int, list[dict[str, s
         main(["convert", str(folder), "--out", str(out), "--workers", "1", *words])
     except SystemExit as ended:
         status = int(ended.code or 0)
-    with open(out / TABLE, newline="") as file:
+    with open(out / TABLE, encoding="utf-8", newline="") as file:
         return status, list(csv.DictReader(file))
 
 

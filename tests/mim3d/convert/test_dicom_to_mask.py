@@ -24,7 +24,7 @@ def test_a_series_goes_through_convert_list_check_training_and_inference(tmp_pat
         write_series(tmp_path / "scans" / f"p{number}", case.image, case.affine, f"1.2.826.{number}", **patient)
     data = tmp_path / "data"
     main(["convert", str(tmp_path / "scans"), "--out", str(data)])
-    with open(data / "convert.csv", newline="") as file:
+    with open(data / "convert.csv", encoding="utf-8", newline="") as file:
         outputs = {row["source"]: row["output"] for row in csv.DictReader(file)}
     for number, case in enumerate(cases):  # an annotator saves a label map beside each image
         image = data / outputs[f"p{number}"]

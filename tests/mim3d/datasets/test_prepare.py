@@ -29,7 +29,7 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def content(path: Path) -> dict:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def images(path: Path, section: str) -> list[str]:

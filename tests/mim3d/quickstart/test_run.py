@@ -97,7 +97,7 @@ def test_the_command_line_is_judged_before_anything_is_installed(
     (tmp_path / "python").chmod(0o755)
     environment = {**os.environ, "VENV": str(tmp_path / "venv"), "PYTHON": str(tmp_path / "python")}
     line = ["bash", str(ROOT / "ci" / "quickstart.sh"), *words.split(), "--out", str(tmp_path / "out")]
-    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(line, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert ended.returncode == status
     assert message in ended.stdout + ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["python"]

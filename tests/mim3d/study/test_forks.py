@@ -82,7 +82,9 @@ def test_programs_end_with_the_server(server: tuple[ForkServer, Path]) -> None:
     server[0]._server.kill()
     assert fork.wait(30) == -signal.SIGKILL
     end = time.monotonic() + 30
-    while Path(f"/proc/{fork.pid}").exists() and "zombie" not in Path(f"/proc/{fork.pid}/status").read_text():
+    while Path(f"/proc/{fork.pid}").exists() and "zombie" not in Path(f"/proc/{fork.pid}/status").read_text(
+        encoding="utf-8"
+    ):
         assert time.monotonic() < end
         time.sleep(0.05)
     with pytest.raises(ChildProcessError, match="has ended"):

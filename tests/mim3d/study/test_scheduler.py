@@ -34,10 +34,10 @@ def test_a_run_starts_after_what_it_needs_and_once(tmp_path: Path) -> None:
     first = stub(tmp_path, "first", NOTE.format(file=order, text="1"))
     second = stub(tmp_path, "second", NOTE.format(file=order, text="2"), needs=("first",))
     Scheduler([CPU, CPU]).run([second, first, second])
-    assert Path(order).read_text() == "12"
+    assert Path(order).read_text(encoding="utf-8") == "12"
     again = Scheduler([CPU])
     again.run([first, second])
-    assert Path(order).read_text() == "12"  # both were done
+    assert Path(order).read_text(encoding="utf-8") == "12"  # both were done
     assert again.failures == []
 
 
@@ -132,7 +132,7 @@ def test_a_study_ended_by_a_signal_ends_its_runs_and_goes_on_where_it_was(tmp_pa
     run = training(tmp_path)
     wait_for(lambda: run.resumable)  # the first of two epochs is saved
     children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(study.pid)], capture_output=True, text=True, check=True
+        ["ps", "-o", "pid=", "--ppid", str(study.pid)], capture_output=True, encoding="utf-8", check=True
     ).stdout.split()
     study.send_signal(number)
     study.wait(30)

@@ -29,9 +29,9 @@ def packed_small(tmp_path: Path, bundle: str) -> Path:
 
 def edit(file: Path, change: Callable[[Any], object]) -> None:
     """Change the content of a JSON file."""
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     change(content)
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 @pytest.mark.parametrize("bundle", [bundle.name for bundle in all_bundles()])

@@ -34,7 +34,7 @@ def test_the_committed_table_is_that_of_the_registry() -> None:
 def test_an_empty_registry_says_none_yet(document: Path, tmp_path: Path) -> None:
     made = rendered_document(document, registry(tmp_path))[document]
     assert made == f"# Weights\n\n{BEGIN}\nNone yet.\n{END}\n\nText.\n"
-    document.write_text(made)
+    document.write_text(made, encoding="utf-8")
     assert rendered_document(document, registry(tmp_path))[document] == made
 
 
@@ -54,6 +54,6 @@ def test_every_field_that_a_user_needs_is_in_the_table(document: Path, tmp_path:
 
 
 def test_a_document_without_a_place_for_the_table_is_named(document: Path, tmp_path: Path) -> None:
-    document.write_text("# Weights\n")
+    document.write_text("# Weights\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"weights\.md must hold the lines"):
         rendered_document(document, registry(tmp_path))
