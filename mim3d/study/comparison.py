@@ -23,14 +23,16 @@ class Comparison:
         reference: what it is compared with.
         labels: number of labelled cases.
         budget: optimizer steps asked for.
+        reference_budget: those of the reference; more than ``budget`` in `compare_with_longer`.
         seeds: number of paired seeds.
         cases: paired test cases, sorted.
         differences: of each case, mean over seeds: Dice of the arm minus that of the reference.
         dice: mean Dice of arm and reference.
         interval: 95 % bootstrap interval of the mean difference.
         p: of Wilcoxon's test over cases.
-        p_holm: the same, corrected for all comparisons of the study.
-        steps: optimizer steps of the arm's training.
+        p_holm: the same, corrected for all comparisons made together.
+        steps: optimizer steps of the arm's training; whole epochs, so they differ from ``budget``.
+        reference_steps: those of the reference.
         steps_to: steps of the arm's mean validation curve to the final value of its reference's; None: not
             reached.
         levels: Dice level -> steps of arm and of reference to reach it.
@@ -42,6 +44,7 @@ class Comparison:
     reference: Arm
     labels: int
     budget: int
+    reference_budget: int
     seeds: int
     cases: tuple[str, ...]
     differences: tuple[float, ...]
@@ -50,6 +53,7 @@ class Comparison:
     p: float
     p_holm: float
     steps: int
+    reference_steps: int
     steps_to: int | None
     levels: dict[float, tuple[int | None, int | None]]
     pretraining: tuple[int, float]
@@ -69,6 +73,7 @@ class Comparison:
             "reference": self.reference.name,
             "labels": self.labels,
             "budget": self.budget,
+            "reference_budget": self.reference_budget,
             "seeds": self.seeds,
             "cases": len(self.cases),
             "dice": self.dice[0],
@@ -79,6 +84,7 @@ class Comparison:
             "p": self.p,
             "p_holm": self.p_holm,
             "steps": self.steps,
+            "reference_steps": self.reference_steps,
             "steps_to_reference": self.steps_to,
             "steps_to_reference_with_pretraining": None if self.steps_to is None else self.steps_to + steps,
             "pretraining_steps": steps,
@@ -91,21 +97,30 @@ class Comparison:
 
 
 def compare(results: Results) -> list[Comparison]:
-    """Return every comparison that the results allow, with Holm's correction over all of them."""
+    """Return every comparison of equally long trainings, with Holm's correction over all of them."""
+    return _corrected(results, [(budget, budget) for budget in results.plan.budgets])
+
+
+def compare_with_longer(results: Results) -> list[Comparison]:
+    """Return every comparison with a longer training of the reference, with Holm's correction over all of them."""
+    budgets = results.plan.budgets
+    return _corrected(results, [(short, long) for short in budgets for long in budgets if short < long])
+
+
+def _corrected(results: Results, budgets: list[tuple[int, int]]) -> list[Comparison]:
     found = []
-    plan = results.plan
-    for labels in plan.label_counts:
-        for budget in plan.budgets:
-            for arm in plan.arms:
+    for labels in results.plan.label_counts:
+        for both in budgets:
+            for arm in results.plan.arms:
                 other = results.reference(arm)
-                if other is not None and (one := _compare(results, arm, other, labels, budget)) is not None:
+                if other is not None and (one := _compare(results, arm, other, labels, both)) is not None:
                     found.append(one)
     corrected = holm([one.p for one in found])
     return [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
 
 
-def _compare(results: Results, arm: Arm, other: Arm, labels: int, budget: int) -> Comparison | None:
-    pairs = results.pairs(arm, other, labels, budget)
+def _compare(results: Results, arm: Arm, other: Arm, labels: int, budgets: tuple[int, int]) -> Comparison | None:
+    pairs = results.pairs(arm, other, labels, *budgets)
     if not pairs:
         return None
     cases, differences = _paired(pairs)
@@ -117,7 +132,7 @@ def _compare(results: Results, arm: Arm, other: Arm, labels: int, budget: int) -
         arm,
         other,
         labels,
-        budget,
+        *budgets,
         len(pairs),
         tuple(cases),
         tuple(float(value) for value in differences.mean(axis=0)),
@@ -126,6 +141,7 @@ def _compare(results: Results, arm: Arm, other: Arm, labels: int, budget: int) -
         wilcoxon_p(differences),
         math.nan,
         pairs[0][0].training.steps,
+        pairs[0][1].training.steps,
         curve.steps_to(target.final),
         {level: (curve.steps_to(level), target.steps_to(level)) for level in results.plan.study.levels},
         (sum(int(r["steps"]) for r in before.values()), sum(float(r["seconds"]) for r in before.values())),

@@ -7,13 +7,14 @@ from pathlib import Path
 from custom_components.atomic import write_csv, write_json, write_text
 from mim3d.report.blocks import Block, Heading, Text, to_html, to_markdown
 from mim3d.study.class_scores import classes_section
-from mim3d.study.comparison import compare, rank_arms
+from mim3d.study.comparison import compare, compare_with_longer, rank_arms
 from mim3d.study.pictures import Shown
 from mim3d.study.report_sections import (
     cases_section,
     facts_section,
     failed_section,
     figures_section,
+    longer_section,
     pretraining_section,
     ranks_section,
     rates_section,
@@ -35,16 +36,18 @@ def write_report(results: Results, shown: list[Shown], failures: list[Failure], 
         seconds: of all runs together.
     """
     plan, out = results.plan, results.plan.out
-    comparisons, (ranks, conditions) = compare(results), rank_arms(results)
+    comparisons, longer = compare(results), compare_with_longer(results)
+    ranks, conditions = rank_arms(results)
     write_tables(results, out)
-    write_csv(out / "comparisons.csv", [one.row for one in comparisons])
+    write_csv(out / "comparisons.csv", [one.row for one in [*comparisons, *longer]])
     write_json(out / "ranks.json", {"conditions": conditions, "mean_ranks": ranks})
     title = f"Study {plan.study.name}"
     blocks: list[Block] = [Heading(title, 1)]
     blocks += [Text(plan.study.about)] if plan.study.about else []
-    blocks += [Text(sentence, strong=True) for sentence in verdict(comparisons)]
+    blocks += [Text(sentence, strong=True) for sentence in verdict(comparisons, longer)]
     blocks += failed_section(failures)
     blocks += scores_section(results, comparisons)
+    blocks += longer_section(longer)
     blocks += classes_section(results)
     blocks += figures_section(results, comparisons)
     blocks += ranks_section(ranks, conditions)

@@ -20,7 +20,7 @@ from mim3d.study.verdict import describe, p_text
 COMPARED = (
     "Difference: mean over seeds and test cases, paired. Interval: 95 % percentile bootstrap, which resamples "
     "seeds and test cases. p: Wilcoxon's signed-rank test over test cases (mean over seeds), with Holm's "
-    "correction over all comparisons of this study; it concerns these training runs only. Steps to the "
+    "correction over all comparisons of this table; it concerns these training runs only. Steps to the "
     "reference: first validation at which the mean curve of the seeds is at least the last value of the "
     "reference's mean curve."
 )
@@ -66,6 +66,28 @@ def scores_section(results: Results, comparisons: list[Comparison]) -> list[Bloc
         Text(COMPARED),
         *_all_runs(results),
     ]
+
+
+def longer_section(longer: list[Comparison]) -> list[Block]:
+    """Return the comparisons with longer trainings of the reference as a table."""
+    if not longer:
+        return []
+    head = ["arm", "labels", "steps", "Dice", "reference", "its steps", "difference", "95 % interval", "p (Holm)"]
+    rows = [
+        [
+            one.arm.name,
+            str(one.labels),
+            str(one.steps),
+            f"{one.dice[0]:.3f}",
+            f"{one.dice[1]:.3f} ({one.reference.name})",
+            str(one.reference_steps),
+            f"{one.difference:+.3f}",
+            f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}",
+            p_text(one.p_holm),
+        ]
+        for one in longer
+    ]
+    return [Heading("Against longer trainings of the reference"), Table(head, rows)]
 
 
 def _all_runs(results: Results) -> list[Block]:

@@ -80,9 +80,11 @@ class Results:
         found = [r for r in self.all if (r.cell.arm.identity, r.cell.labels, r.cell.steps) == wanted]
         return sorted(found, key=lambda result: result.cell.seed)
 
-    def pairs(self, arm: Arm, other: Arm, labels: int, steps: int) -> list[tuple[Result, Result]]:
-        """Return the results of two arms under one condition, paired by seed."""
-        theirs = {result.cell.seed: result for result in self.of(other, labels, steps)}
+    def pairs(
+        self, arm: Arm, other: Arm, labels: int, steps: int, other_steps: int | None = None
+    ) -> list[tuple[Result, Result]]:
+        """Return the results of two arms, paired by seed; ``other_steps`` None: equally long trainings."""
+        theirs = {result.cell.seed: result for result in self.of(other, labels, other_steps or steps)}
         mine = self.of(arm, labels, steps)
         return [(result, theirs[result.cell.seed]) for result in mine if result.cell.seed in theirs]
 

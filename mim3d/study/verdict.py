@@ -10,12 +10,24 @@ from mim3d.study.progress import clock
 ALPHA = 0.05  # of the corrected p value
 
 
-def verdict(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return the sentences that sum a study up: one for each arm, and what they do not show."""
+def verdict(comparisons: Sequence[Comparison], longer: Sequence[Comparison] = ()) -> list[str]:
+    """Return the sentences that sum a study up: one or more for each arm, and what they do not show.
+
+    Args:
+        comparisons: of equally long trainings.
+        longer: with longer trainings of the reference.
+    """
     if not comparisons:
         return ["Nothing can be compared: no arm and its reference were both tested."]
     names = list(dict.fromkeys(one.arm.name for one in comparisons))
-    sentences = [_of_arm([one for one in comparisons if one.arm.name == name]) for name in names]
+    sentences = []
+    for name in names:
+        sentences.append(_of_arm([one for one in comparisons if one.arm.name == name]))
+        own = [one for one in longer if one.arm.name == name]
+        budgets = dict.fromkeys((one.budget, one.reference_budget) for one in own)
+        sentences += [
+            _against_longer([one for one in own if (one.budget, one.reference_budget) == both]) for both in budgets
+        ]
     return [*sentences, _limits(comparisons)]
 
 
@@ -59,16 +71,27 @@ def clearly(one: Comparison) -> int:
 
 def _of_arm(own: Sequence[Comparison]) -> str:
     arm, reference = own[0].arm.name, own[0].reference.name
+    half = [one for one in own if one.steps_to is not None and one.steps_to <= one.steps / 2]
+    return (
+        f"{arm}: test Dice {_groups(own, reference)}. In {len(half)} of {len(own)} "
+        f"conditions it reached the final validation Dice of {reference} in half of the steps or fewer."
+    )
+
+
+def _against_longer(own: Sequence[Comparison]) -> str:
+    one = own[0]
+    reference = f"{one.reference.name} with {one.reference_budget} steps"
+    return f"{one.arm.name} with {one.budget} steps only: test Dice {_groups(own, reference)}."
+
+
+def _groups(own: Sequence[Comparison], reference: str) -> str:
+    """Say under which conditions an arm was clearly higher or lower, and how much."""
     groups = {sign: [_condition(one, own) for one in own if clearly(one) == sign] for sign in (1, 0, -1)}
     texts = {1: "clearly higher than", 0: "not clearly different from", -1: "clearly lower than"}
     said = [f"{texts[sign]} {reference} {_join(found)}" for sign, found in groups.items() if found]
     differences = [one.difference for one in own]
     spread = f"{min(differences):+.3f} to {max(differences):+.3f}" if len(own) > 1 else f"{differences[0]:+.3f}"
-    half = [one for one in own if one.steps_to is not None and one.steps_to <= one.steps / 2]
-    return (
-        f"{arm}: test Dice {', '.join(said)} (difference {spread}). In {len(half)} of {len(own)} "
-        f"conditions it reached the final validation Dice of {reference} in half of the steps or fewer."
-    )
+    return f"{', '.join(said)} (difference {spread})"
 
 
 def _condition(one: Comparison, own: Sequence[Comparison]) -> str:

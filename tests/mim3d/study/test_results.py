@@ -12,7 +12,7 @@ import pytest
 from mim3d.report.blocks import Table
 from mim3d.study.arms import Cell
 from mim3d.study.choice import at_the_edge, choose
-from mim3d.study.comparison import Comparison, compare, rank_arms
+from mim3d.study.comparison import Comparison, compare, compare_with_longer, rank_arms
 from mim3d.study.curves import Curve, mean_curve
 from mim3d.study.pictures import inference
 from mim3d.study.plan import Plan
@@ -117,6 +117,34 @@ def test_comparisons_are_paired_and_count_the_cost_of_pretraining(results: Resul
     assert two.levels == {0.55: (4, 8), 0.9: (None, None)}
     assert two.row["steps_to_reference_with_pretraining"] == 12
     assert rank_arms(results) == ({"scratch": pytest.approx(5 / 3), "hybridmim": pytest.approx(4 / 3)}, 6)
+
+
+def test_fine_tuning_is_compared_with_longer_trainings_of_scratch(make: MakePlan) -> None:
+    plan = make(grid={"steps": [8, 16]})
+
+    def gains(cell: Cell, case: int) -> float:
+        """Twice the steps give scratch 0.03 and fine-tuning 0.05 more."""
+        more = 0.03 if cell.arm.from_scratch else 0.05
+        return dice(cell, case) + (more if cell.steps == 16 else 0.0)
+
+    run_all(plan, curve, gains)
+    found = compare_with_longer(results := Results(plan))
+    assert [(one.arm.name, one.labels, one.budget, one.reference_budget) for one in found] == [
+        ("hybridmim", 2, 8, 16),
+        ("hybridmim", 4, 8, 16),
+    ]
+    assert found[0].differences == pytest.approx((0.07, 0.17, -0.08))
+    assert (found[0].steps, found[0].reference_steps) == (8, 16)
+    assert {one.budget - one.reference_budget for one in compare(results)} == {0}
+    assert compare(results)[-1].differences == pytest.approx((0.12, 0.22, -0.03))
+    page = write_report(results, [], [], 60.0)
+    budgets = [(row["budget"], row["reference_budget"]) for row in rows_of(plan.out / "comparisons.csv")]
+    assert budgets == [("8", "8"), ("16", "16")] * 2 + [("8", "16")] * 2
+    assert "Against longer trainings of the reference" in page.read_text(encoding="utf-8")
+    assert (
+        "hybridmim with 8 steps only: test Dice not clearly different from scratch with 16 steps with 2 labels "
+        "and 4 labels (difference +0.053 to +0.053)."
+    ) in verdict(compare(results), found)
 
 
 def changed(one: Comparison, **values: object) -> Comparison:
