@@ -118,9 +118,8 @@ def write(kind: str, source: Source, file: Path, shape: Sequence[int]) -> str:
 def read(kind: str, file: Path) -> nn.Module:
     """Open an exported file as a network on the CPU."""
     if kind == "onnx":
-        from custom_components.inference import (
-            OnnxNetwork,
-        )  # not above: mim3d verify imports this before a package
+        # not above: mim3d verify imports this before a package
+        from custom_components.inference import OnnxNetwork
 
         return OnnxNetwork(file)
     loaded: nn.Module = torch.jit.load(str(file), map_location="cpu")

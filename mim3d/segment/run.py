@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from custom_components.data import write_channels_like, write_like
+from custom_components.data.walk import why_lost
 from custom_components.faults import fault_in
 from mim3d.segment.cases import Case, Found
 from mim3d.segment.marker import Marker, digest_of_files, read_marker
@@ -75,6 +76,8 @@ def _one(case: Case, segmenter: Segmenter, overwrite: bool) -> Result:
     try:
         if case.fault:
             raise ValueError(case.fault)
+        if lost := next((f"{file} {why}" for file in case.files if (why := why_lost(file))), ""):
+            raise ValueError(lost)
         made = Marker(segmenter.settings, digest_of_files(case.files))
         outputs = [case.probabilities, case.output] if segmenter.probabilities else [case.output]
         done = [_is_done(output, made, overwrite) for output in outputs]

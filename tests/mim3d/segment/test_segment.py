@@ -101,17 +101,20 @@ def test_a_bad_case_is_reported_and_the_others_go_on(segment: Segment, tmp_path:
     bad = voxels()
     bad[1, 2, 3] = np.nan
     write(folder / "nan.nii.gz", bad)
+    (folder / "lost.nii.gz").symlink_to("nowhere.nii.gz")
     write(folder / "sub" / "z.nii")
     status, text = segment(folder)
     assert status == 1
-    assert "error: 2 of 4 cases failed: damaged, nan; the table says why" in text.splitlines()
+    assert "error: 3 of 5 cases failed: damaged, lost, nan; the table says why" in text.splitlines()
     found = rows(text)
     assert {case: row[0] for case, row in found.items()} == {
         "a": "written",
         "damaged": "failed",
+        "lost": "failed",
         "nan": "failed",
         "sub/z": "written",
     }
+    assert found["lost"][2].endswith("lost.nii.gz is a link to nothing")
     assert "damaged.nii.gz is truncated or corrupt" in found["damaged"][2]
     assert "nan.nii.gz holds 1 of 8640 values that are not finite" in found["nan"][2]
     made = masks(tmp_path / "out")
