@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import random
 import signal
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +96,32 @@ def check_entries(store: Path, plain: Plain) -> set[str]:
     return files
 
 
+def paths(store: Path) -> set[str]:
+    """Everything in a store; what vanishes meanwhile is passed over."""
+    return {os.path.join(folder, name) for folder, *names in os.walk(store) for name in sum(names, [])}
+
+
+def wait_for_moment(builder: BaseProcess, store: Path, draw: random.Random, writing: bool) -> None:
+    """Wait until a random number of files or entries appeared, and for a random time.
+
+    Args:
+        builder: the build.
+        store: its store.
+        draw: draws both.
+        writing: wait for files, and then for a few milliseconds, so that the moment is while one is written;
+            otherwise for entries, and then for about as long as it takes to prepare a volume.
+    """
+    folder, before, seen = StoreFolder(store), paths(store), set[str]()
+    entries, enough = len(list(folder.entries())), draw.randint(0, 6)
+    while builder.is_alive():
+        if writing:
+            seen |= paths(store) - before
+        if (len(seen) if writing else len(list(folder.entries())) - entries) >= enough + writing:
+            break
+        time.sleep(0.0002 if writing else 0.001)
+    time.sleep(draw.uniform(0, 0.003 if writing else 0.3))
+
+
 @pytest.mark.slow
 def test_a_build_killed_at_20_random_moments_leaves_only_entries_that_equal_the_plain_chain(
     data: Path, tmp_path: Path
@@ -102,13 +130,10 @@ def test_a_build_killed_at_20_random_moments_leaves_only_entries_that_equal_the_
     print(f"seed {seed}")
     draw, plain, store = random.Random(seed), read_plainly(data), tmp_path / "store"
     folder, interrupted, most = StoreFolder(store), 0, 0
-    for _ in range(KILLS):
-        enough = len(list(folder.entries())) + draw.randint(0, 6)
+    for number in range(KILLS):
         builder = multiprocessing.get_context("fork").Process(target=build, args=(data, store))
         builder.start()
-        while builder.is_alive() and len(list(folder.entries())) < enough:
-            time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.3))  # somewhere while the next volumes are prepared and written
+        wait_for_moment(builder, store, draw, writing=number % 2 == 0)
         builder.kill()
         builder.join()
         assert builder.exitcode in (0, -signal.SIGKILL)
