@@ -17,7 +17,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import Any
 import torch
 from feeding_data import VARIANTS, files_of, make_datasets, parsed, set_samples, write_phantom
 from feeding_report import table
-from measuring import commit, machine
+from measuring import commit, cpu_and_wall, machine
 from monai.data.dataset import Dataset, PersistentDataset
 from monai.transforms.croppad.dictionary import RandSpatialCropSamplesd
 from step_cli import RESULTS
@@ -37,13 +36,6 @@ from custom_components.store import cached_dataset
 SLOW = "quarter cached"
 ON_DISK = ("PersistentDataset", "store npy", "store blosc2")
 VOLUMES, BATCH, STEP_SAMPLES, REPEATS = 4, 2, 2, 3
-
-
-def cpu_and_wall(function: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds of the processor and of the clock that a call takes."""
-    processor, clock = time.process_time(), time.perf_counter()
-    function()
-    return time.process_time() - processor, time.perf_counter() - clock
 
 
 def drop_from_page_cache(paths: Iterable[Path]) -> None:

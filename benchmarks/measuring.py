@@ -106,6 +106,21 @@ class PeakMemory:
         self.mib = (self.peak - self.start) / MIB
 
 
+def cpu_and_wall(function: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of the processor and of the clock that a call takes."""
+    processor, clock = time.process_time(), time.perf_counter()
+    function()
+    return time.process_time() - processor, time.perf_counter() - clock
+
+
+def highest_memory() -> float:
+    """Return the highest resident memory of this process so far, in MiB; nothing is sampled."""
+    import resource  # Linux and macOS only
+
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest / (MIB if platform.system() == "Darwin" else 1024)
+
+
 def huge_pages() -> bool:
     """Return whether torch was started with ``THP_MEM_ALLOC_ENABLE=1``, which saves page faults on CPUs."""
     return os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"

@@ -56,12 +56,13 @@ PAIRS = {
     "window / released": ("window", "released"),
     "bfloat16 / fp32": ("window-bf16", "window"),
     "bfloat16 window / full as released": ("window-bf16", "released-full"),
+    "full, padded by nothing / full as released": ("full-padded", "released-full"),
     "full / full as released": ("full", "released-full"),
     "bfloat16 full / full as released": ("full-bf16", "released-full"),
     "full, without padding by nothing": ("full", "full-padded"),
     "bfloat16 full, without padding by nothing": ("full-bf16", "full-bf16-padded"),
 }
-DEFAULTS = {"cpu": list(VARIANTS)[:7], "cuda": list(VARIANTS)}
+DEFAULTS = {"cpu": list(VARIANTS)[:10], "cuda": list(VARIANTS)}
 
 
 def make_network(args: argparse.Namespace) -> nn.Module:

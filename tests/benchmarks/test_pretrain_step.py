@@ -16,6 +16,9 @@ CPU_VARIANTS = [
     "released",
     "released-full",
     "window-bf16",
+    "full-bf16",
+    "full-padded",
+    "full-bf16-padded",
 ]
 
 
@@ -33,6 +36,21 @@ def test_every_cpu_variant_is_measured_in_every_round(result):
     assert list(result["variants"]) == CPU_VARIANTS
     assert result["rounds"] == 2
     assert all(len(variant["raw"]) == 2 for variant in result["variants"].values())
+
+
+def test_the_ratios_say_what_each_change_gives(result):
+    """From the released code's step: shared stages, no padding by nothing, a decoded window, bfloat16."""
+    step = {name: [raw["step"] for raw in v["raw"]] for name, v in result["variants"].items()}
+    for text, top, bottom in (
+        ("full, padded by nothing / full as released", "full-padded", "released-full"),
+        ("full, without padding by nothing", "full", "full-padded"),
+        ("window / full", "window", "full"),
+        ("bfloat16 / fp32", "window-bf16", "window"),
+        ("window / full as released", "window", "released-full"),
+        ("bfloat16 window / full as released", "window-bf16", "released-full"),
+    ):
+        ratio = sum(a / b for a, b in zip(step[top], step[bottom], strict=True)) / 2  # the median of two rounds
+        assert result["step_time_ratios"][text] == pytest.approx(ratio, abs=2e-3)
 
 
 def test_only_variants_with_contrast_spend_time_on_a_second_view(result):

@@ -28,6 +28,11 @@ CONTENT = sorted(
 #: range, and bytes behind the last voxel.
 STRICTER = {"header_field", "header_units", "header_codes", "bytes_behind_the_end"}
 
+#: What the progress bar of a run shows after its first step.
+STEP = "epoch=1/1, loss="
+#: Folder, bad cases, and those of them that have a label.
+Damaged = tuple[Path, set[str], set[str]]
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -84,26 +89,53 @@ def test_check_reports_exactly_the_cases_that_cannot_be_used(whole: Path, tmp_pa
     assert {CONTENT[int(name.removeprefix("set"))] for name in more} <= STRICTER
 
 
-@pytest.mark.slow
-def test_training_stops_before_the_first_step_or_goes_on_without_the_damaged_cases(
-    whole: Path, tmp_path: Path
-) -> None:
-    data = tmp_path / "data"
-    damages = {1: "truncated", 3: "not_finite"}  # 2 of 48 cases
-    write_set(whole, data, damages, 8, seed=3)
+@pytest.fixture(scope="module")
+def damaged(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    """A set of 60 cases of which 3 (5 %) are damaged."""
+    data = tmp_path_factory.mktemp("damaged") / "data"
+    write_set(whole, data, {1: "truncated", 3: "not_finite", 6: "truncated"}, 10, seed=3)
     bad = must_be_refused(data)
-    assert len(bad) == 2
-    end = run_stage("training", lambda: train(data, tmp_path / "raise", intensity_volumes=None))
-    assert end.refusal is not None
-    assert any(Path(name).name.split(".")[0] in end.refusal for name in bad)
-    assert not (tmp_path / "raise" / "models").exists()
-    end = run_stage("training", lambda: train(data, tmp_path / "skip", on_bad_case="skip"))
+    labelled = {name for name in bad if "imagesTr" in name}
+    assert (len(bad), len(labelled)) == (3, 2)
+    return data, bad, labelled
+
+
+@pytest.mark.slow
+def test_check_reports_the_damaged_twentieth_of_a_set(damaged: Damaged, tmp_path: Path) -> None:
+    data, bad, _ = damaged
+    with pytest.raises(SystemExit, match="1"):
+        main(["check", str(data), "--full", "--out", str(tmp_path / "out.csv")])
+    assert reported(tmp_path / "out.csv") == bad
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["training", "pretraining"])
+@pytest.mark.parametrize("intensity_volumes", [32, None])
+def test_raise_ends_a_run_before_the_first_step(
+    damaged: Damaged, tmp_path: Path, name: str, intensity_volumes: int | None
+) -> None:
+    """By default 32 images are read before the run; the others are read when memory is filled with them."""
+    data, bad, labelled = damaged
+    step, cases = (train, labelled) if name == "training" else (pretrain, bad)
+    end = run_stage(name, lambda: step(data, tmp_path, intensity_volumes=intensity_volumes))
+    assert end.refusal is not None, end.trace
+    assert any(file in end.refusal for case in cases for file in (case, label_of(case)))
+    assert STEP not in end.output
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["training", "pretraining"])
+def test_skip_goes_on_without_the_damaged_cases_and_lists_them(
+    damaged: Damaged, tmp_path: Path, name: str
+) -> None:
+    data, bad, labelled = damaged
+    step, cases, folder = (train, labelled, "models") if name == "training" else (pretrain, bad, "pretrained")
+    end = run_stage(name, lambda: step(data, tmp_path, on_bad_case="skip"))
     assert (end.refusal, end.trace) == (None, "")
-    listed = json.loads((tmp_path / "skip" / "models" / "bad_cases.json").read_text())["left_out"]
-    files = {str(Path(entry["file"]).relative_to(data)).replace("labelsTr", "imagesTr") for entry in listed}
-    assert files == {name for name in bad if "imagesTr" in name}
-    assert f"warning: {len(files)} of 32 cases are left out" in end.output
-    assert (tmp_path / "skip" / "models" / "model.pt").is_file()
-    end = run_stage("pretraining", lambda: pretrain(data, tmp_path / "skip", on_bad_case="skip"))
-    assert (end.refusal, end.trace) == (None, "")
-    assert "warning: 2 of 48 cases are left out" in end.output
+    assert STEP in end.output
+    listed = json.loads((tmp_path / folder / "bad_cases.json").read_text(encoding="utf-8"))["left_out"]
+    files = [str(Path(entry["file"]).relative_to(data)).replace("labelsTr", "imagesTr") for entry in listed]
+    assert set(files) == cases
+    assert f"warning: {len(cases)} of {40 if name == 'training' else 60} cases are left out" in end.output
+    assert (tmp_path / folder / "model.pt").is_file()
