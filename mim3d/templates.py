@@ -1,10 +1,10 @@
 """What `mim3d render` renders: every config, document and metadata file of the bundles, from their sources.
 
-A bundle's own source (``task.yaml`` of a segmentation bundle, ``method.yaml`` of a pretraining bundle) holds
-blocks of text. A layout in ``bundles/_shared`` says where each block stands in ``train.yaml``, ``inference.yaml``,
-a layer, ``metadata.json`` or ``data_license.txt``. Layouts also include the source of a network or a view. All are
-Jinja2 templates: a line ``#> ...`` is a statement, ``<<name>>`` is a value. Texts are put together, not parsed
-configs, so comments stay.
+A bundle's own source (``task.yaml`` of a segmentation bundle, ``method.yaml`` of a pretraining bundle) sets values
+and holds blocks of text. A layout in ``bundles/_shared`` says where each of them stands in ``train.yaml``,
+``inference.yaml``, a layer, ``metadata.json`` or ``data_license.txt``. Layouts also include the source of a
+network or a view, and fragments that several layouts share. All are Jinja2 templates: a line ``#> ...`` is a
+statement, ``<<name>>`` is a value. Texts are put together, not parsed configs, so comments stay.
 """
 
 from __future__ import annotations
