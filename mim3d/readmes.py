@@ -150,7 +150,7 @@ def _parts(methods: Sequence[Method]) -> dict[str, bool]:
         "pretrain": bool(methods),
         "masked": bool(names - {"simclr"}),
         "contrastive": "simclr" in names,
-        "mim_med3d": bool(names - {"hybridmim"}),
+        "mim_med3d": bool(names & {"mae", "simmim", "simclr"}),
     }
 
 
