@@ -3,6 +3,10 @@
 ``bundles/<name>/readme.md`` holds, in blocks, the text that only one bundle has. It extends a text in
 ``bundles/_shared/readme``. Values of the recipe come from ``train.yaml``. Each source gives two READMEs. In the
 repository, commands run from its root. In a packed bundle, they run from inside its folder.
+
+What holds for all bundles is in one text, ``bundles/_shared/readme/training.md``. It becomes the page
+``docs/training.md``, to which the READMEs in the repository link. A packed README ends with the sections of this
+text that concern its bundle, and links to them, because the page is not packed.
 """
 
 from __future__ import annotations
@@ -12,12 +16,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mim3d.catalog import METHODS, NETWORKS, SEGMENTED, TASKS
+from mim3d.catalog import DEFAULT_VIEW, METHODS, NETWORKS, ROOT, SEGMENTED, TASKS, Method
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SOURCE = "readme.md"
+COMMON = "readme/training.md"  # in bundles/_shared
+PAGE = ROOT / "docs" / "training.md"
+#: Where a README finds the sections of the page.
+LINK, LINK_PACKED = "../../../docs/training.md", ""
 WHERE = "Run the commands from the root of the repository, after `pip install -e .`."
 WHERE_PACKED = (
     "Run the commands from this folder, after you installed the packages that `configs/metadata.json` lists. "
@@ -98,19 +106,21 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         ValueError: if the source has a mistake.
     """
     import yaml
-    from jinja2 import TemplateError
 
     config = yaml.safe_load(train)
     engine.filters |= {"number": number, "percent": percent}
     commands = Commands(bundle.name, packed)
+    method = next((method for method in METHODS.values() if method.bundle.name == bundle.name), None)
     values = {
         "name": bundle.name,
         "task": next((task for task in TASKS.values() if task.bundle.name == bundle.name), None),
-        "method": next((method for method in METHODS.values() if method.bundle.name == bundle.name), None),
+        "method": method,
         "networks": NETWORKS,
         "tasks": TASKS,
         "segmented": SEGMENTED,
         "packed": packed,
+        "common": LINK_PACKED if packed else LINK,
+        **_parts([method] if method else []),
         "config": config,
         "view_text": view_text(config),
         "where": WHERE_PACKED if packed else WHERE,
@@ -118,7 +128,36 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         "path": commands.path,
         "run": commands.run,
     }
+    return _rendered(engine, f"{bundle.name}/{SOURCE}", values)
+
+
+def render_page(engine: Environment) -> str:
+    """Render the page of what holds for all bundles. Its commands are those of the default segmentation bundle.
+
+    Raises:
+        ValueError: if the source has a mistake.
+    """
+    name = TASKS[DEFAULT_VIEW].bundle.name
+    values = {**_parts(list(METHODS.values())), "seg": True, "packed": False, "name": name}
+    return _rendered(engine, COMMON, {**values, "run": Commands(name, packed=False).run})
+
+
+def _parts(methods: Sequence[Method]) -> dict[str, bool]:
+    """Say which sections of the common text concern these methods; without methods, segmentation."""
+    names = {method.name for method in methods}
+    return {
+        "seg": not methods,
+        "pretrain": bool(methods),
+        "masked": bool(names - {"simclr"}),
+        "contrastive": "simclr" in names,
+        "mim_med3d": bool(names & {"mae", "simmim", "simclr"}),
+    }
+
+
+def _rendered(engine: Environment, source: str, values: Mapping[str, Any]) -> str:
+    from jinja2 import TemplateError
+
     try:
-        return engine.get_template(f"{bundle.name}/{SOURCE}").render(values)
+        return engine.get_template(source).render(values)
     except TemplateError as error:
-        raise ValueError(f"bundles/{bundle.name}/{SOURCE} cannot be rendered: {error}") from None
+        raise ValueError(f"bundles/{source} cannot be rendered: {error}") from None

@@ -1,10 +1,10 @@
 """What `mim3d render` renders: every config, document and metadata file of the bundles, from their sources.
 
-A bundle's own source (``task.yaml`` of a segmentation bundle, ``method.yaml`` of a pretraining bundle) holds
-blocks of text. A layout in ``bundles/_shared`` says where each block stands in ``train.yaml``, ``inference.yaml``,
-a layer, ``metadata.json`` or ``data_license.txt``. Layouts also include the source of a network or a view. All are
-Jinja2 templates: a line ``#> ...`` is a statement, ``<<name>>`` is a value. Texts are put together, not parsed
-configs, so comments stay.
+A bundle's own source (``task.yaml`` of a segmentation bundle, ``method.yaml`` of a pretraining bundle) sets values
+and holds blocks of text. A layout in ``bundles/_shared`` says where each of them stands in ``train.yaml``,
+``inference.yaml``, a layer, ``metadata.json`` or ``data_license.txt``. Layouts also include the source of a
+network or a view, and fragments that several layouts share. All are Jinja2 templates: a line ``#> ...`` is a
+statement, ``<<name>>`` is a value. Texts are put together, not parsed configs, so comments stay.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from custom_components import __version__
 from mim3d.catalog import BUNDLES, METHODS, NETWORKS, ROOT, SEGMENTED, TASKS, Method, Task
-from mim3d.readmes import SOURCE, render_readme
+from mim3d.readmes import COMMON, PAGE, SOURCE, render_page, render_readme
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -163,7 +163,7 @@ def packed_readme(bundle: Path) -> bytes:
 
 
 def render_all() -> dict[Path, str]:
-    """Render every file of every bundle.
+    """Render every file of every bundle, and the page of what holds for all of them.
 
     Returns:
         Path -> content.
@@ -173,4 +173,6 @@ def render_all() -> dict[Path, str]:
     """
     engine = environment()
     items: list[Task | Method] = [*TASKS.values(), *METHODS.values()]
-    return {item.bundle / name: text for item in items for name, text in render_bundle(engine, item).items()}
+    page = f"<!-- {MARK}bundles/_shared/{COMMON}. -->\n{render_page(engine)}"
+    files = {item.bundle / name: text for item in items for name, text in render_bundle(engine, item).items()}
+    return {**files, PAGE: page}

@@ -28,7 +28,7 @@ def read_study(path: Path) -> Study:
 
 
 def _read(path: Path, mistakes: Mistakes, above: tuple[Path, ...]) -> Keys:
-    """Read a file and what it is based on; its own keys win, nested mappings are merged."""
+    """Read a file and what it is based on; a later base wins, then its own keys. Nested mappings are merged."""
     if path in above:
         mistakes.add(f"base: {path.name} is based on itself")
         return {}
@@ -43,10 +43,11 @@ def _read(path: Path, mistakes: Mistakes, above: tuple[Path, ...]) -> Keys:
     if not isinstance(content, dict):
         mistakes.add(f"{path.name} holds {type(content).__name__}; allowed: keys with values")
         return {}
-    base = content.pop("base", None)
-    if base is None:
-        return content
-    return _merged(_read(path.parent / str(base), mistakes, (*above, path)), content)
+    bases = content.pop("base", None) or []
+    merged: Keys = {}
+    for base in bases if isinstance(bases, list) else [bases]:
+        merged = _merged(merged, _read(path.parent / str(base), mistakes, (*above, path)))
+    return _merged(merged, content)
 
 
 def _merged(base: Keys, own: Keys) -> Keys:

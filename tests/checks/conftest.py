@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 from monai.networks.nets import BasicUNet
+
+from tests.checks.sanity import SHAPES
 
 
 @pytest.fixture
@@ -37,3 +40,14 @@ def network() -> Callable[..., BasicUNet]:
         return BasicUNet(3, in_channels, out_channels, (width,) * 6)
 
     return make
+
+
+@pytest.fixture
+def items(tmp_path: Path, write_nifti: Callable[..., Path]) -> list[dict[str, Any]]:
+    """Three labelled cases for the sanity validation."""
+    made = []
+    for seed, (name, (shape, spacing)) in enumerate(SHAPES.items()):
+        image = write_nifti(tmp_path / f"{name}.nii.gz", shape, seed, spacing)
+        label = write_nifti(tmp_path / f"{name}_label.nii.gz", shape, seed, spacing, label_classes=3)
+        made.append({"image": str(image), "label": str(label)})
+    return made

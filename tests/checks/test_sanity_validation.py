@@ -16,107 +16,17 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import CacheDataset, DataLoader, Dataset
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import IgniteMetricHandler, ValidationHandler, from_engine
-from monai.inferers import SlidingWindowInferer
-from monai.metrics import DiceMetric
-from monai.networks.nets import BasicUNet
-from monai.transforms import AsDiscreted, Compose, Lambda, LoadImaged, RandShiftIntensityd, Spacingd, SpatialPadd
-from torch import nn
+from monai.engines import SupervisedTrainer
+from monai.handlers import ValidationHandler
+from monai.transforms import Lambda, RandShiftIntensityd
 
-from custom_components.checks import sanity_validate, sanity_validation
+from custom_components.checks import sanity_validate
 from custom_components.checks.sanity_validation import largest_case
 from custom_components.handlers import ReseedEachEpoch
 from mim3d.phantoms import write_phantoms
-from tests.ranks import run_ranks
+from tests.checks.sanity import DECIDE, SHAPES, SPACING, WINDOW, Recorder, evaluator_of, network, preprocessing
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "seg_msd_spleen"
-DECIDE = Compose([AsDiscreted("pred", argmax=True)])
-SPACING = (2.0, 2.0, 2.0)
-COARSER = "choose a coarser spacing (now [2.0, 2.0, 2.0] mm)"
-WINDOW = 32
-# In voxels of their own the first is the largest; of 2 mm the last, with about 24 x 39 x 40.
-SHAPES = {"fine": ((48, 40, 36), (1, 1, 1)), "small": ((8, 8, 8), SPACING), "coarse": ((12, 26, 40), (4, 3, 2))}
-
-
-@pytest.fixture
-def items(tmp_path: Path, write_nifti: Callable[..., Path]) -> list[dict[str, Any]]:
-    made = []
-    for seed, (name, (shape, spacing)) in enumerate(SHAPES.items()):
-        image = write_nifti(tmp_path / f"{name}.nii.gz", shape, seed, spacing)
-        label = write_nifti(tmp_path / f"{name}_label.nii.gz", shape, seed, spacing, label_classes=3)
-        made.append({"image": str(image), "label": str(label)})
-    return made
-
-
-def preprocessing(*more: Callable[..., Any]) -> Compose:
-    keys = ["image", "label"]
-    return Compose(
-        [
-            LoadImaged(keys, ensure_channel_first=True),
-            Spacingd(keys, SPACING, mode=["bilinear", "nearest"]),
-            SpatialPadd(keys, (WINDOW,) * 3),
-            *more,
-        ]
-    )
-
-
-class Recorder(SlidingWindowInferer):
-    """Notes what it was given; may raise before or after the network has run."""
-
-    def __init__(self, error: Exception | None = None, **arguments: Any) -> None:
-        super().__init__((WINDOW,) * 3, sw_batch_size=2, overlap=0, **{"device": "cpu", **arguments})
-        self.error = error
-        self.seen: list[tuple[tuple[int, ...], bool, bool]] = []
-
-    def __call__(self, inputs: Any, network: Any, *args: Any, **kwargs: Any) -> Any:
-        self.seen.append((tuple(inputs.shape), network.training, torch.is_grad_enabled()))
-        output = super().__call__(inputs, network, *args, **kwargs)
-        if self.error is not None:
-            raise self.error
-        return output
-
-
-def network(in_channels: int = 1, seed: int = 0) -> BasicUNet:
-    torch.manual_seed(seed)
-    return BasicUNet(3, in_channels, 3, (4, 4, 4, 4, 4, 4), dropout=0.2)
-
-
-class Forbidden:
-    """A handler that no event of the sanity validation may reach."""
-
-    def attach(self, engine: Any) -> None:
-        for event in engine._allowed_events:
-            engine.add_event_handler(event, self._called)
-
-    def _called(self, *_: Any) -> None:
-        raise AssertionError("a handler of the evaluator was called")
-
-
-def evaluator_of(
-    dataset: Any, inferer: Any = None, net: nn.Module | None = None, **more: Any
-) -> SupervisedEvaluator:
-    dice, take = DiceMetric(include_background=False, num_classes=3), from_engine(["pred", "label"])
-    arguments: dict[str, Any] = {
-        "device": torch.device("cpu"),
-        "val_data_loader": DataLoader(dataset, batch_size=more.pop("batch_size", 1)),
-        "network": net or network(),
-        "inferer": inferer or Recorder(),
-        "postprocessing": DECIDE,
-        "key_val_metric": {"val_mean_dice": IgniteMetricHandler(dice, output_transform=take)},
-        "val_handlers": [Forbidden()],
-    }
-    return SupervisedEvaluator(**{**arguments, **more})
-
-
-def ended(evaluator: SupervisedEvaluator, postprocessing: Any = DECIDE) -> str:
-    """The one line that the sanity validation ends with."""
-    with pytest.raises(SystemExit) as end:
-        sanity_validate(evaluator, postprocessing, SPACING)
-    line = str(end.value)
-    assert line.startswith("error: validation runs out of memory on its largest case, ")
-    assert "\n" not in line
-    return line
 
 
 def test_the_case_largest_after_resampling_is_tried_and_printed(
@@ -230,82 +140,6 @@ def test_the_prediction_is_gone_afterwards(items: list[dict[str, Any]]) -> None:
     assert [reference() for reference in seen] == [None] * 3
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nMore lines"),
-        MemoryError(),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
-        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
-    ],
-)
-def test_too_little_memory_ends_in_a_line_with_case_size_and_keys(
-    items: list[dict[str, Any]], error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    inferer = Recorder(error)
-    net = network()
-    line = ended(evaluator_of(Dataset(items, preprocessing()), inferer, net))
-    shape = inferer.seen[0][0][2:]
-    stitched = np.prod(shape) * (3 + 1) * 4
-    assert items[2]["image"] in line
-    assert f"({' x '.join(map(str, shape))} voxels, 3 output channels, about {stitched / 1000:.3g} kB" in line
-    assert line.endswith(
-        "stitched on cpu): lower sw_batch_size (now 2) or choose a coarser spacing (now [2.0, 2.0, 2.0] mm)"
-    )
-    assert net.training
-    assert not net._forward_hooks
-    assert not caplog.records
-
-
-class SmallGpu:
-    """An inferer that stitches on a GPU too small for the first window."""
-
-    device, sw_batch_size = "cuda:0", 1
-
-    def __call__(self, *_: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-
-def test_stitching_on_the_cpu_is_advised_where_it_is_not_done(items: list[dict[str, Any]]) -> None:
-    line = ended(evaluator_of(Dataset(items, preprocessing()), SmallGpu()))
-    assert line.endswith(f"(32 x 38 x 40 voxels): set sw_output_device to cpu (now cuda:0) or {COARSER}")
-
-
-def test_memory_that_ends_while_loading_or_in_postprocessing_is_found_under_monais_own_error(
-    items: list[dict[str, Any]],
-) -> None:
-    def fail(_: Any) -> Any:
-        raise MemoryError
-
-    line = ended(evaluator_of(Dataset(items, preprocessing(fail))))
-    assert "(about 37,440 voxels)" in line
-    line = ended(evaluator_of(Dataset(items, preprocessing())), Compose([fail]))
-    assert "3 output channels" in line
-
-
-def test_a_prediction_larger_than_the_free_memory_is_not_begun(
-    items: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sanity_validation, "free_memory", lambda: 500_000)
-    calls: list[int] = []
-    net = network()
-    net.register_forward_hook(lambda *_: calls.append(1))
-    line = ended(evaluator_of(Dataset(items, preprocessing()), net=net))
-    assert len(calls) == 1
-    assert "stitched on cpu, 500 kB free): choose a coarser spacing" in line
-    monkeypatch.setattr(sanity_validation, "free_memory", lambda: 2_000_000)
-    sanity_validate(evaluator_of(Dataset(items, preprocessing()), net=net), DECIDE, SPACING)
-    assert len(calls) == 3  # and two of two windows
-
-
-def test_another_failure_keeps_its_traceback_and_names_the_case(items: list[dict[str, Any]]) -> None:
-    evaluator = evaluator_of(Dataset(items, preprocessing()), Recorder(ValueError("mat1 and mat2")))
-    with pytest.raises(RuntimeError, match=r"validation fails on .*coarse\.nii\.gz") as failure:
-        sanity_validate(evaluator, DECIDE, SPACING)
-    assert isinstance(failure.value.__cause__, ValueError)
-
-
 def test_without_cases_or_switched_off_nothing_runs(items: list[dict[str, Any]]) -> None:
     inferer = Recorder()
     sanity_validate(evaluator_of(Dataset([], preprocessing()), inferer), DECIDE, SPACING)
@@ -371,23 +205,3 @@ def test_the_shipped_evaluation_is_tried_on_the_files_own_grid(
     assert capsys.readouterr().out.split(" voxels, ")[0] == line[0].split(" voxels, ")[0]
     assert not (tmp_path / "eval").exists()
     assert not (tmp_path / "none").exists()
-
-
-def _one_rank(rank: int, folder: Path, items: list[dict[str, Any]]) -> None:
-    error = MemoryError() if rank == 1 else None
-    own = items[rank : rank + 1]
-    end: Any = None
-    try:
-        sanity_validate(evaluator_of(Dataset(own, preprocessing()), Recorder(error)), DECIDE, SPACING)
-    except SystemExit as ended_by:
-        end = ended_by.code
-    (folder / f"rank{rank}").write_text(str(end))
-
-
-@pytest.mark.slow
-def test_where_one_rank_has_too_little_memory_both_end_and_rank_0_says_why(
-    items: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    run_ranks(_one_rank, tmp_path, items)
-    assert f"largest case, {items[1]['image']} (" in (tmp_path / "rank0").read_text()
-    assert (tmp_path / "rank1").read_text() == "1"

@@ -10,7 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from mim3d.catalog import DEFAULT_VIEW, METHODS, NETWORKS, SEGMENTED, TASKS
-from mim3d.readmes import Commands, number, percent
+from mim3d.readmes import PAGE, Commands, number, percent
 from mim3d.templates import environment, packed_readme
 
 BUNDLES = [group.bundle for group in (*METHODS.values(), *TASKS.values())]
@@ -21,7 +21,7 @@ bundles = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.n
 def test_a_packed_readme_names_nothing_that_only_the_repository_has(bundle: Path) -> None:
     text = packed_readme(bundle).decode()
     assert re.findall(r"mim3d|ci/|(?<![\w./-])bundles/|docs/\w+\.md|pip install -e|Rendered by", text) == []
-    assert text.count("--bundle_root . ") >= 5
+    assert text.count("--bundle_root . ") >= 4
 
 
 @bundles
@@ -33,7 +33,37 @@ def test_both_readmes_have_the_same_commands_but_for_paths(bundle: Path) -> None
     for old, new in paths:
         runs[0] = [run.replace(old, new) for run in runs[0]]
     assert runs[0] == runs[1]
-    assert len(runs[0]) >= 5
+    assert len(runs[0]) >= 4
+
+
+def anchors(text: str) -> set[str]:
+    """The headings of a document, as a link names them."""
+    heads = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}
+
+
+@bundles
+def test_the_links_of_both_readmes_lead_to_a_heading(bundle: Path) -> None:
+    here = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    packed = packed_readme(bundle).decode()
+    links = [re.findall(r"\]\(([^)]*)\)", text) for text in (here, packed)]
+    assert links[0] == [f"../../../docs/training.md{link}" for link in links[1]]
+    assert len(links[1]) >= 6
+    page = anchors(PAGE.read_text(encoding="utf-8"))
+    assert {link.removeprefix("#") for link in links[1]} <= page & anchors(packed)
+
+
+@bundles
+def test_a_packed_readme_ends_with_the_sections_that_concern_its_bundle(bundle: Path) -> None:
+    packed = packed_readme(bundle).decode()
+    here = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    added = anchors(packed) - anchors(here)
+    assert {"layers", "reading-files", "memory", "fine-tuning", "files-of-a-run", "crop-sizes"} <= added
+    assert ("scores" in added) == bundle.name.startswith("seg_")
+    assert ("does-it-learn" in added) == bundle.name.startswith("pretrain_")
+    assert ("masks" in added) == (bundle.name in {"pretrain_hybridmim", "pretrain_mae", "pretrain_simmim"})
 
 
 def test_a_bundle_without_a_source_keeps_its_readme(tmp_path: Path) -> None:

@@ -70,11 +70,26 @@ def test_a_study_inherits_from_its_base(study_file: File, tmp_path: Path) -> Non
     assert (study.name, study.about, study.grid["labels"], study.grid["seed"]) == ("own", "The own.", [1], [3])
 
 
+def test_a_later_base_wins_and_own_keys_come_last(study_file: File, tmp_path: Path) -> None:
+    study_file(about="The first.", grid={"seed": [3], "labels": [1], "steps": [8]})
+    (tmp_path / "question.yaml").write_text("about: The second.\ngrid: {labels: [2], steps: [9]}\n")
+    own = tmp_path / "own.yaml"
+    own.write_text("base: [tiny.yaml, question.yaml]\ngrid: {steps: [10]}\n")
+    study = read_study(own)
+    assert study.about == "The second."
+    assert {axis: study.grid[axis] for axis in ("seed", "labels", "steps")} == {
+        "seed": [3],
+        "labels": [2],
+        "steps": [10],
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("base: own.yaml", "base: own.yaml is based on itself"),
         ("base: none.yaml", "cannot be read"),
+        ("base: [none.yaml]", "none.yaml cannot be read"),
         ("a: [", "own.yaml is not YAML"),
         ("- a", "own.yaml holds list; allowed: keys with values"),
     ],
