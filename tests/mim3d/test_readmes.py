@@ -12,6 +12,7 @@ from monai.bundle import ConfigParser
 from mim3d.catalog import DEFAULT_VIEW, METHODS, NETWORKS, SEGMENTED, TASKS
 from mim3d.readmes import Commands, number, percent
 from mim3d.templates import environment, packed_readme
+from mim3d.verify.readme_commands import commands, flags
 
 BUNDLES = [group.bundle for group in (*METHODS.values(), *TASKS.values())]
 bundles = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
@@ -34,6 +35,19 @@ def test_both_readmes_have_the_same_commands_but_for_paths(bundle: Path) -> None
         runs[0] = [run.replace(old, new) for run in runs[0]]
     assert runs[0] == runs[1]
     assert len(runs[0]) >= 5
+
+
+@bundles
+def test_no_command_of_a_package_with_weights_trains_into_their_folder(bundle: Path) -> None:
+    """A training refuses a folder with weights, and with ``overwrite`` it would replace the published ones."""
+    text = packed_readme(bundle, weights=True).decode()
+    runs = [" ".join(words) for words in commands(text) if "monai.bundle" in words]
+    trained = [run for run in runs if "train.yaml" in run and "evaluate.yaml" not in run]
+    assert len(trained) >= 3
+    assert [run for run in trained if "--ckpt_dir OUT/" not in run] == []
+    made = {flags(run.split()).get("ckpt_dir") for run in trained}
+    starts = {flags(run.split()).get("pretrained") for run in trained} - {None}
+    assert {start.removesuffix("/model.pt") for start in starts} <= made
 
 
 def test_a_bundle_without_a_source_keeps_its_readme(tmp_path: Path) -> None:
