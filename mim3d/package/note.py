@@ -1,4 +1,4 @@
-"""The section of a packed README that says what this package has and its defaults do not: layers, keys, weights."""
+"""The section of a packed README that says how the package differs from the bundle: layers, keys and weights."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def _weights(files: Files, published: Published | None) -> list[str]:
     if scores:
         lines.append(f"On the validation cases of their training: {scores}.")
     if published.result:
-        lines.append(f"Their scores are in `{published.result}` of the repository; Performance is about other runs.")
+        lines.append(f"`{published.result}` of the repository has their scores. Performance is about other runs.")
     return lines

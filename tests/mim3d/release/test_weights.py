@@ -38,9 +38,7 @@ def contents(tmp_path: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def register(
-    contents: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
+def register(contents: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """``register(**options of publish)``: a registry with the weights, and a copy of them in ``weights``."""
 
     def make(**options: Any) -> None:
