@@ -34,8 +34,8 @@ WHERE_PACKED = (
 LABEL = "`docs/monai_label.md` of the repository explains how to serve this bundle."
 LABEL_PACKED = (
     "In an environment of its own: `monailabel apps --download --name monaibundle --output APPS`, copy this "
-    "folder into `APPS/monaibundle/model`, then `monailabel start_server --app APPS/monaibundle --studies STUDIES "
-    "--conf models {name} --conf zoo_source ngc --conf sam2 false --host 127.0.0.1`."
+    "folder to `APPS/monaibundle/model/{name}`, then `monailabel start_server --app APPS/monaibundle "
+    "--studies STUDIES --conf models {name} --conf zoo_source ngc --conf sam2 false --host 127.0.0.1`."
 )
 
 
@@ -65,11 +65,24 @@ class Commands:
     Args:
         name: the bundle.
         packed: whether the README is that of the packed bundle.
+        weights: whether that package holds weights in ``models``.
     """
 
-    def __init__(self, name: str, packed: bool) -> None:
+    def __init__(self, name: str, packed: bool, weights: bool = False) -> None:
         self.name = name
         self.packed = packed
+        self.weights = weights
+
+    def into(self, folder: str) -> str:
+        """Return the argument that keeps a training out of ``models`` if that folder holds packed weights.
+
+        A training refuses a folder with the results of another one.
+        """
+        return f" --ckpt_dir OUT/{folder}" if self.weights else ""
+
+    def models(self, bundle: str, folder: str) -> str:
+        """Return where the weights of a training are: in ``models`` of its bundle, or where `into` put them."""
+        return f"OUT/{folder}" if self.weights else f"{self.path(bundle)}models"
 
     def path(self, bundle: str) -> str:
         """Return what stands before the path of a bundle's file: empty, or with a slash at its end."""
@@ -93,7 +106,9 @@ class Commands:
         return f"{start} -m monai.bundle run --config_file {listed} \\\n  --bundle_root {root} {arguments}"
 
 
-def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = False) -> str:
+def render_readme(
+    engine: Environment, bundle: Path, train: str, packed: bool = False, weights: bool = False
+) -> str:
     """Render the README of a bundle.
 
     Args:
@@ -101,6 +116,7 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         bundle: folder of the bundle.
         train: content of its ``configs/train.yaml``.
         packed: whether to render the README of the packed bundle.
+        weights: whether that package holds weights.
 
     Raises:
         ValueError: if the source has a mistake.
@@ -109,7 +125,7 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
 
     config = yaml.safe_load(train)
     engine.filters |= {"number": number, "percent": percent}
-    commands = Commands(bundle.name, packed)
+    commands = Commands(bundle.name, packed, weights)
     method = next((method for method in METHODS.values() if method.bundle.name == bundle.name), None)
     values = {
         "name": bundle.name,
@@ -127,6 +143,8 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         "label": LABEL_PACKED.format(name=bundle.name) if packed else LABEL,
         "path": commands.path,
         "run": commands.run,
+        "into": commands.into,
+        "models": commands.models,
     }
     return _rendered(engine, f"{bundle.name}/{SOURCE}", values)
 

@@ -154,12 +154,17 @@ def metadata(text: str, inference: str) -> str:
     return with_network_format(yaml.safe_load(text), view).decode()
 
 
-def packed_readme(bundle: Path) -> bytes:
-    """Return the README of a packed bundle: rendered from its source, or the one it has if there is no source."""
+def packed_readme(bundle: Path, weights: bool = False) -> bytes:
+    """Return the README of a packed bundle: rendered from its source, or the one it has if there is no source.
+
+    Args:
+        bundle: the bundle's folder.
+        weights: whether the package holds weights, into whose folder no command may train.
+    """
     if not (bundle / SOURCE).is_file():
         return (bundle / "docs" / "README.md").read_bytes()
     train = (bundle / "configs" / "train.yaml").read_text(encoding="utf-8")
-    return render_readme(environment(), bundle, train, packed=True).encode()
+    return render_readme(environment(), bundle, train, packed=True, weights=weights).encode()
 
 
 def render_all() -> dict[Path, str]:

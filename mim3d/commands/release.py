@@ -10,9 +10,10 @@ Check the repository, write the files of a release into DIR, and tag the commit.
 
 The checks: every file is committed, the version of custom_components is not tagged yet, CHANGELOG.md and the
 metadata of each bundle have an entry for it, and rendered files are up to date.
-DIR gets a zip of each bundle, checksums.txt (sha256), model_info.json (as in the model zoo), release_notes.md, and
-for each bundle hub/<name> with a model card for the Hugging Face hub. DIR appears when it is complete. The same
-commit gives the same bytes; the same command finishes a release that was interrupted."""
+DIR gets a zip of each bundle, the published weights, a zip of their bundle with each of them, checksums.txt
+(sha256), model_info.json (as in the model zoo), release_notes.md, and for each bundle hub/<name> with a model card
+for the Hugging Face hub. DIR appears when it is complete. The same commit gives the same bytes; the same command
+finishes a release that was interrupted."""
 EXAMPLE = """\
 examples:
   mim3d release --out OUT/release --dry_run

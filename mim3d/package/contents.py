@@ -12,6 +12,7 @@ from mim3d.catalog import ROOT
 from mim3d.package.folders import LARGE, SUMS, Files, visible_files
 from mim3d.package.layers import fitted_metadata, merged_config
 from mim3d.package.metadata import as_json
+from mim3d.package.note import with_note
 from mim3d.package.published import LISTING, linked, with_licence
 from mim3d.package.weights import weights_files
 from mim3d.templates import MARK, packed_readme
@@ -38,13 +39,18 @@ def check_large(name: str, files: Files) -> Files:
     return kept
 
 
-def bundle_files(bundle: Path) -> Files:
-    """Read configs, documents, licence and ``large_files.yml``; documents are those of a packed bundle."""
+def bundle_files(bundle: Path, weights: bool) -> Files:
+    """Read configs, documents, licence and ``large_files.yml``; documents are those of a packed bundle.
+
+    Args:
+        bundle: the bundle's folder.
+        weights: whether the package holds weights.
+    """
     paths = [path for name in ("configs", "docs") for path in visible_files(bundle / name)]
     paths += [bundle / name for name in ("LICENSE", LISTING) if (bundle / name).is_file()]
     files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in paths}
     files.setdefault("LICENSE", (ROOT / "LICENSE").read_bytes())
-    files["docs/README.md"] = packed_readme(bundle)
+    files["docs/README.md"] = packed_readme(bundle, weights or LISTING in files)
     name = "docs/data_license.txt"
     if files.get(name, b"").startswith(f"# {MARK}".encode()):  # the sources are not in the package
         files[name] = files[name].partition(b"\n")[2]
@@ -106,11 +112,12 @@ def collect(
     Raises:
         ValueError: for a layer, a file or a size that does not fit.
     """
-    files = {**bundle_files(bundle), **weights_files(bundle, weights), **component_files(components)}
+    models = weights_files(bundle, weights)
+    files = {**bundle_files(bundle, bool(models)), **models, **component_files(components)}
     files |= merged_files(bundle, layers or [], files["configs/metadata.json"])
     if published and link:
         files = linked(files, published)
-    files = with_licence(files, published)
+    files = with_note(with_licence(files, published), layers or [], published)
     if not allow_large:
         files = check_large(bundle.name, files)
     return with_sums(files)

@@ -1,4 +1,4 @@
-"""The folder of a release: zips, folders for the hub, checksums, the zoo's model_info.json and release notes.
+"""The folder of a release: zips, weights, folders for the hub, checksums, model_info.json and release notes.
 
 The folder is built beside its place and then renamed, so it is complete or absent. The same commit gives the same
 bytes, so a repeated build either equals what is there, or is refused.
@@ -17,6 +17,7 @@ from mim3d.package.contents import collect
 from mim3d.package.metadata import as_json
 from mim3d.package.pack import write_folder, write_zip
 from mim3d.release.hub import hub_files
+from mim3d.release.weights import packed_weights, with_address, write_assets
 
 SUMS, INFO, NOTES, HUB = "checksums.txt", "model_info.json", "release_notes.md", "hub"
 
@@ -34,16 +35,21 @@ def write_release(folder: Path, bundles: Sequence[Path], version: str, downloads
     Raises:
         ValueError: if a bundle cannot be packed.
     """
-    sums, info = [], {}
+    info, attached = {}, write_assets(folder, bundles)
     for bundle in bundles:
-        name, files = f"{bundle.name}_v{version}", collect(bundle)
+        name, files = f"{bundle.name}_v{version}", with_address(collect(bundle), downloads)
         archive = folder / f"{name}.zip"
         write_zip(archive, bundle.name, files)
-        write_folder(folder / HUB / bundle.name, hub_files(bundle.name, files))
-        data = archive.read_bytes()
-        sums.append(f"{hashlib.sha256(data).hexdigest()}  {archive.name}\n")
         # The model zoo lists sha1 sums; it says so in its ci/update_model_info.py only.
-        info[name] = {"checksum": hashlib.sha1(data).hexdigest(), "source": f"{downloads}/{archive.name}"}
+        checksum = hashlib.sha1(archive.read_bytes()).hexdigest()
+        info[name] = {"checksum": checksum, "source": f"{downloads}/{archive.name}"}
+        attached.append(archive)
+        for entry, packed in packed_weights(bundle):
+            files = with_address(packed, downloads)  # the hub shows the bundle with its weights
+            attached.append(folder / f"{entry.name.replace('/', '.')}_v{version}.zip")
+            write_zip(attached[-1], bundle.name, files)
+        write_folder(folder / HUB / bundle.name, hub_files(bundle.name, files))
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(attached)]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
     (folder / INFO).write_bytes(as_json(info))
     (folder / NOTES).write_text(notes, encoding="utf-8")

@@ -1,4 +1,7 @@
-"""The table of published weights in docs/weights.md. Imports nothing heavy, because `mim3d render` uses it."""
+"""The tables in docs/weights.md: published weights, and how to train the bundles that have none.
+
+Imports nothing heavy, because `mim3d render` uses it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import shlex
 from pathlib import Path
 
 from custom_components.published import Published, read_registry
-from mim3d.catalog import ROOT
+from mim3d.catalog import METHODS, ROOT, TASKS
+from mim3d.readmes import Commands
 
 DOCUMENT = ROOT / "docs" / "weights.md"
 #: What stands before and behind the rendered text.
@@ -16,7 +20,7 @@ END = "<!-- End of the rendered text. -->"
 
 
 def rendered_document(document: Path = DOCUMENT, registry: Path | None = None) -> dict[Path, str]:
-    """Return the document with its table of weights, as the registry states them.
+    """Return the document with its tables: weights as the registry states them, and bundles without weights.
 
     Raises:
         ValueError: if the document has no place for the table.
@@ -26,7 +30,7 @@ def rendered_document(document: Path = DOCUMENT, registry: Path | None = None) -
     if len(pattern.findall(text)) != 1:
         raise ValueError(f"{document} must hold the lines {BEGIN} and {END} once")
     weights, aliases = read_registry(registry)
-    table = weights_text(list(weights.values()), aliases)
+    table = f"{weights_text(list(weights.values()), aliases)}\n\n{untrained_text(list(weights.values()))}"
     return {document: pattern.sub(lambda _: f"{BEGIN}\n{table}\n{END}", text)}
 
 
@@ -54,3 +58,25 @@ def _made(weights: Published) -> str:
         f"- `{weights.name}`: {attribution}. Made with `{weights.command}`, seed {weights.seed}. "
         f"sha256 of {model.name}: `{model.sha256}`."
     )
+
+
+def untrained_text(weights: list[Published]) -> str:
+    """Return a table of the bundles without published weights: the command that trains each, and its cost."""
+    trained = {entry.bundle for entry in weights}
+    every = [method.bundle for method in METHODS.values()] + [task.bundle for task in TASKS.values()]
+    bundles = [bundle for bundle in every if bundle.name not in trained]
+    if not bundles:
+        return "Every bundle has published weights."
+    rows = ["| bundle without weights | command that trains it | training | cost |", "|---|---|---|---|"]
+    return "\n".join([*rows, *map(_untrained, bundles)])
+
+
+def _untrained(bundle: Path) -> str:
+    import yaml
+
+    config = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    run = Commands(bundle.name, packed=False).run(bundle.name, ["train.yaml"], "--dataset_dir DATA")
+    command = run.replace(" \\\n  ", " ")
+    crops, side = config["batch_size"] * config["num_samples"], " × ".join(map(str, config["roi_size"]))
+    training = f"{config['epochs']} epochs, {crops} crop{'s' * (crops > 1)} of {side} a step"
+    return f"| `{bundle.name}` | `{command}` | {training} | not measured |"

@@ -37,6 +37,7 @@ TEXTS = {
     )
 }
 WEIGHTS = "docs/weights.md"  # its commands name published weights
+RELEASE = "docs/release.md"  # a release has them
 ALL = [(document, words) for document, text in TEXTS.items() for words in commands(text)]
 #: Flags of other tools that texts name: torchrun, tensorboard, monai.bundle, MONAI Label, ci/test.sh.
 OTHER_FLAGS = {
@@ -146,7 +147,7 @@ def test_commands_run_in_tiny_form(
     bundle = Path(document).parts[1] if document.startswith("bundles/") else None
     kind_of_data = PHANTOMS.get("seg_msd_hippocampus" if document == WEIGHTS else bundle or "", "abdomen_ct")
     sandbox = Sandbox(tmp_path, make_data(kind_of_data), bundle)
-    if document == WEIGHTS:
+    if document in (WEIGHTS, RELEASE):
         sandbox.publish(monkeypatch)
     write_foreign(sandbox.root / "out", TEXTS[document])
     for words in commands(TEXTS[document]):

@@ -12,6 +12,7 @@ from monai.bundle import ConfigParser
 from mim3d.catalog import DEFAULT_VIEW, METHODS, NETWORKS, SEGMENTED, TASKS
 from mim3d.readmes import PAGE, Commands, number, percent
 from mim3d.templates import environment, packed_readme
+from mim3d.verify.readme_commands import commands, flags
 
 BUNDLES = [group.bundle for group in (*METHODS.values(), *TASKS.values())]
 bundles = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
@@ -64,6 +65,19 @@ def test_a_packed_readme_ends_with_the_sections_that_concern_its_bundle(bundle: 
     assert ("scores" in added) == bundle.name.startswith("seg_")
     assert ("does-it-learn" in added) == bundle.name.startswith("pretrain_")
     assert ("masks" in added) == (bundle.name in {"pretrain_hybridmim", "pretrain_mae", "pretrain_simmim"})
+
+
+@bundles
+def test_no_command_of_a_package_with_weights_trains_into_their_folder(bundle: Path) -> None:
+    """A training refuses a folder with weights, and with ``overwrite`` it would replace the published ones."""
+    text = packed_readme(bundle, weights=True).decode()
+    runs = [" ".join(words) for words in commands(text) if "monai.bundle" in words]
+    trained = [run for run in runs if "train.yaml" in run and "evaluate.yaml" not in run]
+    assert len(trained) >= 2
+    assert [run for run in trained if "--ckpt_dir OUT/" not in run] == []
+    made = {flags(run.split()).get("ckpt_dir") for run in trained}
+    starts = {flags(run.split()).get("pretrained") for run in trained} - {None}
+    assert {start.removesuffix("/model.pt") for start in starts} <= made
 
 
 def test_a_bundle_without_a_source_keeps_its_readme(tmp_path: Path) -> None:

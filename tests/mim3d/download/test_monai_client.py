@@ -85,6 +85,15 @@ def test_a_web_page_stays_and_is_in_the_way_of_the_next_download(
     assert (tmp_path / "bundles" / "seg_a.zip").read_bytes() == b"<html>"
 
 
+def test_without_a_name_it_ends_with_an_error_after_unpacking(
+    server: Server, zipped: Callable[..., bytes], tmp_path: Path
+) -> None:
+    server.contents["seg_a_v1.0.0.zip"] = zipped()
+    with pytest.raises(TypeError, match="NoneType"):
+        download(url=f"{server.url}/seg_a_v1.0.0.zip", bundle_dir=str(tmp_path), progress=False)
+    assert (tmp_path / "seg_a" / "configs" / "metadata.json").is_file()
+
+
 def test_a_connection_that_ends_early_and_a_missing_file_leave_nothing(
     get: Callable[[bytes], Path], zipped: Callable[..., bytes], server: Server, tmp_path: Path
 ) -> None:

@@ -13,16 +13,18 @@ import yaml
 from monai.bundle.scripts import download, download_large_files, load
 from monai.networks.nets import BasicUNet
 
-from custom_components.published import asset_name, find_published
+from custom_components.published import Published, asset_name, find_published
 from custom_components.transfer import write_card
 from mim3d.catalog import BUNDLES, ROOT
 from mim3d.cli import main
+from mim3d.package.note import with_note
 from mim3d.package.published import WITHOUT_WEIGHTS, layers_of, with_licence
 from tests.loopback import Server, entry, publish, serve
 
 BUNDLE, NAME = "seg_msd_hippocampus", "hippocampus/seg_msd_hippocampus"
 OWN_REGISTRY = ROOT / "custom_components" / "published.json"
-KEYS = {"architecture#features": [4, 4, 8, 8, 16, 4]}
+FEATURES = (4, 4, 8, 8, 16, 4)
+KEYS = {"architecture#features": list(FEATURES)}
 
 
 @pytest.fixture
@@ -103,6 +105,9 @@ def test_weights_by_name_bring_their_network_card_and_licence(
     assert "No data are included. The weights are under CC BY-SA 4.0: the phantoms" in licence
     assert "no weights" not in licence + readme
     assert "`docs/data_license.txt` has the licence of the weights." in readme
+    assert f"Merged into `train` and `inference` in `configs`: `architecture#features` {list(FEATURES)}." in readme
+    assert f"The weights are `{NAME}`;" in readme
+    assert "--ckpt_dir OUT/finetuned" in readme
     assert not (root / "large_files.yml").exists()
     assert (root / "custom_components" / "published.json").read_bytes() == OWN_REGISTRY.read_bytes()
     assert equal(load(BUNDLE, bundle_dir=root.parent, device="cpu", source="github"), network)
@@ -206,6 +211,25 @@ def test_keys_of_published_weights_become_a_layer_that_is_removed(
     publish(monkeypatch, tmp_path, {NAME: entry({"model.pt": b"x"}, BUNDLE)})
     with layers_of(find_published(NAME)) as layers:
         assert layers == []
+
+
+def test_the_note_says_what_differs_from_the_defaults() -> None:
+    files = {"docs/README.md": b"# Model overview\nText.\n\n## Data\nMore.\n"}
+    assert with_note(files, [], None) == files
+    noted = with_note(files, ["/somewhere/segresnet.yaml"], None)["docs/README.md"].decode()
+    merged = "Merged into `train` and `inference` in `configs`: `segresnet.yaml`."
+    assert f"Text.\n\n## This package\n{merged}" in noted
+    assert noted.endswith("\n\n## Data\nMore.\n")
+    assert "The weights are" not in noted
+    stated = entry({"model.pt": b"x"}, BUNDLE, layers=("a.yaml",), keys=KEYS, result="results.csv")
+    weights = Published(NAME, **{**stated, "files": ()})
+    files["models/model.card.json"] = json.dumps({"metric": {"val_mean_dice": 0.84697}}).encode()
+    layers = ["a.yaml", f"/tmp/{asset_name(NAME, 'yaml')}"]
+    lines = with_note(files, layers, weights)["docs/README.md"].decode().splitlines()[3:8]
+    assert lines[0].startswith("## This package")
+    assert f"`configs`: `a.yaml`, `architecture#features` {list(FEATURES)}. " in lines[1]
+    assert lines[3] == "On the validation cases of their training: `val_mean_dice` 0.8470."
+    assert "`results.csv` of the repository" in lines[4]
 
 
 def test_documents_of_a_package_without_weights_stay() -> None:

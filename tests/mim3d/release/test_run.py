@@ -13,6 +13,7 @@ from monai.bundle import scripts
 
 from custom_components import __version__
 from custom_components.faults import Fault
+from custom_components.published import read_registry
 from mim3d import cli
 from mim3d.catalog import BUNDLES
 from mim3d.package.folders import all_bundles
@@ -127,10 +128,11 @@ def test_the_command_releases_every_bundle_of_the_repository(
 @pytest.mark.slow
 def test_all_bundles_are_released_as_they_are_packed(tmp_path: Path) -> None:
     write_release(tmp_path, all_bundles(), __version__, "https://example.org", "notes")
+    weights, _ = read_registry()
+    plain = [f"{bundle.name}_v{__version__}" for bundle in all_bundles()]
+    with_weights = [f"{name.replace('/', '.')}_v{__version__}" for name in weights]
     archives = sorted(tmp_path.glob("*.zip"))
-    assert [path.name for path in archives] == [f"{bundle.name}_v{__version__}.zip" for bundle in all_bundles()]
+    assert [path.stem for path in archives] == sorted(plain + with_weights)
     assert all(ours(path) for path in archives)
-    assert sorted(json.loads((tmp_path / "model_info.json").read_text(encoding="utf-8"))) == [
-        path.stem for path in archives
-    ]
+    assert sorted(json.loads((tmp_path / "model_info.json").read_text(encoding="utf-8"))) == plain
     assert sorted(path.name for path in (tmp_path / "hub").iterdir()) == [bundle.name for bundle in all_bundles()]

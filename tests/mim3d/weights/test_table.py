@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from mim3d.weights.table import BEGIN, DOCUMENT, END, rendered_document
+from custom_components.published import Published
+from mim3d.catalog import METHODS, TASKS
+from mim3d.weights.table import BEGIN, DOCUMENT, END, rendered_document, untrained_text
+from tests.docs.kinds import check_bundle
 from tests.loopback import entry
 
 NAME = "hippocampus/pretrain_mae"
@@ -33,7 +38,8 @@ def test_the_committed_table_is_that_of_the_registry() -> None:
 
 def test_an_empty_registry_says_none_yet(document: Path, tmp_path: Path) -> None:
     made = rendered_document(document, registry(tmp_path))[document]
-    assert made == f"# Weights\n\n{BEGIN}\nNone yet.\n{END}\n\nText.\n"
+    assert made.startswith(f"# Weights\n\n{BEGIN}\nNone yet.\n\n| bundle without weights |")
+    assert made.endswith(f"\n{END}\n\nText.\n")
     document.write_text(made, encoding="utf-8")
     assert rendered_document(document, registry(tmp_path))[document] == made
 
@@ -51,6 +57,19 @@ def test_every_field_that_a_user_needs_is_in_the_table(document: Path, tmp_path:
     line = f"- `{NAME}`: the phantoms. Made with `python -m monai.bundle run`, seed 3. sha256 of model.pt: "
     assert f"{line}`{stated['files']['model.pt']['sha256']}`." in made.splitlines()
     assert "not measured" in rendered_document(document, registry(tmp_path, **{NAME: entry(files)}))[document]
+
+
+def test_each_bundle_without_weights_has_the_command_that_trains_it() -> None:
+    text = untrained_text([Published("a/b", "pretrain_mae", (), {}, (), "", "", "", 0, None)])
+    rows = [row.split(" | ") for row in text.splitlines()[2:]]
+    names = {group.bundle.name for group in (*METHODS.values(), *TASKS.values())}
+    assert {row[0] for row in rows} == {f"| `{name}`" for name in names - {"pretrain_mae"}}
+    for _, command, training, cost in rows:
+        check_bundle(shlex.split(command.strip("`")))
+        assert re.fullmatch(r"\d+ epochs, \d+ crops? of \d+ × \d+ × \d+ a step", training)
+        assert cost == "not measured |"
+    entries = [Published("a/b", name, (), {}, (), "", "", "", 0, None) for name in names]
+    assert untrained_text(entries) == "Every bundle has published weights."
 
 
 def test_a_document_without_a_place_for_the_table_is_named(document: Path, tmp_path: Path) -> None:
