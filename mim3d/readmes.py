@@ -7,6 +7,7 @@ repository, commands run from its root. In a packed bundle, they run from inside
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SOURCE = "readme.md"
+#: README of the config-only form of every segmentation bundle.
+CONFIG_ONLY = "readme/config_only.md"
 WHERE = "Run the commands from the root of the repository, after `pip install -e .`."
 WHERE_PACKED = (
     "Run the commands from this folder, after you installed the packages that `configs/metadata.json` lists. "
@@ -49,6 +52,11 @@ def view_text(config: Mapping[str, Any]) -> str:
         low, high = (f"{value:g}".replace("-", "−") for value in config["window"])
         intensity = f"HU {low} to {high} scaled to [0, 1]"
     return f"{config['orientation']} orientation, {spacing} mm, {intensity}"
+
+
+def numbered(names: Sequence[str]) -> str:
+    """List names with their numbers: ``0 background, 1 liver``."""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
 
 
 class Commands:
@@ -85,7 +93,9 @@ class Commands:
         return f"{start} -m monai.bundle run --config_file {listed} \\\n  --bundle_root {root} {arguments}"
 
 
-def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = False) -> str:
+def render_readme(
+    engine: Environment, bundle: Path, train: str, packed: bool = False, config_only: bool = False
+) -> str:
     """Render the README of a bundle.
 
     Args:
@@ -93,6 +103,7 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         bundle: folder of the bundle.
         train: content of its ``configs/train.yaml``.
         packed: whether to render the README of the packed bundle.
+        config_only: whether to render that of its config-only form.
 
     Raises:
         ValueError: if the source has a mistake.
@@ -113,12 +124,15 @@ def render_readme(engine: Environment, bundle: Path, train: str, packed: bool = 
         "packed": packed,
         "config": config,
         "view_text": view_text(config),
+        "metadata": json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8")),
         "where": WHERE_PACKED if packed else WHERE,
         "label": LABEL_PACKED.format(name=bundle.name) if packed else LABEL,
+        "numbered": numbered,
         "path": commands.path,
         "run": commands.run,
     }
     try:
-        return engine.get_template(f"{bundle.name}/{SOURCE}").render(values)
+        source = CONFIG_ONLY if config_only else f"{bundle.name}/{SOURCE}"
+        return engine.get_template(source).render(values)
     except TemplateError as error:
         raise ValueError(f"bundles/{bundle.name}/{SOURCE} cannot be rendered: {error}") from None
