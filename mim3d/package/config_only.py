@@ -75,7 +75,7 @@ def config_only_files(bundle: Path, layers: list[str], weights: Path | None = No
     for name, (config, text) in configs.items():
         check_supported(bundle.name, name, config)
         files[f"configs/{name}.yaml"] = text
-        files[f"configs/{name}.json"] = as_json(config)  # MONAI's client of federated learning reads JSON by default
+        files[f"configs/{name}.json"] = as_json(config)  # MONAI's federated client reads JSON by default
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     fitted = fitted_metadata(as_json(own_metadata(metadata, configs["train"][0])), configs["inference"][0])
     files |= {"configs/metadata.json": fitted, "docs/README.md": packed_readme(bundle, config_only=True)}
@@ -123,7 +123,7 @@ def check_supported(bundle: str, name: str, config: dict[str, Any]) -> None:
     for path, text in strings(config):
         if OWN in text:
             raise ValueError(
-                f"--config_only: {name} of {bundle} with these layers names {text} in {path}, which is Python code "
+                f"--config_only: {name} of {bundle} with these layers names {text} in {path}, which is code "
                 "of this repository; leave that layer out, or pack without --config_only"
             )
     for key, neutral in ABSENT.items() if name == "train" else ():
@@ -132,4 +132,3 @@ def check_supported(bundle: str, name: str, config: dict[str, Any]) -> None:
                 f"--config_only: a layer sets {key} to {config[key]!r}, which MONAI's classes cannot do; allowed: "
                 f"{neutral!r}"
             )
-

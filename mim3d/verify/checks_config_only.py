@@ -1,4 +1,4 @@
-"""Checks of a config-only package: no Python files, no classes of ours, and a training in a process without them."""
+"""Checks of a config-only package: no Python files, no classes of ours, and a training without either."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def no_python_code(packed: Packed) -> str:
     names = ["train", "evaluate", "inference", *packed.layers]
     for name in dict.fromkeys(names):
         for path, text in strings(packed.layer(name)):
-            want(allowed(path, text), f"{name}: {path}: {text[:80]}", f"{', '.join(NAMED)} and Python's own modules")
+            want(
+                allowed(path, text), f"{name}: {path}: {text[:80]}", f"{', '.join(NAMED)} and Python's own modules"
+            )
     return f"{len(names)} configs"
 
 
@@ -84,7 +86,7 @@ def trains_alone(packed: Packed) -> str:
 
 
 def _alone(packed: Packed, root: Path, words: list[str]) -> None:
-    """Run ``monai.bundle run`` inside the package's folder, without this repository and packages not in metadata."""
+    """Run ``monai.bundle run`` in the package's folder, without this repository and packages not in metadata."""
     named = packed.metadata["required_packages_version"]
     absent = ",".join(module for module, package in ABSENT.items() if package not in named)
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSAFEPATH")}

@@ -56,9 +56,7 @@ def main(job_file: str) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     root = Path(job["root"])
-    if not root.name.startswith(
-        CONFIG_ONLY
-    ):  # such a package has none; its checks block the import
+    if not root.name.startswith(CONFIG_ONLY):  # such a package has none; its checks block the import
         sys.meta_path.insert(0, PackageOnly(root))
 
     # Only now, so that whatever these import of custom_components is the package's.

@@ -1,4 +1,4 @@
-"""The config-only form of the segmentation bundles: what it holds, that it equals the bundle, and that it runs alone."""
+"""The config-only form of the segmentation bundles: what it holds, that it equals the bundle, and runs alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from torch.optim import SGD
 
 from custom_components.backbones import adapt
 from custom_components.engine import WarmupCosine, parameter_groups
-from mim3d.catalog import TASKS
+from mim3d.catalog import NETWORKS, TASKS
 from mim3d.cli import main
 from mim3d.package.contents import collect
 from mim3d.package.pack import package
@@ -146,7 +146,12 @@ def test_a_package_holds_no_code_and_passes_the_checks_of_packages(
     ],
 )
 def test_code_and_classes_of_others_are_found(
-    file: str, text: str, told: str, packed: Callable[[Path], Path], run: Callable[..., list[Result]], tmp_path: Path
+    file: str,
+    text: str,
+    told: str,
+    packed: Callable[[Path], Path],
+    run: Callable[..., list[Result]],
+    tmp_path: Path,
 ) -> None:
     root = Path(shutil.copytree(packed(BUNDLE), tmp_path / packed(BUNDLE).name))
     (root / file).write_text(text)
@@ -175,10 +180,14 @@ def test_checks_of_each_kind_of_package_leave_the_other_alone(
     ],
 )
 def test_what_has_no_config_only_form_is_refused_in_one_line(
-    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("replace.yaml").write_text("non_finite: replace\n")
+    Path("replace.yaml").write_text("non_finite: replace\n", encoding="utf-8")
     shutil.copytree(TASKS["btcv"].bundle / "configs", "elsewhere/seg_btcv/configs")
     with pytest.raises(SystemExit):
         main(["package", *words, "--config_only", "--out", "out"])
@@ -251,7 +260,9 @@ def test_prepared_volumes_are_those_of_the_bundle(packed: Callable[[Path], Path]
     assert torch.allclose(ours["image"].affine, theirs["image"].affine, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["BasicUNet", "SegResNet", "SwinUNETR", "UNETR"])
+@pytest.mark.parametrize(
+    "name", [network.title for network in NETWORKS.values() if network.name != "unetr_patch8"]
+)
 def test_encoder_and_output_layer_are_those_that_our_code_knows(
     name: str, packed: Callable[[Path], Path], make_network: Callable[..., torch.nn.Module]
 ) -> None:
@@ -263,10 +274,16 @@ def test_encoder_and_output_layer_are_those_that_our_code_knows(
     wanted = {id(p): group["lr"] for group in expected for p in group["params"]}
     assert rates == pytest.approx(wanted)
     assert len({*rates.values()}) == 2
-    given = {key: torch.full_like(value, 0.5) for key, value in network.state_dict().items() if value.is_floating_point()}
+    given = {
+        key: torch.full_like(value, 0.5)
+        for key, value in network.state_dict().items()
+        if value.is_floating_point()
+    }
     config["state"] = given | {k: v for k, v in network.state_dict().items() if k not in given}
     config.get_parsed_content("load_pretrained")
-    kept = [key for key, value in network.state_dict().items() if key in given and not torch.equal(value, given[key])]
+    kept = [
+        key for key, value in network.state_dict().items() if key in given and not torch.equal(value, given[key])
+    ]
     layer = adapt(network).output_layer
     assert kept == [key for key in given if key.startswith(f"{layer}.")]
     assert kept
@@ -294,7 +311,10 @@ def test_pretrained_weights_arrive_and_the_output_layer_does_not(
     config = workflow(packed(BUNDLE), "train", pretrained=str(tmp_path / "model.pt"), **TINY).parser
     optimizer, network = config.get_parsed_content("optimizer"), config.get_parsed_content("network")
     found, given = network.state_dict(), torch.load(tmp_path / "model.pt", weights_only=True)
-    assert {key for key in found if found[key].shape != given[key].shape} == {"final_conv.weight", "final_conv.bias"}
+    assert {key for key in found if found[key].shape != given[key].shape} == {
+        "final_conv.weight",
+        "final_conv.bias",
+    }
     loaded = [key for key in given if not key.startswith("final_conv")]
     assert all(torch.equal(found[key], given[key]) for key in loaded)
     assert [round(group["lr"] / config["learning_rate"], 6) for group in optimizer.param_groups] == [1.0, 0.1]
@@ -307,7 +327,9 @@ def test_pretrained_weights_arrive_and_the_output_layer_does_not(
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
-def test_every_property_of_a_workflow_is_there_without_our_code(bundle: Path, packed: Callable[[Path], Path]) -> None:
+def test_every_property_of_a_workflow_is_there_without_our_code(
+    bundle: Path, packed: Callable[[Path], Path]
+) -> None:
     with without_own_code():
         for names in (("train",), ("train", "evaluate"), ("inference",)):
             made = workflow(packed(bundle), *names)
@@ -330,6 +352,7 @@ def trained(packed: Callable[[Path], Path], data: Path, tmp_path_factory: pytest
     return root
 
 
+@pytest.mark.slow
 def test_a_package_alone_trains_evaluates_and_segments(trained: Path, data: Path, tmp_path: Path) -> None:
     weights = torch.load(trained / "models" / "model.pt", weights_only=True)
     start = torch.load(trained / "start.pt", weights_only=True)
@@ -382,7 +405,9 @@ def test_what_would_go_wrong_silently_ends_the_run_in_one_line(
     packed: Callable[[Path], Path], data: Path, tmp_path: Path
 ) -> None:
     root, models = packed(BUNDLE), {"ckpt_dir": str(tmp_path / "m"), "output_dir": str(tmp_path / "e")}
-    with pytest.raises(SystemExit, match=r"^error: dataset_dir '.*' needs a datalist\.json with the sections train"):
+    with pytest.raises(
+        SystemExit, match=r"^error: dataset_dir '.*' needs a datalist\.json with the sections train"
+    ):
         run_training(root, dataset_dir=str(tmp_path), **models)
     wrong = spoil(data, tmp_path / "label", lambda voxels: (voxels * 3).astype(np.uint8), "label")
     with pytest.raises(SystemExit, match=r"^error: label .* has the value [36]; allowed: \[0, 1, 2\]"):
@@ -399,6 +424,7 @@ def test_what_would_go_wrong_silently_ends_the_run_in_one_line(
     assert (tmp_path / "m" / "model.pt").read_bytes() == b"of another run"
 
 
+@pytest.mark.slow
 def test_a_misspelled_key_ends_the_command(trained: Path, data: Path) -> None:
     words = ["--config_file", "configs/train.yaml", "--dataset_dir", str(data), "--epoch", "1"]
     done = alone(trained, *words)
