@@ -97,7 +97,7 @@ def _configs(bundle: Path, layers: list[str]) -> dict[str, tuple[dict[str, Any],
 
 
 def own_metadata(metadata: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata with the packages that a training config needs, and a name and description of its own."""
+    """Return the metadata with a name and description of its own, and the packages that training needs."""
     needed = [*REQUIRED, *(["einops"] if needs_einops(train) else [])]
     needed += ["scikit-image"] if train.get("largest_component") else []
     versions = metadata["required_packages_version"]

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from monai.bundle.config_item import ComponentLocator
@@ -56,10 +57,16 @@ def allowed(path: str, text: str) -> bool:
     if re.search(r"\b(custom_components|mim3d|__import__|importlib)\b", text):
         return False
     if path.rpartition("#")[2] == "_target_":
-        found = text if "." in text else ComponentLocator().get_component_module_name(text)
+        found = text if "." in text else _locator().get_component_module_name(text)
         return bool(found) and str(found).partition(".")[0] in NAMED
     modules = re.findall(r"^\$import (\w+)", text)
     return all(module in NAMED or module in sys.stdlib_module_names for module in modules)
+
+
+@cache
+def _locator() -> ComponentLocator:
+    """MONAI's table of the classes that configs name without a module; it takes a second to make."""
+    return ComponentLocator()
 
 
 @check("trains and segments alone", "network", config_only=True)
