@@ -11,6 +11,7 @@ text that concern its bundle, and links to them, because the page is not packed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ COMMON = "readme/training.md"  # in bundles/_shared
 PAGE = ROOT / "docs" / "training.md"
 #: Where a README finds the sections of the page.
 LINK, LINK_PACKED = "../../../docs/training.md", ""
+#: README of the config-only form of every segmentation bundle.
+CONFIG_ONLY = "readme/config_only.md"
 WHERE = "Run the commands from the root of the repository, after `pip install -e .`."
 WHERE_PACKED = (
     "Run the commands from this folder, after you installed the packages that `configs/metadata.json` lists. "
@@ -57,6 +60,11 @@ def view_text(config: Mapping[str, Any]) -> str:
         low, high = (f"{value:g}".replace("-", "−") for value in config["window"])
         intensity = f"HU {low} to {high} scaled to [0, 1]"
     return f"{config['orientation']} orientation, {spacing} mm, {intensity}"
+
+
+def numbered(names: Sequence[str]) -> str:
+    """List names with their numbers: ``0 background, 1 liver``."""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
 
 
 class Commands:
@@ -107,7 +115,12 @@ class Commands:
 
 
 def render_readme(
-    engine: Environment, bundle: Path, train: str, packed: bool = False, weights: bool = False
+    engine: Environment,
+    bundle: Path,
+    train: str,
+    packed: bool = False,
+    weights: bool = False,
+    config_only: bool = False,
 ) -> str:
     """Render the README of a bundle.
 
@@ -117,6 +130,7 @@ def render_readme(
         train: content of its ``configs/train.yaml``.
         packed: whether to render the README of the packed bundle.
         weights: whether that package holds weights.
+        config_only: whether to render that of its config-only form.
 
     Raises:
         ValueError: if the source has a mistake.
@@ -139,14 +153,16 @@ def render_readme(
         **_parts([method] if method else []),
         "config": config,
         "view_text": view_text(config),
+        "metadata": json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8")),
         "where": WHERE_PACKED if packed else WHERE,
         "label": LABEL_PACKED.format(name=bundle.name) if packed else LABEL,
+        "numbered": numbered,
         "path": commands.path,
         "run": commands.run,
         "into": commands.into,
         "models": commands.models,
     }
-    return _rendered(engine, f"{bundle.name}/{SOURCE}", values)
+    return _rendered(engine, CONFIG_ONLY if config_only else f"{bundle.name}/{SOURCE}", values)
 
 
 def render_page(engine: Environment) -> str:

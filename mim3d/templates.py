@@ -108,21 +108,10 @@ def render_bundle(engine: Environment, item: Task | Method) -> dict[str, str]:
     Raises:
         ValueError: if a source has a mistake; the message names the file.
     """
-    from jinja2 import TemplateError, TemplateSyntaxError
-
     kind = "seg" if isinstance(item, Task) else "pretrain"
-    shared = DEFAULTS | {"kind": kind, "networks": NETWORKS, "network": NETWORKS[default_network(item)]}
-    shared["version"] = __version__
-    shared |= {"task": item} if isinstance(item, Task) else {"method": item}
     rendered: dict[str, str] = {}
     for output in outputs(item):
-        values = shared | {"layout": output.layout, "file": Path(output.name).name} | output.values
-        try:
-            text = engine.get_template(f"{item.bundle.name}/{source_name(item)}").render(values)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"{error.filename}, line {error.lineno}: {error.message}") from None
-        except TemplateError as error:
-            raise ValueError(f"bundles/{item.bundle.name}/{output.name}: {error.message}") from None
+        text = _render(engine, item, output)
         if output.name.endswith(".json"):
             rendered[output.name] = metadata(text, rendered["configs/inference.yaml"])
         else:
@@ -134,6 +123,22 @@ def render_bundle(engine: Environment, item: Task | Method) -> dict[str, str]:
     conf = SHARED / "logging.conf"
     rendered["configs/logging.conf"] = f"# {MARK}{conf.relative_to(ROOT)}.\n" + conf.read_text(encoding="utf-8")
     return rendered
+
+
+def _render(engine: Environment, item: Task | Method, output: Output) -> str:
+    """Render one file, without the line that names its sources."""
+    from jinja2 import TemplateError, TemplateSyntaxError
+
+    kind = "seg" if isinstance(item, Task) else "pretrain"
+    shared = DEFAULTS | {"kind": kind, "networks": NETWORKS, "network": NETWORKS[default_network(item)]}
+    shared |= {"version": __version__, "task" if isinstance(item, Task) else "method": item}
+    values = shared | {"layout": output.layout, "file": Path(output.name).name} | output.values
+    try:
+        return engine.get_template(f"{item.bundle.name}/{source_name(item)}").render(values)
+    except TemplateSyntaxError as error:
+        raise ValueError(f"{error.filename}, line {error.lineno}: {error.message}") from None
+    except TemplateError as error:
+        raise ValueError(f"bundles/{item.bundle.name}/{output.name}: {error.message}") from None
 
 
 def metadata(text: str, inference: str) -> str:
@@ -154,17 +159,41 @@ def metadata(text: str, inference: str) -> str:
     return with_network_format(yaml.safe_load(text), view).decode()
 
 
-def packed_readme(bundle: Path, weights: bool = False) -> bytes:
+def render_config_only(task: Task) -> dict[str, str]:
+    """Render the training and the evaluation of a bundle's config-only form.
+
+    Returns:
+        Name of the file -> content, without a line that names its sources: they are not in a package.
+
+    Raises:
+        ValueError: if a source has a mistake; the message names the file.
+    """
+    engine = environment()
+    return {
+        path.name: _render(engine, task, Output(f"config_only/{path.name}", f"config_only/{path.name}", ()))
+        for path in sorted((SHARED / "config_only").glob("*.yaml"))
+    }
+
+
+def without_mark(data: bytes) -> bytes:
+    """Return a rendered file without the line that names its sources, which a package does not hold."""
+    first, _, rest = data.partition(b"\n")
+    return rest if first.startswith(f"# {MARK}".encode()) else data
+
+
+def packed_readme(bundle: Path, weights: bool = False, config_only: bool = False) -> bytes:
     """Return the README of a packed bundle: rendered from its source, or the one it has if there is no source.
 
     Args:
         bundle: the bundle's folder.
         weights: whether the package holds weights, into whose folder no command may train.
+        config_only: whether to return that of its config-only form.
     """
     if not (bundle / SOURCE).is_file():
         return (bundle / "docs" / "README.md").read_bytes()
     train = (bundle / "configs" / "train.yaml").read_text(encoding="utf-8")
-    return render_readme(environment(), bundle, train, packed=True, weights=weights).encode()
+    engine = environment()
+    return render_readme(engine, bundle, train, packed=True, weights=weights, config_only=config_only).encode()
 
 
 def render_all() -> dict[Path, str]:

@@ -16,6 +16,7 @@ EXAMPLE = """\
 examples:
   mim3d package seg_btcv --out OUT/release
   mim3d package seg_btcv --out OUT/release --layer swin_unetr.yaml --weights models/model.pt
+  mim3d package seg_btcv --out OUT/release --config_only
   mim3d package seg_btcv --out OUT/release --verify"""
 
 
@@ -40,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--link_weights",
         action="store_true",
         help="list published weights in large_files.yml instead of packing them",
+    )
+    parser.add_argument(
+        "--config_only",
+        action="store_true",
+        help="pack a segmentation bundle without Python code, for sites that accept none: OUT/config_only_<name>, "
+        "with MONAI, torch and ignite classes only. Training then does less; the README of the package says what",
     )
     parser.add_argument(
         "--verify",

@@ -9,13 +9,14 @@ import yaml
 
 from custom_components.published import Published
 from mim3d.catalog import ROOT
+from mim3d.package.config_only import config_only_files
 from mim3d.package.folders import LARGE, SUMS, Files, visible_files
 from mim3d.package.layers import fitted_metadata, merged_config
 from mim3d.package.metadata import as_json
 from mim3d.package.note import with_note
 from mim3d.package.published import LISTING, linked, with_licence
 from mim3d.package.weights import weights_files
-from mim3d.templates import MARK, packed_readme
+from mim3d.templates import packed_readme, without_mark
 
 #: MONAI Label and monai.bundle.load read these as one file; load reads JSON only.
 ALONE = ("train", "inference")
@@ -52,8 +53,8 @@ def bundle_files(bundle: Path, weights: bool) -> Files:
     files.setdefault("LICENSE", (ROOT / "LICENSE").read_bytes())
     files["docs/README.md"] = packed_readme(bundle, weights or LISTING in files)
     name = "docs/data_license.txt"
-    if files.get(name, b"").startswith(f"# {MARK}".encode()):  # the sources are not in the package
-        files[name] = files[name].partition(b"\n")[2]
+    if name in files:
+        files[name] = without_mark(files[name])
     return files
 
 
@@ -94,6 +95,7 @@ def collect(
     allow_large: bool = False,
     published: Published | None = None,
     link: bool = False,
+    config_only: bool = False,
 ) -> Files:
     """Collect what a package holds.
 
@@ -105,6 +107,7 @@ def collect(
         allow_large: keep files over 25 MB.
         published: what the registry of published weights states of ``weights``; None: they are not published.
         link: list the published weights in ``large_files.yml`` instead of packing them.
+        config_only: pack the config-only form, without ``components``.
 
     Returns:
         Path in the bundle -> bytes, sorted by path.
@@ -112,9 +115,12 @@ def collect(
     Raises:
         ValueError: for a layer, a file or a size that does not fit.
     """
-    models = weights_files(bundle, weights)
-    files = {**bundle_files(bundle, bool(models)), **models, **component_files(components)}
-    files |= merged_files(bundle, layers or [], files["configs/metadata.json"])
+    if config_only:
+        files = config_only_files(bundle, layers or [], weights)
+    else:
+        models = weights_files(bundle, weights)
+        files = {**bundle_files(bundle, bool(models)), **models, **component_files(components)}
+        files |= merged_files(bundle, layers or [], files["configs/metadata.json"])
     if published and link:
         files = linked(files, published)
     files = with_note(with_licence(files, published), layers or [], published)

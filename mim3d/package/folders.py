@@ -14,6 +14,8 @@ from mim3d.catalog import ROOT
 SUMS = "SHA256SUMS"
 #: Bytes a file may have without large_files.yml (the zoo's limit).
 LARGE = 25 * 2**20
+#: What the name of a config-only package begins with. At its end, another bundle's name would begin it.
+CONFIG_ONLY = "config_only_"
 #: Path in a bundle -> content.
 Files = dict[str, bytes]
 

@@ -35,13 +35,16 @@ def find_layer(bundle: Path, name: str) -> Path:
     return path
 
 
-def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str, Any], bytes | None]:
+def merged_config(
+    bundle: Path, name: str, layers: list[str], base: Path | None = None
+) -> tuple[dict[str, Any], bytes | None]:
     """Merge layers into a config, as ``monai.bundle`` merges a list of files.
 
     Args:
         bundle: the bundle's folder.
         name: ``train`` or ``inference``.
         layers: names or paths.
+        base: another config in place of the bundle's own of this name.
 
     Returns:
         The content, and its YAML if layers changed it (None: the bundle's own file is right).
@@ -57,7 +60,7 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
                 f"--layer {file.name} is not merged; the package has it beside inference.yaml. Give both files "
                 "when you run it"
             )
-    files = [bundle / "configs" / f"{name}.yaml", *found]
+    files = [base or bundle / "configs" / f"{name}.yaml", *found]
     try:
         config = ConfigParser.load_config_files([str(file) for file in files])
     except (yaml.YAMLError, OSError, KeyError, ValueError) as error:
@@ -66,7 +69,7 @@ def merged_config(bundle: Path, name: str, layers: list[str]) -> tuple[dict[str,
     if not layers:
         return config, None
     if "datalist" in config:  # a layer of mim3d plan names a file of this machine
-        config["datalist"] = None
+        config["datalist"] = ConfigParser.load_config_file(str(files[0])).get("datalist")
     head = f"# {name}.yaml with {', '.join(Path(layer).name for layer in layers)} {MERGED}\n"
     text = yaml.safe_dump(config, sort_keys=False, width=115)
     return config, (head + text).encode()

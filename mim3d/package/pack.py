@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from mim3d.package.config_only import packed_name
 from mim3d.package.contents import collect
 from mim3d.package.folders import SUMS, Files
 
@@ -87,7 +88,8 @@ def package(bundle: Path, out: Path, overwrite: bool = False, **options: Any) ->
     """
     files = collect(bundle, **options)
     version = json.loads(files["configs/metadata.json"])["version"]
-    targets = (out / bundle.name, out / f"{bundle.name}_v{version}.zip")
+    name = packed_name(bundle, options.get("config_only", False))
+    targets = (out / name, out / f"{name}_v{version}.zip")
     for target in targets:
         if target.exists() and not overwrite:
             raise ValueError(f"{target} exists; --overwrite replaces what an earlier call wrote")
@@ -97,7 +99,7 @@ def package(bundle: Path, out: Path, overwrite: bool = False, **options: Any) ->
     scratch = Path(tempfile.mkdtemp(prefix=".packing_", dir=out))
     try:
         write_folder(scratch / "folder", files)
-        write_zip(scratch / "zip", bundle.name, files)
+        write_zip(scratch / "zip", name, files)
         for made, target in zip(("folder", "zip"), targets, strict=True):
             put(scratch / made, target)
     finally:

@@ -8,6 +8,8 @@ from pathlib import Path
 from custom_components.published import Published, find_published, is_published
 from custom_components.transfer import weights_file
 from mim3d.arguments import UsageError
+from mim3d.catalog import TASKS
+from mim3d.package.config_only import find_task
 from mim3d.package.folders import all_bundles, find_bundle
 from mim3d.package.pack import package
 from mim3d.package.published import layers_of
@@ -25,10 +27,14 @@ def package_all(arguments: argparse.Namespace) -> list[Path]:
         ValueError: as `mim3d.package.pack.package`, and for weights that do not fit.
     """
     bundles = [find_bundle(name) for name in arguments.bundles] or all_bundles()
+    if arguments.config_only:
+        bundles = bundles if arguments.bundles else [task.bundle for task in TASKS.values()]
+        for bundle in bundles:  # before the first one is packed
+            find_task(bundle)
     published = _published(arguments, bundles)
     weights = weights_file(arguments.weights) if arguments.weights else None
     options = {"weights": weights, "allow_large": arguments.allow_large}
-    options |= {"published": published, "link": arguments.link_weights}
+    options |= {"published": published, "link": arguments.link_weights, "config_only": arguments.config_only}
     if published is None or arguments.layer:
         return _package(bundles, arguments, arguments.layer, weights, options)
     with layers_of(published) as layers:

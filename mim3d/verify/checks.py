@@ -1,6 +1,7 @@
 """Every check of packed bundles. Importing this module registers them all."""
 
 from mim3d.verify import (
+    checks_config_only,
     checks_configs,
     checks_exports,
     checks_files,
@@ -22,6 +23,7 @@ MODULES = (
     checks_workflows,
     checks_label,
     checks_network,
+    checks_config_only,
     checks_exports,
 )
 __all__ = ["CHECKS", "GROUPS", "HEAVY", "MODULES", "run_checks", "select"]

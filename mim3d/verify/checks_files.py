@@ -23,12 +23,13 @@ REQUIRED = (
     "configs/logging.conf",
     *(f"configs/{name}.{kind}" for name in ("train", "inference") for kind in ("yaml", "json")),
     "configs/evaluate.yaml",
-    "configs/multi_gpu_train.yaml",
     "docs/README.md",
     "docs/data_license.txt",
-    "custom_components/__init__.py",
     SUMS,
 )
+#: Files of a package with code of its own, and of a config-only one.
+WITH_CODE = ("configs/multi_gpu_train.yaml", "custom_components/__init__.py")
+WITHOUT_CODE = ("configs/evaluate.json",)
 #: Absolute paths of a machine. An expression such as ``@root + '/eval'`` does not match.
 MACHINE = r"(?<![\w.)}*~@/])/(?:home|root|Users|mnt|media|tmp|var|opt|usr|etc|srv|scratch|workspace|Volumes)/[\w.]"
 DRIVE = r"(?<!\w)[A-Za-z]:\\\\?\w"
@@ -37,7 +38,8 @@ DRIVE = r"(?<!\w)[A-Za-z]:\\\\?\w"
 @check("files present", "files")
 def files_present(packed: Packed) -> str:
     """The files of a bundle are there."""
-    missing = [name for name in REQUIRED if name not in packed.files]
+    required = (*REQUIRED, *(WITHOUT_CODE if packed.config_only else WITH_CODE))
+    missing = [name for name in required if name not in packed.files]
     want(not missing, f"no {', '.join(missing)}", "the files of a bundle")
     return f"{len(packed.files)} files"
 
@@ -113,8 +115,8 @@ def _same_as_card(packed: Packed, name: str, found: str) -> None:
 
 @check("json equals yaml", "files")
 def json_equals_yaml(packed: Packed) -> str:
-    """The train and inference configs have the same content as YAML and as JSON."""
-    for name in ("train", "inference"):
+    """The configs that a package has as YAML and as JSON have the same content."""
+    for name in ("train", "inference", *(["evaluate"] if packed.config_only else [])):
         read = {
             "json": json.loads(packed.text(f"configs/{name}.json")),
             "yaml": yaml.safe_load(packed.text(f"configs/{name}.yaml")),

@@ -129,7 +129,8 @@ def label_training(packed: Packed) -> str:
         },
     )
     made.initialize()
-    made.parser.get_parsed_content("preflight")()
+    if not packed.config_only:
+        made.parser.get_parsed_content("preflight")()
     epochs = made.trainer.state.max_epochs
     want(epochs == 3, epochs, "train#trainer#max_epochs as given")
     loads = made.parser.get_parsed_content("train#handlers#0").load_dict["model"]

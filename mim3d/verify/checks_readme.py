@@ -86,7 +86,7 @@ def _check_command(packed: Packed, words: list[str]) -> None:
     want(not unknown, f"--{', --'.join(unknown)}", f"keys of {listed}")
 
 
-@check("README commands run", "workflows")
+@check("README commands run", "workflows", config_only=False)
 def readme_commands_run(packed: Packed) -> str:
     """The package stands alone: inside its folder, its code imports without mim3d and its commands find that code.
 

@@ -97,19 +97,27 @@ def inference_properties(packed: Packed) -> str:
         return has_properties(packed, "inference", "inference") + ", without custom_components"
 
 
+def training_properties(packed: Packed, *names: str) -> str:
+    """Check the properties of a training workflow; of a config-only package, while custom_components is absent."""
+    if not packed.config_only:
+        return has_properties(packed, "train", *names)
+    with without_own_code():
+        return has_properties(packed, "train", *names) + ", without custom_components"
+
+
 @check("train properties", "workflows")
 def train_properties(packed: Packed) -> str:
     """The training config builds."""
-    return has_properties(packed, "train", "train")
+    return training_properties(packed, "train")
 
 
 @check("evaluate properties", "workflows")
 def evaluate_properties(packed: Packed) -> str:
     """The evaluation config builds."""
-    return has_properties(packed, "train", "train", "evaluate")
+    return training_properties(packed, "train", "evaluate")
 
 
-@check("multi_gpu_train properties", "workflows")
+@check("multi_gpu_train properties", "workflows", config_only=False)
 def multi_gpu_properties(packed: Packed) -> str:
     """The multi-GPU config builds, in a process group of one."""
     with socket.socket() as free:
@@ -138,7 +146,7 @@ def layers_build(packed: Packed) -> str:
     return ", ".join(layers)
 
 
-@check("own copy of custom_components", "workflows")
+@check("own copy of custom_components", "workflows", config_only=False)
 def own_copy(packed: Packed) -> str:
     """custom_components is imported from the package."""
     found = Path(str(importlib.import_module(OWN).__file__)).resolve()

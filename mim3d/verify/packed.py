@@ -10,6 +10,7 @@ from typing import Any
 
 from monai.bundle.config_parser import ConfigParser
 
+from mim3d.package.folders import CONFIG_ONLY
 from mim3d.package.layers import MERGED
 from mim3d.verify.config_ids import at
 
@@ -58,6 +59,11 @@ class Packed:
         """Whether it is a segmentation bundle; the others pretrain."""
         return not self.name.startswith("pretrain_")
 
+    @property
+    def config_only(self) -> bool:
+        """Whether it is the config-only form of a bundle, which has no code of its own."""
+        return self.name.startswith(CONFIG_ONLY)
+
     @cached_property
     def files(self) -> dict[str, Path]:
         """Path in the bundle -> file."""
@@ -76,7 +82,8 @@ class Packed:
     @cached_property
     def trains(self) -> list[tuple[str, ...]]:
         """The lists of configs that train or evaluate."""
-        return [("train",), ("train", "evaluate"), ("train", "multi_gpu_train")]
+        listed = [("train",), ("train", "evaluate"), ("train", "multi_gpu_train")]
+        return listed[:2] if self.config_only else listed
 
     @cached_property
     def layers(self) -> list[str]:

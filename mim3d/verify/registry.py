@@ -36,18 +36,25 @@ class Result(NamedTuple):
 CHECKS: dict[str, tuple[str, Check]] = {}
 
 
-def check(name: str, group: str, segmentation_only: bool = False) -> Callable[[Check], Check]:
+def check(
+    name: str, group: str, segmentation_only: bool = False, config_only: bool | None = None
+) -> Callable[[Check], Check]:
     """Register the decorated function as a check.
 
     Args:
         name: name in the report.
         group: one of ``GROUPS``.
         segmentation_only: skip pretraining bundles, which lack what it asks for.
+        config_only: True: skip packages with code of their own; False: skip config-only packages; None: skip none.
     """
 
     def register(function: Check) -> Check:
         def applicable(packed: Packed) -> str:
-            return function(packed) if packed.segments or not segmentation_only else "not for a pretraining bundle"
+            if segmentation_only and not packed.segments:
+                return "not for a pretraining bundle"
+            if config_only is not None and config_only != packed.config_only:
+                return "not for a config-only package" if packed.config_only else "for config-only packages"
+            return function(packed)
 
         CHECKS[name] = (group, applicable)
         return function

@@ -31,12 +31,13 @@ class Brightness(torch.nn.Module):
         return answer
 
 
-def small_case(packed: Packed, number: int = 0) -> dict[str, str]:
+def small_case(packed: Packed, number: int = 0, value: int = 1) -> dict[str, str]:
     """Write a bright box and its mask as small, anisotropic NIfTI files with swapped axes.
 
     Args:
         packed: the bundle, whose channels the image gets.
         number: seed and number of the case.
+        value: of the mask, in the box.
 
     Returns:
         The files of ``image`` and ``label``.
@@ -47,7 +48,7 @@ def small_case(packed: Packed, number: int = 0) -> dict[str, str]:
     image = rng.uniform(-320, -280, (*SHAPE, len(channels))).astype(np.float32)
     image[BOX] += 500
     label = np.zeros(SHAPE, np.uint8)
-    label[BOX] = 1
+    label[BOX] = value
     files = {"image": packed.scratch / f"case{number}.nii.gz", "label": packed.scratch / f"label{number}.nii.gz"}
     nib.save(nib.Nifti1Image(image if len(channels) > 1 else image[..., 0], affine), files["image"])
     nib.save(nib.Nifti1Image(label, affine), files["label"])

@@ -17,6 +17,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from mim3d.package.folders import CONFIG_ONLY
+
 OWN = "custom_components"
 
 
@@ -53,14 +55,16 @@ def main(job_file: str) -> None:
     with Path(job["log"]).open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    sys.meta_path.insert(0, PackageOnly(Path(job["root"])))
+    root = Path(job["root"])
+    if not root.name.startswith(CONFIG_ONLY):  # such a package has none; its checks block the import
+        sys.meta_path.insert(0, PackageOnly(root))
 
     # Only now, so that whatever these import of custom_components is the package's.
     from mim3d.verify.checks import run_checks
     from mim3d.verify.packed import Packed
 
     schema = Path(job["schema"]) if job["schema"] else None
-    packed = Packed(Path(job["root"]), job["others"], Path(job["scratch"]), schema, job["forbidden"])
+    packed = Packed(root, job["others"], Path(job["scratch"]), schema, job["forbidden"])
     for result in run_checks(packed, job["checks"]):
         print(json.dumps(result._asdict()), file=results, flush=True)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from monai.bundle import scripts
 
 from mim3d.catalog import ROOT
 from mim3d.cli import parser_of
+from mim3d.package.contents import collect
 from mim3d.verify.config_ids import has
 from mim3d.verify.readme_commands import config_files, flags, overrides
 from tests.docs.sandbox import MADE, Sandbox, load
@@ -48,9 +51,20 @@ def script_flags(*scripts: str) -> set[str]:
 def check_bundle(words: Words) -> None:
     """Files exist, keys are those of the configs, and the root is the bundle's."""
     files = [file for file in config_files(words) if not file.startswith(MADE)]
-    config = load(files)
+    config = load(files) if files else packed_config(config_files(words))
     assert [key for key in overrides(words) if not has(config, key)] == []
+    files = files or config_files(words)
     assert flags(words)["bundle_root"] in {str(Path(file).parents[1]) for file in files}
+
+
+def packed_config(files: list[str]) -> dict[str, Any]:
+    """Configs of a config-only package that an earlier command of the document makes, merged."""
+    config: dict[str, Any] = {}
+    for file in files:
+        name, kind = re.fullmatch(rf"{MADE}\w+/config_only_(\w+)/configs/(\w+)\.yaml", file).groups()  # type: ignore[union-attr]
+        content = collect(ROOT / "bundles" / name, config_only=True)[f"configs/{kind}.json"]
+        config |= json.loads(content)
+    return config
 
 
 def run_bundle(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> None:
