@@ -5,6 +5,7 @@ from .dense_probe import DenseProbe, ProbeBeforeTraining
 from .early_stopping import EarlyStopping
 from .ema import EMA
 from .feature_rank import FeatureRank
+from .fill_warning import FillWarning
 from .finite_loss import FiniteLoss
 from .mlflow_log import MLFlowLog
 from .pictures import ReconstructionPictures
@@ -17,7 +18,7 @@ from .stop_on_signal import StopOnSignal
 from .tensorboard_log import TensorBoardLog
 from .validation_curve import ValidationCurve, read_curve
 
-__all__ = ["EMA", "BestCheckpoint", "DenseProbe", "EarlyStopping", "FeatureRank", "FiniteLoss", "MLFlowLog"]
-__all__ += ["PretextReport", "ProbeBeforeTraining", "ProgressLog", "ReconstructionPictures", "ReseedEachEpoch"]
-__all__ += ["ResumeCheckpoint", "SegmentationReport", "StopOnSignal", "TensorBoardLog", "ValidationCurve"]
-__all__ += ["read_curve"]
+__all__ = ["EMA", "BestCheckpoint", "DenseProbe", "EarlyStopping", "FeatureRank", "FillWarning", "FiniteLoss"]
+__all__ += ["MLFlowLog", "PretextReport", "ProbeBeforeTraining", "ProgressLog", "ReconstructionPictures"]
+__all__ += ["ReseedEachEpoch", "ResumeCheckpoint", "SegmentationReport", "StopOnSignal", "TensorBoardLog"]
+__all__ += ["ValidationCurve", "read_curve"]

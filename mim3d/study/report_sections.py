@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from custom_components.atomic import read_json
+from custom_components.handlers.fill_warning import EXPLAINED
 from custom_components.transfer.cards import provenance
 from mim3d.report.blocks import Block, Code, Heading, Items, Picture, Table, Text
 from mim3d.report.html import number
 from mim3d.study.comparison import Comparison
-from mim3d.study.curves import picture_of, validation_curves
+from mim3d.study.curves import Curve, picture_of, validation_curves
 from mim3d.study.figures import draw_curves, draw_differences, draw_pretext
 from mim3d.study.pictures import Shown, draw_case, masks_of
 from mim3d.study.progress import clock
@@ -23,6 +24,10 @@ COMPARED = (
     "correction over all comparisons of this table; it concerns these training runs only. Steps to the "
     "reference: first validation at which the mean curve of the seeds is at least the last value of the "
     "reference's mean curve."
+)
+SHARE = (
+    "Explained share: 1 - error / error of a Gaussian fill, over masked voxels of the validation volumes. At 0 or "
+    "below, the network reconstructs no better than that fill, and its features may not help."
 )
 RATES = (
     "Each side has its own search. A candidate is judged by the best Dice of the validation cases. Test cases "
@@ -169,14 +174,22 @@ def pretraining_section(results: Results) -> list[Block]:
     if not runs:
         return []
     records = {title: run.done or {} for title, run in runs.items()}
-    head = ["pretraining", "steps", "time"]
-    rows = [[title, str(record.get("steps")), clock(record.get("seconds"))] for title, record in records.items()]
+    curves = {title: validation_curves(run) for title, run in runs.items()}
+    head = ["pretraining", "steps", "time", "explained share at the end"]
+    rows = [
+        [title, str(record.get("steps")), clock(record.get("seconds")), _share(curves[title].get(EXPLAINED))]
+        for title, record in records.items()
+    ]
     path = results.plan.out / "pictures" / "pretext.png"
-    drawn = draw_pretext({title: validation_curves(run) for title, run in runs.items()}, path)
+    drawn = draw_pretext(curves, path)
     pictures = [Picture(path, "Values of the pretext task on validation images")] if drawn else []
     found = [(title, picture_of(run)) for title, run in runs.items()]
     pictures += [Picture(picture, f"Reconstruction: {title}") for title, picture in found if picture is not None]
-    return [Heading("Pretraining"), Table(head, rows), *_transferred(results), *pictures]
+    return [Heading("Pretraining"), Table(head, rows), Text(SHARE), *_transferred(results), *pictures]
+
+
+def _share(curve: Curve | None) -> str:
+    return "not measured" if curve is None or curve.final is None else f"{curve.final:.3f}"
 
 
 def _transferred(results: Results) -> list[Block]:

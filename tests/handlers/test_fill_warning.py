@@ -1,0 +1,35 @@
+"""The warning at the end of a pretraining that learned less than a trivial fill knows."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from ignite.engine import Engine
+
+from custom_components.handlers import FillWarning
+
+
+@pytest.mark.parametrize(
+    ("metrics", "warned"),
+    [
+        ({"val_explained_mae_gaussian_fill": -0.25}, True),
+        ({"val_explained_mae_gaussian_fill": 0.0}, True),
+        ({"val_explained_mae_gaussian_fill": 0.01}, False),
+        ({"val_loss": 3.0}, False),  # SimCLR: nothing is reconstructed
+        ({}, False),  # no validation has run
+    ],
+)
+def test_a_share_of_zero_or_less_after_the_last_epoch_is_said_once(
+    metrics: dict[str, float], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer, evaluator = (Engine(lambda engine, batch: None) for _ in range(2))
+    FillWarning(evaluator).attach(trainer)
+    evaluator.state.metrics = metrics
+    with caplog.at_level(logging.WARNING):
+        trainer.run([0], max_epochs=3)
+    assert len(caplog.messages) == warned
+    if warned:
+        share = metrics["val_explained_mae_gaussian_fill"]
+        assert f"val_explained_mae_gaussian_fill is {share:.3f}: masked voxels" in caplog.text
+        assert "--relative_output True" in caplog.text
