@@ -36,7 +36,7 @@ class FillWarning:
         if rank() == 0 and share is not None and share <= 0:
             logger.warning(
                 "%s is %.3f: masked voxels are reconstructed no better than by a Gaussian fill, so fine-tuning "
-                "may not gain. Train longer; if crops differ in brightness, try --relative_output True "
-                "(HybridMIM, and MAE with a CNN)",
+                "may not gain. Train longer. If crops differ in brightness, --relative_output True reconstructs "
+                "better (HybridMIM, and MAE with a CNN)",
                 *(EXPLAINED, share),
             )

@@ -107,6 +107,26 @@ def test_the_tables_on_choosing_are_those_of_their_study() -> None:
         assert f"from {share[0]:.2f} to {share[-1]:.2f} ({name})" in text
 
 
+def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
+    folder = RESULTS / "brain_tumours"
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    names = {"hybridmim": "HybridMIM", "mae": "MAE"}
+    found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
+    ends = {}
+    for arm, one in found.items():
+        method, variant = arm.split()
+        label = names[method] + (", `relative_output`" if variant == "relative" else "")
+        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+        assert f"| {label} | {float(one['dice']):.3f} | {float(one['difference']):+.3f} ({interval}) |" in text
+        curve = rows_of(folder / f"pretraining_{method}_{variant}.csv")
+        ends[arm] = float(curve[-1]["val_explained_mae_gaussian_fill"])
+    assert len(found) == 4
+    assert not any(clear(one) or float(one["high"]) < 0 for one in found.values())
+    assert f"scratch had a Dice of {float(found['mae default']['reference_dice']):.3f}" in text
+    assert f": {ends['hybridmim default']:.2f} (HybridMIM) and {ends['mae default']:.2f} (MAE)" in text
+    assert f"it was {ends['hybridmim relative']:.2f} and {ends['mae relative']:.2f};" in text
+
+
 def test_the_speed_of_a_store_is_that_of_its_result_file() -> None:
     result = read("feeding_cpu.json")
     step = {name: one["milliseconds"] for name, one in result["variants"].items()}
