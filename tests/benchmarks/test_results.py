@@ -93,6 +93,9 @@ def test_the_tables_on_choosing_are_those_of_their_study() -> None:
     assert f"higher with half of the steps in {sum(map(clear, longer))} of {len(longer)} comparisons" in text
     gains = sorted(float(row["difference"]) for row in equal if row["budget"] == "100")
     assert f"by {gains[0]:.3f} to {gains[-1]:.3f} Dice, most with the fewest labels" in text
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    time = report.partition("| time of all runs | ")[2].partition(" |")[0]
+    assert f"All runs together took {time}, two at a time" in text
     ranks = read("hippocampus_label_fraction/ranks.json")["mean_ranks"]
     assert f"mean ranks: HybridMIM {ranks['hybridmim']:.2f}, MAE {ranks['mae']:.2f}" in text
     fewest = [
