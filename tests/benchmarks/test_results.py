@@ -110,6 +110,20 @@ def test_the_tables_on_choosing_are_those_of_their_study() -> None:
         assert f"from {share[0]:.2f} to {share[-1]:.2f} ({name})" in text
 
 
+def test_the_table_on_longer_trainings_is_that_of_its_study() -> None:
+    folder = RESULTS / "hippocampus_long"
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    found = rows_of(folder / "comparisons.csv")
+    assert len(found) == 6
+    for one in found:
+        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+        cells = [one["budget"], one["reference_budget"], f"{float(one['reference_dice']):.3f}"]
+        cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
+        assert f"| {' | '.join([*cells, one['steps_to_reference'] or 'not reached'])} |" in text
+    gains = {one["budget"]: float(one["difference"]) for one in found if one["budget"] == one["reference_budget"]}
+    assert f"gained {gains['200']:.3f} Dice in trainings of 200 steps and {gains['400']:.3f} in trainings" in text
+
+
 def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     folder = RESULTS / "brain_tumours"
     text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
