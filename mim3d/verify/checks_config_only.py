@@ -13,7 +13,6 @@ from pathlib import Path
 
 from monai.bundle.config_item import ComponentLocator
 
-from mim3d.package.config_only import needs_einops
 from mim3d.verify.checks_network import written_mask
 from mim3d.verify.config_ids import strings
 from mim3d.verify.packed import Packed, want
@@ -78,6 +77,9 @@ def trains_alone(packed: Packed) -> str:
     values = packed.parsed("label_values", "train") or [0, 1]
     cases = [small_case(packed, number, max(values[:2])) for number in range(2)]
     (data / "datalist.json").write_text(json.dumps({"training": cases[:1], "validation": cases[1:]}))
+    # not above: it imports custom_components, and other packages must be checked with their own
+    from mim3d.package.config_only import needs_einops
+
     side = 64 if needs_einops(packed.config("train")) else 32
     view = ["--spacing", "[4,4,4]", "--roi_size", f"[{side},{side},{side}]"]
     short = ["--epochs", "1", "--num_samples", "1", "--batch_size", "1", "--num_workers", "0"]

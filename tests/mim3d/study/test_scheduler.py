@@ -56,7 +56,7 @@ def test_slots_run_at_the_same_time(tmp_path: Path) -> None:
 def test_a_failed_run_is_listed_with_its_log_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bad = stub(tmp_path, "bad", "import sys; print('working'); sys.exit('error: no such volume')")
+    bad = stub(tmp_path, "bad", "import sys; print('working', flush=True); sys.exit('error: no such volume')")
     lost = stub(tmp_path, "lost", needs=("bad",))
     good = stub(tmp_path, "good")
     empty = stub(tmp_path, "empty", epochs=1)  # a training that leaves no weights
