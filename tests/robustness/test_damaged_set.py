@@ -76,6 +76,7 @@ def reported(path: Path) -> set[str]:
     return {file.replace("labelsTr", "imagesTr") for file in errors}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_check_reports_exactly_the_cases_that_cannot_be_used(whole: Path, tmp_path: Path, seed: int) -> None:
     data = tmp_path / "data"

@@ -222,6 +222,7 @@ def test_weights_are_packed_and_the_documents_say_so(tmp_path: Path) -> None:
 # --- equality with the bundle -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_task_view_network_loss_and_recipe_are_those_of_the_bundle(
     bundle: Path, packed: Callable[[Path], Path]

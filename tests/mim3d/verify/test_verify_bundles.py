@@ -33,6 +33,7 @@ def names_of(*groups: str) -> list[str]:
     return [name for name in select(groups, []) if name not in (*ISOLATED, "layers build")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", NAMES)
 def test_a_packed_bundle_says_what_the_zoo_and_monai_label_ask(packages, run, bundle):
     results = run(packages(bundle), names_of("files", "metadata", "configs"))
