@@ -1,4 +1,4 @@
-"""Saying at the end of a pretraining that it learned less than a trivial fill knows."""
+"""A warning at the end of a pretraining that reconstructs no better than a trivial fill."""
 
 from __future__ import annotations
 

@@ -92,7 +92,8 @@ def longer_section(longer: list[Comparison]) -> list[Block]:
         ]
         for one in longer
     ]
-    return [Heading("Against longer trainings of the reference"), Table(head, rows)]
+    note = "Difference, interval and p as above; the correction is over the comparisons of this table."
+    return [Heading("Against longer trainings of the reference"), Table(head, rows), Text(note)]
 
 
 def _all_runs(results: Results) -> list[Block]:

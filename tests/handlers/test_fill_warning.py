@@ -1,4 +1,4 @@
-"""The warning at the end of a pretraining that learned less than a trivial fill knows."""
+"""The warning at the end of a pretraining that reconstructs no better than a trivial fill."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ import pytest
 from ignite.engine import Engine
 
 from custom_components.handlers import FillWarning
+from custom_components.handlers.fill_warning import EXPLAINED
+from custom_components.metrics.pretext import term_metrics, validation_names
+
+
+def test_the_validation_of_a_reconstruction_has_the_value_that_is_read() -> None:
+    assert EXPLAINED in term_metrics(validation_names(["reconstruction"]))
+    assert EXPLAINED not in term_metrics(validation_names(["contrast"], views=True))
 
 
 @pytest.mark.parametrize(
