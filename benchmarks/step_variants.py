@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from monai.networks.nets.basic_unet import BasicUNet
-from monai.networks.nets.swin_unetr import SwinTransformer, SwinUNETR
+from monai.networks.nets.swin_unetr import SwinUNETR
 from torch import Tensor, nn
 
 from custom_components.backbones import Backbone, Encoded, StageHook
@@ -45,8 +45,8 @@ VARIANTS = {
     "full-bf16-padded": Variant("the same, bfloat16", window=False, bf16=True, upcat_pads=True),
     "window-channels-last": Variant("default in channels_last_3d", channels_last=True),
     "window-bf16-channels-last": Variant("default, bfloat16, channels_last_3d", bf16=True, channels_last=True),
-    "window-compile": Variant("default, stages compiled", compile=True),
-    "window-bf16-compile": Variant("default, bfloat16, stages compiled", bf16=True, compile=True),
+    "full-compile": Variant("everything decoded, compiled; all of it under heads and losses", False, compile=True),
+    "full-bf16-compile": Variant("the same, bfloat16", window=False, bf16=True, compile=True),
 }
 #: The ratios of step times to state.
 PAIRS = {
@@ -73,27 +73,9 @@ def make_network(args: argparse.Namespace) -> nn.Module:
     return SwinUNETR(1, 1, feature_size=features[0], use_checkpoint=args.checkpoint)
 
 
-def compile_stages(network: nn.Module) -> None:
-    """Compile in place the modules that the adapters call: the network's children, and those of a Swin encoder.
-
-    The pretext network as a whole is not compiled: it draws a new window in each step, and each would be a new
-    graph.
-    """
-    for child in network.children():
-        if isinstance(child, SwinTransformer):
-            for stage in (child.patch_embed, *(m for layers in child.children() for m in _items(layers))):
-                stage.compile()
-        else:
-            child.compile()
-
-
 def padded_upcat(network: nn.Module, level: int, x: Tensor, skip: Tensor) -> Tensor:
     """Replace `BasicUNetBackbone.run_upcat` by MONAI's own forward, which pads even by nothing."""
     return network.get_submodule(f"upcat_{level}")(x, skip)
-
-
-def _items(module: nn.Module) -> list[nn.Module]:
-    return list(module) if isinstance(module, nn.ModuleList) else []
 
 
 def whole_second_pass(backbone: Backbone, encoded: Encoded, drop: StageHook, first: str) -> Tensor:

@@ -1,6 +1,7 @@
 """What can be wrong before a run: one small class per check, and the preflight that calls them."""
 
 from .bad_cases import BadCases, BadCasesFile
+from .compilation import Compilation
 from .factories import Factories
 from .folders import OutputFolder
 from .hyperparameters import Hyperparameters, Switches
@@ -30,6 +31,7 @@ __all__ = [
     "Batches",
     "CacheMemory",
     "Cases",
+    "Compilation",
     "CompleteWeights",
     "ContrastValidation",
     "DiskSpace",
