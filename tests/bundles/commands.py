@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.forked import run_module
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
 Result = subprocess.CompletedProcess[str]
+Command = Callable[..., Result]
 
 
 def launch(bundle: str, files: list[str], ranks: int = 1, **keys: Any) -> Result:

@@ -1,4 +1,4 @@
-"""How tests of bundles build and run shipped configs: in this process where one is enough, else under torchrun."""
+"""Shipped configs in this process or under torchrun, and the data that tests of several files run them on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
+from mim3d.phantoms import write_phantoms
+from tests.bundles.btcv import write_cases
+from tests.bundles.commands import Command, Result, launch
+from tests.bundles.pretraining_runs import OWN, SMALL, TINY
+
+Run = Callable[..., ConfigWorkflow]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -54,13 +60,13 @@ def _same(first: Any, second: Any) -> bool:
 
 
 @pytest.fixture(scope="session")
-def build_bundle() -> Callable[..., ConfigWorkflow]:
+def build_bundle() -> Run:
     """``build_bundle("seg_btcv", ["train.yaml", "smoke.yaml"], key=value)``: a workflow, not initialised."""
     return _build
 
 
 @pytest.fixture(scope="session")
-def run_bundle() -> Callable[..., ConfigWorkflow]:
+def run_bundle() -> Run:
     """The same, run to its end."""
     return _run
 
@@ -81,3 +87,47 @@ def load() -> Callable[[Path], dict[str, Any]]:
 def same() -> Callable[[Any, Any], bool]:
     """``same(first, second)``: equality of nested states, tensors bit by bit."""
     return _same
+
+
+@pytest.fixture(scope="session")
+def btcv_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five small cases for seg_btcv, with their list."""
+    folder = tmp_path_factory.mktemp("btcv")
+    write_cases(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms to pretrain on, with labels and without."""
+    folder = tmp_path_factory.mktemp("phantoms") / "data"
+    write_phantoms(folder, size="tiny", training=2, validation=2, test=2, unlabelled=4, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretrain_command(phantoms: Path) -> Command:
+    """``pretrain_command(method, folder, layer, ..., ranks=1, ok=True, key=value)``: train.yaml as a command."""
+
+    def make(method: str, folder: Path, *layers: str, ranks: int = 1, ok: bool = True, **keys: Any) -> Result:
+        places = {"dataset_dir": phantoms, "output_dir": folder, "ckpt_dir": folder}
+        sizes = {**TINY, **SMALL[method], **OWN[method], **places, **keys}
+        result = launch(f"pretrain_{method}", ["train.yaml", "smoke.yaml", *layers], ranks, **sizes)
+        assert not ok or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return result
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pretrain(phantoms: Path, run_bundle: Run) -> Run:
+    """``pretrain(method, folder, layer, ..., key=value)``: train.yaml in this process."""
+
+    def make(method: str, folder: Path, *layers: str, **keys: Any) -> ConfigWorkflow:
+        places = {"dataset_dir": str(phantoms), "output_dir": str(folder), "ckpt_dir": str(folder)}
+        files = ["train.yaml", "smoke.yaml", *layers]
+        return run_bundle(
+            f"pretrain_{method}", files, **{**TINY, **SMALL[method], **OWN[method], **places, **keys}
+        )
+
+    return make

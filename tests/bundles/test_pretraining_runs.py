@@ -22,106 +22,27 @@ from monai.bundle import ConfigWorkflow
 from monai.networks import nets
 
 from custom_components.transfer import read_card
-from mim3d.catalog import METHODS
-from mim3d.phantoms import write_phantoms
-from tests.bundles.commands import Result, launch, scalars
-from tests.bundles.pretraining import network_of, small, trained_of
+from tests.bundles.commands import Command, launch, scalars
+from tests.bundles.pretraining import trained_of
+from tests.bundles.pretraining_runs import NETWORK, OWN, SHARED, SMALL, TRAINED, VALIDATED, VIEW, WORKERS
 
 pytestmark = pytest.mark.slow
-VIEW = {"spacing": [8.0, 8.0, 8.0], "roi_size": [32, 32, 32]}
-TINY = {**VIEW, "num_samples": 1, "batch_size": 2, "warmup_share": 0.1, "val_interval": 1}
-#: Each method's own sizes and options: those that inference has too, and the others.
-SHARED: dict[str, dict[str, Any]] = {
-    "hybridmim": {"patch_size": [8, 8, 8], "region_size": [16, 16, 16], "contrast_features": 8},
-    "mae": {"decoder_width": 24, "decoder_heads": 2, "mask_ratio": [0.5, 0.8]},
-    "simmim": {"mask_mode": "block", "mask_ratio": 0.5, "block_size": [32, 32, 32], "normalize_targets": True},
-    "simclr": {},
-}
-OWN: dict[str, dict[str, Any]] = {
-    "hybridmim": {**SHARED["hybridmim"], "window_size": [16, 32, 32]},
-    "mae": {**SHARED["mae"], "ema_decay": 0.5},
-    "simmim": SHARED["simmim"],
-    "simclr": {"projection_width": 16, "projection_features": 8, "key_metric": "val_probe_dice"},
-}
-WORKERS = {"hybridmim": 0, "mae": 0, "simmim": 2, "simclr": 0}
-REGIONS = {"count", "position", "consistency"}
-FILLS = {f"{fill}_{error}" for fill in ("mean_fill", "gaussian_fill") for error in ("mae", "mse")}
-EXPLAINED = {f"explained_{error}_{fill}" for fill in ("mean_fill", "gaussian_fill") for error in ("mae", "mse")}
-RECONSTRUCTED = {"reconstruction", "masked_mae", "masked_mse", "visible_mae", *FILLS, *EXPLAINED}
-#: Of every method, because the phantoms have labels.
-FEATURES = {"effective_rank", "probe_dice", "probe_accuracy"}
-#: What each method logs beside the loss, in training and in validation.
-TRAINED = {
-    "hybridmim": {"reconstruction", "visible", *REGIONS, "contrast", "negatives"},
-    "mae": {"reconstruction"},
-    "simmim": {"reconstruction"},
-    "simclr": {"contrast", "negatives"},
-}
-VALIDATED = {
-    "hybridmim": {*RECONSTRUCTED, "visible", *REGIONS, "count_accuracy", "count_error", "position_accuracy"},
-    "mae": RECONSTRUCTED,
-    "simmim": RECONSTRUCTED,
-    "simclr": {"contrast", "negatives"},
-}
-for name in METHODS:  # what a method without an entry has
-    OWN.setdefault(name, SHARED.setdefault(name, {}))
-    WORKERS.setdefault(name, 0)
-    TRAINED.setdefault(name, {"reconstruction"})
-    VALIDATED[name] = VALIDATED.get(name, RECONSTRUCTED) | FEATURES
-NETWORK = {method: network_of(f"pretrain_{method}", None) for method in OWN}
-SMALL = {method: small(network) for method, network in NETWORK.items()}
 TWO_EPOCHS, FOUR_EPOCHS = {"epochs": 2, "total_steps": 8}, {"epochs": 4}  # of 2 steps: one schedule
 every_method = pytest.mark.parametrize("method", OWN)
 Load = Callable[[Path], dict[str, Any]]
 Same = Callable[[Any, Any], bool]
-Command = Callable[..., Result]
 Folder = Callable[[str], Path]
 Run = Callable[..., ConfigWorkflow]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantoms") / "data"
-    write_phantoms(folder, size="tiny", training=2, validation=2, test=2, unlabelled=4, progress=False)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def command(data: Path) -> Command:
-    """``command(method, folder, layer, ..., ranks=1, ok=True, key=value)``: train.yaml as a command."""
-
-    def make(method: str, folder: Path, *layers: str, ranks: int = 1, ok: bool = True, **keys: Any) -> Result:
-        places = {"dataset_dir": data, "output_dir": folder, "ckpt_dir": folder}
-        sizes = {**TINY, **SMALL[method], **OWN[method], **places, **keys}
-        result = launch(f"pretrain_{method}", ["train.yaml", "smoke.yaml", *layers], ranks, **sizes)
-        assert not ok or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-        return result
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def here(data: Path, run_bundle: Run) -> Run:
-    """``here(method, folder, layer, ..., key=value)``: train.yaml in this process."""
-
-    def make(method: str, folder: Path, *layers: str, **keys: Any) -> ConfigWorkflow:
-        places = {"dataset_dir": str(data), "output_dir": str(folder), "ckpt_dir": str(folder)}
-        files = ["train.yaml", "smoke.yaml", *layers]
-        return run_bundle(
-            f"pretrain_{method}", files, **{**TINY, **SMALL[method], **OWN[method], **places, **keys}
-        )
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Folder:
+def trained(tmp_path_factory: pytest.TempPathFactory, pretrain_command: Command) -> Folder:
     """``trained(method)``: the folder of two epochs."""
 
     @cache
     def make(method: str) -> Path:
         folder = tmp_path_factory.mktemp(method) / "run"
-        command(method, folder, **TWO_EPOCHS, num_workers=WORKERS[method])
+        pretrain_command(method, folder, **TWO_EPOCHS, num_workers=WORKERS[method])
         return folder
 
     return make
@@ -163,14 +84,14 @@ def test_tensorboard_has_every_loss_part_of_training_and_validation(method: str,
 
 @every_method
 def test_two_epochs_and_two_resumed_equal_four(
-    method: str, trained: Folder, here: Run, tmp_path: Path, load: Load, same: Same
+    method: str, trained: Folder, pretrain: Run, tmp_path: Path, load: Load, same: Same
 ) -> None:
     halves, whole = tmp_path / "halves", tmp_path / "whole"
     shutil.copytree(trained(method), halves)
-    here(method, halves, resume=True, **FOUR_EPOCHS, num_workers=WORKERS[method])
+    pretrain(method, halves, resume=True, **FOUR_EPOCHS, num_workers=WORKERS[method])
     # The probe changes nothing: where it does not select the weights, the uninterrupted run has none.
     probe = {} if "key_metric" in OWN[method] else {"probe_interval": None}
-    here(method, whole, **FOUR_EPOCHS, **probe, num_workers=WORKERS[method])
+    pretrain(method, whole, **FOUR_EPOCHS, **probe, num_workers=WORKERS[method])
     first, second = load(halves / "resume.pt"), load(whole / "resume.pt")
     assert first["trainer"]["epoch"] == 4
     assert [key for key in second if not same(first[key], second[key])] == []
@@ -178,22 +99,13 @@ def test_two_epochs_and_two_resumed_equal_four(
     assert scalars(halves)["loss"] == scalars(whole)["loss"]
 
 
-def test_patience_ends_a_run_whose_key_metric_stands_still(here: Run, tmp_path: Path, load: Load) -> None:
-    keys = {"key_metric": "val_count_accuracy", "learning_rate": 1.0e-12, "patience": 2, "probe_interval": None}
-    here("hybridmim", tmp_path / "run", epochs=9, **keys)
-    resume = load(tmp_path / "run" / "resume.pt")
-    assert resume["trainer"]["epoch"] == 3
-    assert (resume["best"]["best_epoch"], resume["best"]["mode"]) == (1, "max")
-    assert not {"val_probe_dice", "val_probe_accuracy"} & set(scalars(tmp_path / "run"))
-
-
 @every_method
 def test_evaluation_repeats_to_the_digit(
-    method: str, trained: Folder, command: Command, here: Run, tmp_path: Path
+    method: str, trained: Folder, pretrain_command: Command, pretrain: Run, tmp_path: Path
 ) -> None:
     folder = trained(method)
-    command(method, tmp_path / "first", "evaluate.yaml", ckpt_dir=folder)
-    here(method, tmp_path / "second", "evaluate.yaml", ckpt_dir=str(folder))
+    pretrain_command(method, tmp_path / "first", "evaluate.yaml", ckpt_dir=folder)
+    pretrain(method, tmp_path / "second", "evaluate.yaml", ckpt_dir=str(folder))
     reports = [
         json.loads((tmp_path / name / "pretext_metrics.json").read_text(encoding="utf-8"))
         for name in ("first", "second")
@@ -211,9 +123,9 @@ def test_evaluation_repeats_to_the_digit(
 # --- inference ------------------------------------------------------------------------------------------------
 
 
-def inputs(data: Path) -> list[Path]:
-    listed = json.loads((data / "datalist.json").read_text(encoding="utf-8"))["test"]
-    return [data / item["image"] for item in listed]
+def inputs(phantoms: Path) -> list[Path]:
+    listed = json.loads((phantoms / "datalist.json").read_text(encoding="utf-8"))["test"]
+    return [phantoms / item["image"] for item in listed]
 
 
 @pytest.mark.parametrize(
@@ -221,9 +133,9 @@ def inputs(data: Path) -> list[Path]:
     [("hybridmim", 0.5, 8, "pretext.pt"), ("mae", 0.65, 16, "pretext.pt"), ("simmim", 0.5, 16, "pretext.pt")],
 )
 def test_inference_writes_volumes_that_overlay_and_masks_what_it_says(
-    method: str, ratio: float, side: int, weights: str, trained: Folder, data: Path, tmp_path: Path
+    method: str, ratio: float, side: int, weights: str, trained: Folder, phantoms: Path, tmp_path: Path
 ) -> None:
-    image, out = inputs(data)[0], tmp_path / "out"
+    image, out = inputs(phantoms)[0], tmp_path / "out"
     keys = {"dataset_dir": image, "output_dir": out, "weights": trained(method) / weights}
     done = launch(f"pretrain_{method}", ["inference.yaml"], **VIEW, **SMALL[method], **SHARED[method], **keys)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -253,9 +165,9 @@ def test_inference_writes_volumes_that_overlay_and_masks_what_it_says(
 
 
 def test_simclr_describes_each_volume_by_a_row_of_numbers(
-    trained: Folder, data: Path, run_bundle: Run, tmp_path: Path
+    trained: Folder, phantoms: Path, run_bundle: Run, tmp_path: Path
 ) -> None:
-    images = inputs(data)
+    images = inputs(phantoms)
     weights = trained("simclr") / "model.pt"
     keys = {"dataset_dir": str(images[0].parent), "weights": str(weights), **VIEW, **SMALL["simclr"]}
     done = launch("pretrain_simclr", ["inference.yaml"], **keys, output_dir=tmp_path / "first")
@@ -278,14 +190,14 @@ def test_simclr_describes_each_volume_by_a_row_of_numbers(
 
 @every_method
 def test_two_ranks_start_from_a_file_and_end_with_equal_weights(
-    method: str, trained: Folder, command: Command, tmp_path: Path, load: Load, same: Same
+    method: str, trained: Folder, pretrain_command: Command, tmp_path: Path, load: Load, same: Same
 ) -> None:
     folder, keep = tmp_path / "ranks", tmp_path / "keep.yaml"
     kept = "(@pretext.state_dict(), @ema.module.state_dict())"
     keep.write_text(f"+run:\n- \"$torch.save({kept}, @ckpt_dir + '/rank%d.pt' % @rank)\"\n", encoding="utf-8")
     start = trained(method) / "model.pt"
     layers = ("multi_gpu_train.yaml", str(keep))
-    command(method, folder, *layers, ranks=2, epochs=1, batch_size=1, pretrained=start)
+    pretrain_command(method, folder, *layers, ranks=2, epochs=1, batch_size=1, pretrained=start)
     first, second = (load(folder / f"rank{rank}.pt") for rank in (0, 1))
     assert same(first, second)
     given, saved = load(start), load(folder / "model.pt")
@@ -306,7 +218,7 @@ def test_two_ranks_start_from_a_file_and_end_with_equal_weights(
 
 @pytest.mark.parametrize("method", ["mae", "simmim", "simclr"])  # HybridMIM: test_segmentation_runs.py
 def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
-    method: str, trained: Folder, data: Path, run_bundle: Run, tmp_path: Path, load: Load
+    method: str, trained: Folder, phantoms: Path, run_bundle: Run, tmp_path: Path, load: Load
 ) -> None:
     weights, start, keep = trained(method) / "model.pt", tmp_path / "start.pt", tmp_path / "keep.yaml"
     keep.write_text(  # what the first step starts from
@@ -317,7 +229,11 @@ def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
         ["train.yaml", "smoke.yaml", "unetr.yaml", str(keep)],
         **{**VIEW, **SMALL[method], "epochs": 1, "val_interval": 1, "num_samples": 1, "pretrained": str(weights)},
         seed=7,  # under the pretraining's own, what neither has trained would be equal by chance
-        **{"dataset_dir": str(data), "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")},
+        **{
+            "dataset_dir": str(phantoms),
+            "ckpt_dir": str(tmp_path / "models"),
+            "output_dir": str(tmp_path / "eval"),
+        },
     )
     report = json.loads((tmp_path / "models" / "transfer.json").read_text(encoding="utf-8"))
     given, found = load(weights), load(start)
@@ -335,102 +251,3 @@ def test_fine_tuning_starts_from_the_encoder_that_was_trained_and_nothing_else(
     card = read_card(tmp_path / "models" / "model.pt")
     assert card is not None
     assert card["method"] == "fine-tuned"
-
-
-# --- bad input ------------------------------------------------------------------------------------------------
-
-SWIN = {"_target_": "SwinUNETR", "_mode_": "callable", "in_channels": 1, "out_channels": 1, "feature_size": 12}
-Wrong = tuple[str, dict[str, Any], str]
-#: What a user may do wrong: method, keys, and what the one line must say.
-WRONG: dict[str, Wrong] = {
-    "misspelled key": ("simmim", {"mask_ration": 0.5}, "'mask_ration' (nearest: 'mask_ratio')"),
-    "ratio over 1": ("mae", {"mask_ratio": 1.5}, "mask_ratio"),
-    "one volume in a batch": ("simclr", {"batch_size": 1}, "needs 2 volumes in a batch, found batch_size 1"),
-}
-WRONG_TOO: dict[str, Wrong] = {
-    "patch smaller than the token": ("mae", {"patch_size": [8, 8, 8]}, "UNETR's token of 16 voxels"),
-    "patch across tokens": ("simmim", {"patch_size": [32, 32, 8]}, "(32, 32, 8) is not a multiple of"),
-    "nothing masked": ("simmim", {"mask_ratio": 0}, "mask_ratio is 0: nothing would be masked"),
-    "a rate that is text": ("mae", {"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: a number"),
-    "no crops": ("simclr", {"num_samples": 0}, "num_samples is 0; allowed: a whole number at least 1"),
-    "no volumes": ("mae", {"batch_size": 0}, "batch_size is 0; allowed: a whole number at least 1"),
-    "range turned round": ("mae", {"mask_ratio": [0.9, 0.5]}, "mask_ratio"),
-    "block of parts of patches": ("simmim", {"block_size": [24, 32, 32]}, "block_size"),
-    "unknown mode": ("mae", {"mask_mode": "two_level"}, "region_size is missing"),
-    "Swin under MAE": ("mae", {"architecture": SWIN}, "found SwinUNETR; allowed: UNETR, UNETRPatch8"),
-    "heads that do not divide": ("mae", {"decoder_heads": 5}, "decoder_heads 5"),
-    "unknown positions": ("simmim", {"positions": "fixed"}, "positions is 'fixed'; allowed: learned, sincos"),
-    "fewer volumes than a batch": ("simclr", {"batch_size": 5}, "4 training case(s) fill no batch of 5 volumes"),
-    "a metric that is not measured": ("simclr", {"key_metric": "val_masked_mae"}, "val_loss, val_contrast"),
-    "no patience": ("simclr", {"patience": 0}, "patience is 0; allowed: null or a whole number at least 1"),
-    "a probe between validations": (
-        "simclr",
-        {"val_interval": 1, "probe_interval": 3, "key_metric": "val_probe_accuracy"},
-        "probe_interval is 3; allowed: val_interval (1)",
-    ),
-    "no projection": ("simclr", {"projection_features": 0}, "projection_features is 0"),
-    "roi of parts of patches": (
-        "mae",
-        {"roi_size": [40, 32, 32]},
-        "roi_size (40, 32, 32) is not a multiple of patch_size (16, 16, 16)",
-    ),
-    "roi of parts of tokens": ("simclr", {"roi_size": [40, 32, 32]}, "roi_size (40, 32, 32) does not fit UNETR"),
-}
-
-
-def only_error(result: Result) -> str:
-    """The last line of a failed run, which is its one error and comes without a traceback."""
-    assert result.returncode != 0
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert result.stderr.strip().splitlines()[-1:] == errors
-    assert "Traceback" not in result.stderr
-    return errors[0]
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_bad_input_ends_with_one_line_before_anything_is_written(
-    case: str, command: Command, tmp_path: Path
-) -> None:
-    method, keys, message = WRONG[case]
-    result = command(method, tmp_path / "out", ok=False, epochs=1, **keys)
-    assert message in only_error(result)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("case", ["empty folder", "truncated file"])
-def test_bad_data_end_with_one_line_that_names_their_place(
-    case: str, data: Path, command: Command, tmp_path: Path
-) -> None:
-    volumes = tmp_path / "data"
-    volumes.mkdir()
-    if case == "truncated file":
-        for number, file in enumerate(sorted((data / "imagesUn").iterdir())):
-            content = file.read_bytes()
-            (volumes / file.name).write_bytes(content[: len(content) // 2] if number == 1 else content)
-    result = command("hybridmim", tmp_path / "out", ok=False, epochs=1, dataset_dir=volumes)
-    assert str(volumes) in only_error(result)
-    assert not list((tmp_path / "out").glob("*.pt"))
-
-
-@pytest.mark.parametrize("case", WRONG_TOO)
-def test_the_preflight_names_bad_input_before_anything_is_written(case: str, here: Run, tmp_path: Path) -> None:
-    method, keys, message = WRONG_TOO[case]
-    with pytest.raises(SystemExit) as error:
-        here(method, tmp_path / "out", epochs=1, **keys)
-    assert str(error.value).startswith("error: ")
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_contrast_is_not_validated_on_one_volume(data: Path, here: Run, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: 1 validation case\(s\); contrast needs 2 volumes"):
-        here(
-            "simclr",
-            tmp_path / "out",
-            dataset_dir=str(data / "imagesUn"),
-            holdout=1,
-            epochs=1,
-            key_metric="val_loss",
-        )
-    assert not (tmp_path / "out").exists()

@@ -1,10 +1,9 @@
+"""seg_btcv trained, evaluated and used on five small cases, also as MONAI Label does."""
+
 from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,89 +11,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 
-from custom_components.transfer import read_card, write_card
-
-ROOT = Path(__file__).parents[2]
-BUNDLE = ROOT / "bundles" / "seg_btcv"
-CONFIGS = BUNDLE / "configs"
-# Smaller still than smoke.yaml, and quick on one core.
-TINY: dict[str, Any] = {"spacing": [8.0, 8.0, 8.0], "roi_size": [32, 32, 32]}
-LABELS = ["background", "low", "high"]
-
-
-def write_case(
-    folder: Path, name: str, affine: np.ndarray, shape: tuple[int, int, int], seed: int
-) -> dict[str, str]:
-    """Two boxes of their own intensity in noise, on a grid of their own."""
-    rng = np.random.RandomState(seed)
-    label = np.zeros(shape, np.uint8)
-    for value in (1, 2):
-        start = rng.randint(2, np.array(shape) // 2)
-        label[tuple(slice(s, s + n // 3) for s, n in zip(start, shape, strict=True))] = value
-    image = (label * 120.0 - 100 + rng.randn(*shape) * 10).astype(np.int16)
-    item = {"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"}
-    for key, voxels in (("image", image), ("label", label)):
-        (folder / item[key]).parent.mkdir(parents=True, exist_ok=True)
-        nib.save(nib.Nifti1Image(voxels, affine), folder / item[key])
-    return item
+from custom_components.transfer import read_card
+from tests.bundles.btcv import CONFIGS, LABELS, TINY, run, smoke, workflow
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five cases: LPS, an axis order of its own, an oblique grid; anisotropic, of differing sizes."""
-    folder = tmp_path_factory.mktemp("data")
-    swapped = np.array([[0, 7.0, 0, 11], [-6.0, 0, 0, 5], [0, 0, 9.0, -40], [0, 0, 0, 1]])
-    angle = np.deg2rad(10)
-    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-    oblique = np.eye(4)
-    oblique[:3, :3] = turn @ np.diag([6.0, 6.0, 10.0])
-    lps = np.diag([-7.0, -7.0, 5.0, 1.0])
-    grids = [
-        (lps, (30, 36, 44)),
-        (swapped, (40, 30, 26)),
-        (lps, (38, 34, 40)),
-        (oblique, (34, 38, 20)),
-        (swapped, (36, 32, 20)),
-    ]
-    items = [write_case(folder, f"case{k}", *grid, seed=k) for k, grid in enumerate(grids)]
-    sections = {"training": items[:3], "validation": items[3:4], "test": items[4:]}
-    (folder / "datalist.json").write_text(json.dumps(sections))
-    return folder
-
-
-def workflow(files: list[str], kind: str = "train", **override: Any) -> ConfigWorkflow:
-    configs = [str(CONFIGS / file) for file in files]
-    override = {"bundle_root": str(BUNDLE), "device": torch.device("cpu"), "amp": False, **override}
-    return ConfigWorkflow(configs, workflow_type=kind, logging_file=False, **override)
-
-
-def run(files: list[str], kind: str = "train", **override: Any) -> ConfigWorkflow:
-    made = workflow(files, kind, **override)
-    made.initialize()
-    made.run()
-    made.finalize()
-    return made
-
-
-def smoke(data: Path, out: Path, **override: Any) -> dict[str, Any]:
-    return {
-        **TINY,
-        "label_names": LABELS,
-        "dataset_dir": str(data),
-        "ckpt_dir": str(out / "models"),
-        "output_dir": str(out / "eval"),
-        **override,
-    }
-
-
-@pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(btcv_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs."""
     out = tmp_path_factory.mktemp("trained")
-    run(["train.yaml", "smoke.yaml"], **smoke(data, out, epochs=2, val_interval=1))
+    run(["train.yaml", "smoke.yaml"], **smoke(btcv_data, out, epochs=2, val_interval=1))
     return out
 
 
@@ -149,15 +77,15 @@ def test_training_writes_weights_card_and_resume_point(trained: Path) -> None:
     assert (trained / "models" / "resume.pt").is_file()
 
 
-def test_evaluation_scores_the_label_files_as_they_are(data: Path, trained: Path, tmp_path: Path) -> None:
+def test_evaluation_scores_the_label_files_as_they_are(btcv_data: Path, trained: Path, tmp_path: Path) -> None:
     run(
         ["train.yaml", "smoke.yaml", "evaluate.yaml"],
-        **smoke(data, trained, output_dir=str(tmp_path), evaluate_section="test"),
+        **smoke(btcv_data, trained, output_dir=str(tmp_path), evaluate_section="test"),
     )
     with open(tmp_path / "cases.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["case"], row["class"]) for row in rows] == [("case4", "low"), ("case4", "high")]
-    label = np.asanyarray(nib.load(data / "labelsTr" / "case4.nii.gz").dataobj)
+    label = np.asanyarray(nib.load(btcv_data / "labelsTr" / "case4.nii.gz").dataobj)
     assert [int(row["label_voxels"]) for row in rows] == [int((label == value).sum()) for value in (1, 2)]
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["all"]["dice_mean"] == pytest.approx(np.mean([float(row["dice"]) for row in rows]))
@@ -166,17 +94,17 @@ def test_evaluation_scores_the_label_files_as_they_are(data: Path, trained: Path
     assert len(summary["datalist_hash"]) == 64
 
 
-def test_segmentations_lie_on_the_inputs_grid(data: Path, trained: Path, tmp_path: Path) -> None:
+def test_segmentations_lie_on_the_inputs_grid(btcv_data: Path, trained: Path, tmp_path: Path) -> None:
     weights = str(trained / "models" / "model.pt")
     common = {**TINY, "label_names": LABELS, "weights": weights}
     run(
         ["inference.yaml", "smoke.yaml"],
         "infer",
-        dataset_dir=str(data / "imagesTr"),
+        dataset_dir=str(btcv_data / "imagesTr"),
         output_dir=str(tmp_path),
         **common,
     )
-    for image in sorted((data / "imagesTr").iterdir()):
+    for image in sorted((btcv_data / "imagesTr").iterdir()):
         source, written = nib.load(image), nib.load(tmp_path / image.name.replace(".nii.gz", "_seg.nii.gz"))
         assert written.shape == source.shape
         np.testing.assert_allclose(written.affine, source.affine, atol=1e-4)
@@ -215,12 +143,12 @@ def test_every_axis_order_gives_the_same_segmentation_on_its_own_grid(tmp_path: 
         np.testing.assert_array_equal(other, found[0])
 
 
-def test_inversion_puts_labels_back_where_they_were(data: Path) -> None:
+def test_inversion_puts_labels_back_where_they_were(btcv_data: Path) -> None:
     """The pre- and postprocessing of inference, with the label as if the network had found it."""
     made = workflow(["inference.yaml", "smoke.yaml"], "infer", spacing=[3.0, 3.0, 3.0], roi_size=[32, 32, 32])
     made.initialize()
     made.parser["foreground"] = {"_target_": "Identityd", "keys": "image"}
-    for case in sorted((data / "labelsTr").iterdir()):
+    for case in sorted((btcv_data / "labelsTr").iterdir()):
         made.parser["intensity"] = {"_target_": "Identityd", "keys": "image"}
         made.initialize()
         item = made.preprocessing({"image": str(case)})
@@ -236,10 +164,10 @@ def test_inversion_puts_labels_back_where_they_were(data: Path) -> None:
             assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.9, case.name
 
 
-def test_inference_works_with_what_monai_label_sends(data: Path, trained: Path) -> None:
+def test_inference_works_with_what_monai_label_sends(btcv_data: Path, trained: Path) -> None:
     made = workflow(["inference.yaml", "smoke.yaml"], "infer", **TINY, device="cpu")
     made.initialize()
-    image = str(data / "imagesTr" / "case1.nii.gz")
+    image = str(btcv_data / "imagesTr" / "case1.nii.gz")
     item = made.preprocessing({"image": image, "image_path": image})
     assert item["image_path"] == image
     names = [type(transform).__name__ for transform in made.preprocessing.transforms]
@@ -247,14 +175,14 @@ def test_inference_works_with_what_monai_label_sends(data: Path, trained: Path) 
     assert type(made.postprocessing.transforms[-1]).__name__ == "SaveImaged"
 
 
-def test_training_works_with_what_monai_label_overrides(data: Path, tmp_path: Path) -> None:
+def test_training_works_with_what_monai_label_overrides(btcv_data: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     torch.save(
         BasicUNet(3, 1, 3, features=(16, 16, 32, 64, 128, 16)).state_dict(), tmp_path / "models" / "model.pt"
     )
     items = [
-        {key: str(data / value) for key, value in item.items()}
-        for item in json.loads((data / "datalist.json").read_text())["training"]
+        {key: str(btcv_data / value) for key, value in item.items()}
+        for item in json.loads((btcv_data / "datalist.json").read_text())["training"]
     ]
     handlers = load(CONFIGS / "train.yaml")["train"]["handlers"]
     loader = {
@@ -278,130 +206,3 @@ def test_training_works_with_what_monai_label_overrides(data: Path, tmp_path: Pa
     made = run(["train.yaml", "smoke.yaml"], **override)
     assert made.trainer.state.epoch == 1
     assert read_card(tmp_path / "models" / "model.pt") is not None
-
-
-def pretrained_file(folder: Path, view: dict[str, Any] | None = None) -> Path:
-    torch.manual_seed(7)
-    path = folder / "pretrained.pt"
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(BasicUNet(3, 1, 1, features=(16, 16, 32, 64, 128, 16)).state_dict(), path)
-    write_card(path, {"method": "HybridMIM", "view": view or {}})
-    return path
-
-
-def test_fine_tuning_starts_from_every_tensor_but_the_last_layer(data: Path, tmp_path: Path) -> None:
-    path = pretrained_file(tmp_path)
-    made = workflow(["train.yaml", "smoke.yaml"], **smoke(data, tmp_path, pretrained=str(path)))
-    made.initialize()
-    optimizer = made.parser.get_parsed_content("optimizer")
-    network = made.parser.get_parsed_content("network_def")
-    given, found = torch.load(path, weights_only=True), network.state_dict()
-    fresh = {
-        key for key in found if given[key].shape != found[key].shape or not torch.equal(given[key], found[key])
-    }
-    assert fresh == {"final_conv.weight", "final_conv.bias"}
-    assert {id(p) for group in optimizer.param_groups for p in group["params"]} == set(
-        map(id, network.parameters())
-    )
-    report = json.loads((tmp_path / "models" / "transfer.json").read_text())
-    assert report["encoder_share"] == 1.0
-
-
-@pytest.mark.slow
-def test_two_and_two_epochs_equal_four(data: Path, tmp_path: Path) -> None:
-    states = []
-    for name, parts in (("whole", [(4, False)]), ("parts", [(2, False), (4, True)])):
-        for epochs, resume in parts:
-            # The same schedule in both: a shorter run would otherwise decay sooner.
-            override = smoke(data, tmp_path / name, epochs=epochs, val_interval=1, total_steps=100, resume=resume)
-            made = run(["train.yaml", "smoke.yaml"], **override)
-        states.append((made.parser.get_parsed_content("network_def").state_dict(), made.trainer.state.iteration))
-    (whole, steps), (parts_state, parts_steps) = states
-    assert steps == parts_steps
-    for key, value in whole.items():
-        assert torch.equal(value, parts_state[key]), key
-
-
-def command(*words: str, processes: int = 1, timeout: int = 240) -> subprocess.CompletedProcess[str]:
-    launch = (
-        ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
-    )
-    line = [sys.executable, *launch, "-m", "monai.bundle", "run", *words]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        line, capture_output=True, encoding="utf-8", timeout=timeout, env=env, cwd=ROOT, check=False
-    )
-
-
-def words(files: list[str], override: dict[str, Any]) -> list[str]:
-    named = "[" + ",".join(f"'{CONFIGS / file}'" for file in files) + "]"  # an absolute file stays itself
-    given = [text for key, value in override.items() for text in (f"--{key}", str(value))]
-    return ["--config_file", named, "--bundle_root", str(BUNDLE), *given]
-
-
-@pytest.mark.slow
-def test_two_ranks_train_one_network_from_pretrained_weights(data: Path, tmp_path: Path) -> None:
-    override = smoke(data, tmp_path, epochs=1, val_interval=1, pretrained=str(pretrained_file(tmp_path)))
-    keep = tmp_path / "keep.yaml"  # what each rank ends with
-    keep.write_text(f"+finalize:\n- \"$torch.save(@network_def.state_dict(), '{tmp_path}/rank%d.pt' % @rank)\"\n")
-    files = [*(str(CONFIGS / name) for name in ("train.yaml", "smoke.yaml", "multi_gpu_train.yaml")), str(keep)]
-    done = command(*words(files, override), processes=2)
-    assert done.returncode == 0, done.stdout + done.stderr
-    state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
-    BasicUNet(3, 1, 3, features=(16, 16, 32, 64, 128, 16)).load_state_dict(state, strict=True)
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
-    given = torch.load(tmp_path / "pretrained.pt", weights_only=True)
-    assert all(torch.equal(first[key], second[key]) for key in state)
-    assert not any(
-        torch.equal(first[key], given[key]) for key in state if key.startswith("down_4") and "weight" in key
-    )
-
-
-@pytest.mark.parametrize(
-    ("override", "told"),
-    [
-        ({"dataset_dir": "nowhere"}, "nowhere does not exist"),
-        ({"dataset_dir": ""}, "dataset_dir is ''"),
-        ({"roi_size": [30, 32, 32]}, "roi_size"),
-        ({"channels": ["CT", "MRI"]}, "channels; expected 2"),
-        ({"label_names": ["background", "low"]}, "case"),
-        ({"pretrained": "nothing.pt"}, "nothing.pt"),
-        ({"datalist": "nothing.json"}, "nothing.json"),
-        ({"learning_rate": "1e-4"}, "learning_rate is '1e-4'; allowed: a number above 0"),
-        ({"num_samples": 0}, "num_samples is 0; allowed: a whole number at least 1"),
-        ({"cache_rate": 1.5}, "cache_rate is 1.5; allowed: null or a number at least 0 and at most 1"),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_bad_input_ends_in_one_line(data: Path, tmp_path: Path, override: dict[str, Any], told: str) -> None:
-    with pytest.raises(SystemExit, match="^error: ") as caught:
-        run(["train.yaml", "smoke.yaml"], **{**smoke(data, tmp_path), **override})
-    assert told in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
-    assert not (tmp_path / "models").exists()
-
-
-@pytest.mark.parametrize(
-    "layers", [["train.yaml", "smoke.yaml", "evaluate.yaml"], ["inference.yaml", "smoke.yaml"]]
-)
-def test_missing_weights_end_in_one_line(data: Path, tmp_path: Path, layers: list[str]) -> None:
-    override = smoke(data, tmp_path, weights=str(tmp_path / "model.pt"), dataset_dir=str(data))
-    if layers[0] == "inference.yaml":
-        override = {**TINY, "weights": str(tmp_path / "model.pt"), "dataset_dir": str(data / "imagesTr")}
-    with pytest.raises(SystemExit, match="^error: .*model.pt"):
-        run(layers, **override)
-
-
-def test_weights_of_another_network_end_evaluation_in_one_line(data: Path, tmp_path: Path) -> None:
-    override = smoke(data, tmp_path, weights=str(pretrained_file(tmp_path)))
-    with pytest.raises(SystemExit, match="^error: weights .*pretrained.pt do not fit"):
-        run(["train.yaml", "smoke.yaml", "evaluate.yaml"], **override)
-
-
-@pytest.mark.slow
-def test_a_misspelled_key_ends_the_command_with_the_nearest_one(data: Path, tmp_path: Path) -> None:
-    done = command(*words(["train.yaml", "smoke.yaml"], smoke(data, tmp_path, epoch=3)))
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert "'epoch' (nearest: 'epochs')" in last

@@ -1,4 +1,4 @@
-"""Small NIfTI files, clean and odd, for the tests of reading."""
+"""Small NIfTI files, clean and odd, and a folder with a data list, for the tests of reading."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+
+from tests.data.list_files import touch, write_json
 
 SHAPE = (12, 10, 8)
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 2.5, 0, -20], [0, 0, 3.0, 30], [0, 0, 0, 1]])
@@ -46,3 +48,19 @@ def write(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return make
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """A folder with a list of every section; its files are no NIfTI."""
+    touch(tmp_path, *(f"{n}.nii" for n in "abcdef"), "la.nii", "lb.nii")
+    content = {
+        "channels": ["CT"],
+        "labels": {"0": "background"},
+        "unlabelled": [{"image": "a.nii"}, {"image": "c.nii"}, {"image": "d.nii"}],
+        "training": [{"image": "a.nii", "label": "la.nii"}],
+        "validation": [{"image": "b.nii", "label": "lb.nii"}],
+        "test": [{"image": ["e.nii", "f.nii"]}],
+    }
+    write_json(tmp_path / "datalist.json", content)
+    return tmp_path
