@@ -124,10 +124,29 @@ def test_the_table_on_longer_trainings_is_that_of_its_study() -> None:
     assert f"gained {gains['200']:.3f} Dice in trainings of 200 steps and {gains['400']:.3f} in trainings" in text
 
 
+def share_at_the_end(folder: Path, name: str) -> float:
+    return float(rows_of(folder / f"pretraining_{name}.csv")[-1]["val_explained_mae_gaussian_fill"])
+
+
 def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
-    folder = RESULTS / "brain_tumours"
+    folder, names = RESULTS / "brain_tumours", {"hybridmim": "HybridMIM", "mae": "MAE"}
     text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    names = {"hybridmim": "HybridMIM", "mae": "MAE"}
+    found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
+    assert found.keys() == names.keys()
+    for arm, one in found.items():
+        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+        cells = [names[arm], f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
+        assert f"| {' | '.join([*cells, one['steps_to_reference']])} |" in text
+        assert int(one["steps_to_reference"]) == 0.4 * int(one["reference_steps"])
+    assert not any(clear(one) or float(one["high"]) < 0 for one in found.values())
+    assert f"scratch had a test Dice of {float(found['mae']['reference_dice']):.3f}" in text
+    ends = [share_at_the_end(folder, arm) for arm in found]
+    assert f": {ends[0]:.2f} (HybridMIM) and {ends[1]:.2f} (MAE) after {found['mae']['pretraining_steps']}" in text
+
+
+def test_the_table_on_brain_tumours_after_a_short_pretraining_is_that_of_its_study() -> None:
+    folder, names = RESULTS / "brain_tumours_short", {"hybridmim": "HybridMIM", "mae": "MAE"}
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
     found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
     ends = {}
     for arm, one in found.items():
@@ -135,12 +154,11 @@ def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
         label = names[method] + (", `relative_output`" if variant == "relative" else "")
         interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
         assert f"| {label} | {float(one['dice']):.3f} | {float(one['difference']):+.3f} ({interval}) |" in text
-        curve = rows_of(folder / f"pretraining_{method}_{variant}.csv")
-        ends[arm] = float(curve[-1]["val_explained_mae_gaussian_fill"])
+        ends[arm] = share_at_the_end(folder, f"{method}_{variant}")
     assert len(found) == 4
     assert not any(clear(one) or float(one["high"]) < 0 for one in found.values())
-    assert f"scratch had a Dice of {float(found['mae default']['reference_dice']):.3f}" in text
-    assert f": {ends['hybridmim default']:.2f} (HybridMIM) and {ends['mae default']:.2f} (MAE)" in text
+    assert f"scratch had {float(found['mae default']['reference_dice']):.3f})" in text
+    assert f", {ends['hybridmim default']:.2f} and {ends['mae default']:.2f} after 480." in text
     assert f"it was {ends['hybridmim relative']:.2f} and {ends['mae relative']:.2f};" in text
 
 
