@@ -8,8 +8,6 @@ import shutil
 
 import torch
 
-from custom_components.number_checks import check_switch
-
 #: What torch.compile calls to build its kernels.
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
@@ -27,7 +25,6 @@ class Compilation:
 
     def __call__(self) -> str | None:
         """Return what is compiled; raise ValueError if a tool is missing."""
-        check_switch(self.compile, "compile")
         if not self.compile:
             return None
         if not os.environ.get("CXX") and not any(map(shutil.which, COMPILERS)):
