@@ -180,3 +180,19 @@ def test_the_speed_of_a_store_is_that_of_its_result_file() -> None:
     )
     build = result["variants"]["store npy"]["build_cpu_seconds"] / result["reading_cpu_seconds"]
     assert f"Building a store took {build:.2f} times" in text
+
+
+def test_the_scores_of_a_store_are_those_of_its_study() -> None:
+    folder = RESULTS / "hippocampus_store"
+    (one,) = rows_of(folder / "comparisons.csv")
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert f"was {float(one['dice']):.3f} from a store and {float(one['reference_dice']):.3f} from memory" in text
+    assert (
+        f"{float(one['difference']):+.3f} (95 % interval {float(one['low']):+.3f} to {float(one['high']):+.3f}"
+        in text
+    )
+    dice = {(row["arm"], row["seed"]): float(row["dice"]) for row in rows_of(folder / "results.csv")}
+    seeds = sorted({seed for _, seed in dice})
+    assert len(seeds) == int(one["seeds"]) == 6
+    gaps = [abs(dice[one["arm"], seed] - dice[one["reference"], seed]) for seed in seeds]
+    assert f"differ by up to {max(gaps):.3f}" in text

@@ -52,6 +52,7 @@ def stacked(tmp_path: Path) -> Path:
     return data
 
 
+@pytest.mark.slow
 def test_case_folders_are_listed_trained_on_and_scored(folder: Path, run_bundle: Run, tmp_path: Path) -> None:
     listed = json.loads(prepare_datalist(folder, validation=1).read_text(encoding="utf-8"))
     assert listed["channels"] == ["FLAIR", "T1", "T1ce", "T2"]

@@ -30,6 +30,7 @@ def volume(path: Path, voxels: Any, spacing: float = 2.0) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_studies_are_images_of_which_one_has_no_label(tmp_path: Path) -> None:
     (folder,) = bundle_folders(["seg_msd_hippocampus"])
     studies = make_studies(folder.name, tmp_path)

@@ -57,6 +57,7 @@ def test_task_view_network_loss_and_recipe_are_those_of_the_bundle(
         assert state_of(kept[0]) == state_of(kept[1])
 
 
+@pytest.mark.slow
 def test_prepared_volumes_are_those_of_the_bundle(packed: Callable[[Path], Path], tmp_path: Path) -> None:
     """The bundle resamples with a transform of its own, only where there is foreground; rounding differs."""
     write_phantoms(tmp_path / "ct", "abdomen_ct", size="tiny", progress=False, training=1, validation=1)

@@ -165,6 +165,7 @@ def test_the_printed_commands_train_and_segment(data: Callable[[str], Path], tmp
     assert set(np.unique(np.asanyarray(nib.load(mask).dataobj))) <= {0, 1}
 
 
+@pytest.mark.slow
 def test_values_in_the_files_are_mapped_and_every_key_has_its_reason(
     data: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from mim3d.study.stages import first_runs, known_runs
 from tests.mim3d.study.stubs import stub
 
 
+@pytest.mark.slow
 def test_steps_of_every_kind_of_run_can_be_timed(make: Callable[..., Plan]) -> None:
     plan = make(grid={"method": ["scratch", "hybridmim", "simclr"], "labels": [2], "seed": [0]})
     runs = first_runs(plan)
@@ -49,6 +50,7 @@ def test_a_study_takes_as_long_as_the_slot_that_ends_last(tmp_path: Path) -> Non
     assert timing.makespan([after], seconds, 2) == 3.0
 
 
+@pytest.mark.slow
 def test_a_timed_study_says_at_its_start_how_long_it_takes(
     study_file: Callable[..., Path],
     tmp_path: Path,
