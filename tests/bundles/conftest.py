@@ -106,6 +106,15 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def volumes(tmp_path_factory: pytest.TempPathFactory, write_nifti: Callable[..., Path]) -> Path:
+    """Four unlabelled volumes, of which `tiny` holds two out."""
+    folder = tmp_path_factory.mktemp("volumes")
+    for number in range(4):
+        write_nifti(folder / f"case_{number}.nii.gz", (40, 36, 24), seed=number)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def pretrain_command(phantoms: Path) -> Command:
     """``pretrain_command(method, folder, layer, ..., ranks=1, ok=True, key=value)``: train.yaml as a command."""
 

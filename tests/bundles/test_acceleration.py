@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,6 @@ from tests.bundles.pretraining import NAMES, parse, small, tiny
 CHANNELS_LAST: dict[str, Any] = {"channels_last": True}
 #: A backend that needs no C++ compiler.
 COMPILED: dict[str, Any] = {"compile": True, "train#trainer#compile_kwargs": {"backend": "aot_eager"}}
-
-
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory, write_nifti: Callable[..., Path]) -> Path:
-    """Four volumes, of which two are held out."""
-    folder = tmp_path_factory.mktemp("volumes")
-    for number in range(4):
-        write_nifti(folder / f"case_{number}.nii.gz", (40, 36, 24), seed=number)
-    return folder
 
 
 def train(bundle: str, volumes: Path, **changes: Any) -> tuple[dict[str, float], nn.Module, str]:

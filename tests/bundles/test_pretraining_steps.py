@@ -58,15 +58,6 @@ Load = Callable[[Path], dict[str, Tensor]]
 # --- one step with every option ------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory, write_nifti: Callable[..., Path]) -> Path:
-    """Four volumes, of which two are held out."""
-    folder = tmp_path_factory.mktemp("volumes")
-    for number in range(4):
-        write_nifti(folder / f"case_{number}.nii.gz", (40, 36, 24), seed=number)
-    return folder
-
-
 def test_the_data_list_is_read_once_for_checks_datasets_and_card(
     volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
