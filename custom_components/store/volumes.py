@@ -14,7 +14,7 @@ from monai.transforms.intensity.dictionary import ScaleIntensityRanged
 from torch import Tensor
 
 from custom_components.faults import Fault
-from custom_components.store.formats import open_array
+from custom_components.store.formats import read_part
 from custom_components.store.rounding import to_float32
 
 Box = tuple[slice, slice, slice]
@@ -55,7 +55,7 @@ class StoredVolume(NamedTuple):
         """
         file = self.folder / self.content["file"]
         try:
-            part = np.asarray(open_array(file)[(slice(None), *box)])
+            part = read_part(file, (slice(None), *box))
             # Copied here, and only this part.
             numbers = (
                 to_float32(part, self.content["step"], self.content["zero"]) if self.is_image else np.array(part)

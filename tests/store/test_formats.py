@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from custom_components.faults import Fault
-from custom_components.store.formats import FORMATS, checksum, open_array, write_array
+from custom_components.store.formats import FORMATS, checksum, open_array, read_part, write_array
 from custom_components.store.volumes import StoredVolume
 
 PART = (slice(None), slice(3, 40), slice(60, 70), slice(0, 5))
@@ -22,11 +23,24 @@ def test_a_part_of_what_was_written_is_read(store_format: str, tmp_path: Path) -
     array = np.random.RandomState(0).randint(-1000, 1000, (2, 70, 90, 9)).astype(np.int16)
     path = tmp_path / FORMATS[store_format]
     write_array(path, array)
-    np.testing.assert_array_equal(np.array(open_array(path)[PART]), array[PART])
+    np.testing.assert_array_equal(read_part(path, PART), array[PART])
     assert checksum(path) == checksum(path)
     path.unlink()
     with pytest.raises(OSError, match="No such file"):
         open_array(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no advice")
+def test_exactly_the_rows_of_a_part_are_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.arange(2 * 7 * 9 * 5, dtype=np.int16).reshape(2, 7, 9, 5)
+    path, announced = tmp_path / "voxels.npy", []
+    write_array(path, array)
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, advice: announced.append((start, length)))
+    part = (slice(None), slice(2, 4), slice(3, 7), slice(1, 3))
+    np.testing.assert_array_equal(read_part(path, part), array[part])
+    content = path.read_bytes()
+    rows = [array[channel, plane, 3:7].tobytes() for channel in (0, 1) for plane in (2, 3)]
+    assert [content[start : start + length] for start, length in announced] == rows
 
 
 def test_a_missing_package_is_one_line_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
