@@ -128,6 +128,39 @@ def share_at_the_end(folder: Path, name: str) -> float:
     return float(rows_of(folder / f"pretraining_{name}.csv")[-1]["val_explained_mae_gaussian_fill"])
 
 
+RECIPES = {
+    "no_visible": "without the loss on visible voxels",
+    "no_noise": "without input noise",
+    "one_ratio": "one ratio, 0.5, in place of a range",
+    "uniform": "uniform masking in place of two levels",
+    "flips": "with flips along all axes",
+    "no_dropout_no_contrast": "without dropout and contrast",
+    "no_region_terms": "without the terms on regions",
+    "pixels_only": "reconstruction alone",
+}
+
+
+def test_the_table_on_ingredients_is_that_of_its_study() -> None:
+    folder = RESULTS / "hippocampus_recipe"
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    found = {row["arm"].removeprefix("hybridmim "): row for row in rows_of(folder / "comparisons.csv")}
+    assert found.keys() == {"scratch", *RECIPES}
+    for arm, one in found.items():
+        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+        cells = [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
+        if arm == "scratch":
+            assert f"| from scratch | {' | '.join(cells)} | |" in text
+            continue
+        share = share_at_the_end(folder, f"hybridmim_{arm}")
+        assert f"| {RECIPES[arm]} | {' | '.join(cells)} | {share:.2f} |" in text
+        assert float(one["low"]) < 0 < float(one["high"])
+        assert float(one["dice"]) > float(found["scratch"]["dice"])
+    default = share_at_the_end(folder, "hybridmim_default")
+    assert f"a test Dice of {float(found['flips']['reference_dice']):.3f}. *Explained*" in text
+    assert f"pretraining ({default:.2f} for the default)" in text
+    assert f"({share_at_the_end(folder, 'hybridmim_flips'):.2f} in place of {default:.2f})" in text
+
+
 def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     folder, names = RESULTS / "brain_tumours", {"hybridmim": "HybridMIM", "mae": "MAE"}
     text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
