@@ -32,6 +32,7 @@ from custom_components.checks.command_line import (
 from custom_components.checks.paths import misread_paths
 from custom_components.checks.tracking import MLFLOW, check_installed
 
+_LOCATOR = ComponentLocator()  # looks through all of MONAI at its first question
 _CLOSE = 0.5  # how similar two keys must be (difflib ratio) to be suggested
 #: Word on the command line -> what MONAI does with it, and how to write what is meant.
 _MISREAD = {
@@ -182,7 +183,7 @@ def _siblings(config: Any, key: str, options: Iterable[str]) -> set[str] | None:
 def _parameters(target: Any) -> set[str] | None:
     """Return the argument names of a ``_target_``; None if they are unknown, or it takes any."""
     if isinstance(target, str) and re.fullmatch(r"\w+", target):  # a class that MONAI finds by its name
-        module = ComponentLocator().get_component_module_name(target)
+        module = _LOCATOR.get_component_module_name(target)
         target = f"{module}.{target}" if isinstance(module, str) else None
     found = locate(target) if isinstance(target, str) and re.fullmatch(r"\w+(\.\w+)+", target) else None
     try:

@@ -63,6 +63,7 @@ def test_the_committed_split_is_used_for_btcv_without_a_list(tmp_path: Path, own
 # --- a small run ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_training_writes_weights_card_and_resume_point(trained: Path) -> None:
     state = torch.load(trained / "models" / "model.pt", weights_only=True)
     network = BasicUNet(3, 1, len(LABELS), features=(16, 16, 32, 64, 128, 16))
@@ -94,6 +95,7 @@ def test_evaluation_scores_the_label_files_as_they_are(btcv_data: Path, trained:
     assert len(summary["datalist_hash"]) == 64
 
 
+@pytest.mark.slow
 def test_segmentations_lie_on_the_inputs_grid(btcv_data: Path, trained: Path, tmp_path: Path) -> None:
     weights = str(trained / "models" / "model.pt")
     common = {**TINY, "label_names": LABELS, "weights": weights}
@@ -175,6 +177,7 @@ def test_inference_works_with_what_monai_label_sends(btcv_data: Path, trained: P
     assert type(made.postprocessing.transforms[-1]).__name__ == "SaveImaged"
 
 
+@pytest.mark.slow
 def test_training_works_with_what_monai_label_overrides(btcv_data: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     torch.save(

@@ -116,6 +116,7 @@ def test_liver_alone_leaves_tumours_where_they_are(build_bundle: Run) -> None:
     np.testing.assert_array_equal(found == 1, largest_component(np.where(label == 1, label, 0)) == 1)
 
 
+@pytest.mark.slow
 def test_written_masks_and_scores_have_the_largest_component(
     build_bundle: Run, run_bundle: Run, tmp_path: Path
 ) -> None:

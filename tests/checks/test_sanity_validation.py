@@ -122,6 +122,7 @@ def train(items: list[dict[str, Any]], enabled: bool) -> tuple[dict[str, torch.T
     return net.state_dict(), float(evaluator.state.metrics["val_mean_dice"])
 
 
+@pytest.mark.slow
 def test_a_run_gives_the_same_with_and_without_a_sanity_validation(items: list[dict[str, Any]]) -> None:
     (one, first), (two, second) = (train(items, enabled) for enabled in (True, False))
     assert first == second
@@ -173,6 +174,7 @@ def test_a_config_builds_the_training_dataset_before_the_sanity_validation(items
     assert order == ["training case"] * len(items) + ["validation"]
 
 
+@pytest.mark.slow
 def test_the_shipped_evaluation_is_tried_on_the_files_own_grid(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser
@@ -57,6 +59,11 @@ OTHER_FLAGS = {
 }
 
 
+@cache
+def configs_of(bundle: Path) -> list[dict[str, Any]]:
+    return [ConfigParser.load_config_file(file) for file in sorted(bundle.glob("configs/*.yaml"))]
+
+
 @pytest.mark.parametrize("document", TEXTS)
 def test_shell_blocks_are_marked_bash(document: str) -> None:
     for language, content in blocks(TEXTS[document]):
@@ -87,9 +94,7 @@ def test_every_override_named_in_the_text_exists(document: str) -> None:
     )
     known |= {flag[2:] for name in COMMANDS for flag in parser_of(name).flags}
     bundles = [bundle for bundle in BUNDLES if f"/{bundle.name}/" in document] or BUNDLES
-    configs = [
-        ConfigParser.load_config_file(file) for bundle in bundles for file in sorted(bundle.glob("configs/*.yaml"))
-    ]
+    configs = [config for bundle in bundles for config in configs_of(bundle)]
     assert [key for key in sorted(named - known) if not any(has(config, key) for config in configs)] == []
 
 

@@ -55,6 +55,7 @@ def test_every_part_of_the_loss_is_a_float_in_the_output(make_trainer):
         assert output["negatives"] == 2  # of two volumes, each anchor has the other's two views
 
 
+@pytest.mark.slow
 def test_a_few_steps_learn_the_reconstruction_of_a_constant(make_trainer, make_samples):
     trainer = make_trainer({"reconstruction": 1.0}, max_epochs=15, count=2)
     for sample in trainer.data_loader.dataset.data:

@@ -67,6 +67,7 @@ def probed(network, data, transform=read, epoch=1, **kwargs):
     return evaluator.state.metrics
 
 
+@pytest.mark.slow
 def test_every_backbone_finds_what_intensity_shows_and_nothing_in_noise(make_network, network_name, tmp_path):
     network, data = SimCLR(make_network(network_name), 8, 8), data_list(tmp_path)
     scores = probed(network, data, volumes=2)

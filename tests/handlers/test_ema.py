@@ -171,6 +171,7 @@ def test_a_real_trainers_steps_are_averaged_and_leave_the_training_as_it_was(sta
     assert not run.average.module.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("samples", "accumulate"), [(5, 2), (4, 2), (3, 5)])
 def test_with_accumulated_gradients_the_average_follows_the_optimizers_steps(start, samples, accumulate):
     run = start("run", 2, samples=samples, accumulate=accumulate).run()
@@ -181,6 +182,7 @@ def test_with_accumulated_gradients_the_average_follows_the_optimizers_steps(sta
         torch.testing.assert_close(value, expected[key], msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["average attached first", "resume point attached first"])
 def test_two_and_two_steps_equal_four(start, tmp_path, late):
     whole = start("whole", 4, late=late).run()

@@ -139,6 +139,7 @@ def test_a_run_repeats_itself_whatever_came_before_it(start, workers):
     assert one.run().losses == two.run().losses
 
 
+@pytest.mark.slow
 def test_the_best_value_is_remembered_over_a_resume(start, tmp_path):
     first = start("run", 2).run()
     saved = (tmp_path / "run" / "model.pt").read_bytes()
@@ -151,6 +152,7 @@ def test_the_best_value_is_remembered_over_a_resume(start, tmp_path):
     assert first.best.best is not None
 
 
+@pytest.mark.slow
 def test_more_epochs_follow_the_schedule_of_the_new_config(start):
     start("run", 2, schedule_epochs=2).run()
     longer = start("run", 4, schedule_epochs=4, resume=True).run()

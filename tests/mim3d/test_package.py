@@ -196,6 +196,7 @@ def test_given_weights_come_with_their_card(tree, tmp_path):
         pack(tree("there"), tmp_path / "out_2", weights=tmp_path / "none.pt")
 
 
+@pytest.mark.slow
 def test_weights_of_a_bundle_that_reconstructs_come_with_the_network_and_its_head(command, tmp_path):
     bundle, layers = ROOT / "bundles" / "pretrain_mae", ["smoke.yaml"]
     files = [bundle / "configs" / name for name in ("inference.yaml", *layers)]

@@ -58,7 +58,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", ["tiny", "small"])
+@pytest.mark.parametrize("size", ["tiny", pytest.param("small", marks=pytest.mark.slow)])
 def test_every_class_is_present_and_no_other(kind: str, size: str) -> None:
     for index in range(3):
         case = make_case(kind, index, size=size)
@@ -226,6 +226,7 @@ def test_counts_add_up(cases: int | None, given: dict[str, int | None], expected
     assert list(split_counts(cases, given).values()) == expected
 
 
+@pytest.mark.slow
 def test_data_set_lists_what_it_wrote_and_no_case_twice(tmp_path: Path) -> None:
     path = write_phantoms(tmp_path / "set", cases=7, size="tiny", training=2, validation=1, test=1, progress=False)
     listed = json.loads(path.read_text())

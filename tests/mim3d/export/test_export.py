@@ -66,6 +66,7 @@ def export(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     return end
 
 
+@pytest.mark.slow
 @KINDS
 def test_an_export_computes_what_the_network_computes_for_any_number_of_windows(
     kind: str, suffix: str, export: Export, network: nn.Module, tmp_path: Path
@@ -105,6 +106,7 @@ def test_a_packed_zip_is_exported(export: Export, tmp_path: Path) -> None:
     assert f"{packed} is damaged or not a zip" in text
 
 
+@pytest.mark.slow
 @KINDS
 def test_no_file_is_left_of_an_export_that_differs(
     kind: str, suffix: str, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

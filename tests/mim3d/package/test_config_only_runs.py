@@ -29,6 +29,7 @@ from tests.mim3d.package.config_only import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_every_property_of_a_workflow_is_there_without_our_code(
     bundle: Path, packed: Callable[[Path], Path]
@@ -104,6 +105,7 @@ def run_training(root: Path, **keys: Any) -> ConfigWorkflow:
     return made
 
 
+@pytest.mark.slow
 def test_what_would_go_wrong_silently_ends_the_run_in_one_line(
     packed: Callable[[Path], Path], data: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +152,7 @@ def test_training_ends_at_a_loss_that_is_not_finite(
     assert not (tmp_path / "m" / "model.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_client_of_federated_learning_trains_and_evaluates(
     packed: Callable[[Path], Path], data: Path, tmp_path: Path
 ) -> None:

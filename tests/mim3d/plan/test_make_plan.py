@@ -250,6 +250,7 @@ def test_what_cannot_be_planned_leaves_no_file(data: Callable[[str], Path], tmp_
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_an_earlier_plan_is_kept_unless_told_otherwise(data: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "plan.md").write_text("mine")
     with pytest.raises(ValueError, match=r"plan.md exists; --overwrite replaces the plan"):
