@@ -14,7 +14,6 @@ import datetime
 import importlib.util
 import json
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -123,11 +122,11 @@ def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str,
         load.append(os.getloadavg()[0])
     variants: dict[str, dict[str, Any]] = {}
     for name in names:
-        medians = {key: 1000 * statistics.median(values) for key, values in seconds[name].items()}
-        variants[name] = {"text": VARIANTS[name], "milliseconds": medians}
+        milliseconds = {key: [1000 * value for value in values] for key, values in seconds[name].items()}
+        variants[name] = {"text": VARIANTS[name], "rounds": milliseconds}
         if name in ON_DISK:
             size = sum(path.stat().st_size for path in files_of(name, folder) if path.name != "index.json")
-            variants[name] |= {"bytes": size / VOLUMES, "build_cpu_seconds": statistics.median(built[name])}
+            variants[name] |= {"bytes": size / VOLUMES, "build_cpu_seconds": built[name]}
     return {
         "benchmark": "feeding",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -136,7 +135,7 @@ def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str,
         "load": load,
         "shape": shape,
         "rounds": rounds,
-        "reading_cpu_seconds": statistics.median(built["reading"]),
+        "reading_cpu_seconds": built["reading"],
         "not_measured": skipped,
         "variants": variants,
     }
@@ -144,7 +143,7 @@ def measure(rounds: int, shape: tuple[int, int, int], folder: Path) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (default: %(default)s)")
     parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 150], help="voxels of a volume")
     parser.add_argument("--out", type=Path, default=RESULTS / "feeding_cpu.json", help="result file")
     parser.add_argument("--show", type=Path, help="measure nothing; print the table of this result file")
