@@ -28,10 +28,11 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {name} | {' | '.join([*cells, *disk])} |")
     facts, load = result["machine"], result["load"]
     busy = "Other programs ran beside it. " if max(load) > 1.5 else ""
+    reading = median(result["reading_cpu_seconds"])
     head = (
         f"{facts['cpu']}, {facts['threads']} thread, torch {facts['torch']}, monai {facts['monai']}; commit"
         f" {result['commit'][:8]}, {result['date'][:10]}; medians of {result['rounds']} interleaved rounds."
-        f" {busy}Load {min(load):.1f} to {max(load):.1f}. One reading: {median(result['reading_cpu_seconds']):.2f} s."
+        f" {busy}Load {min(load):.1f} to {max(load):.1f}. One reading: {reading:.2f} s."
     )
     ratios = [
         f"- {text}: {median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
