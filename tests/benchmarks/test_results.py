@@ -213,10 +213,9 @@ def test_the_speed_of_a_store_is_that_of_its_result_file(load_script: Any) -> No
         in text
     )
     assert f"Building a store took {build:.2f} times" in text
-    aims = {quarter: 1 / 50, copied: 0.6, build: 1.3}
-    reached = all(value <= aim for value, aim in aims.items())
     readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    assert ("all three are reached" in readme) == reached
+    assert "The second is not reached." in readme
+    assert [quarter <= 1 / 50, copied <= 0.6, build <= 1.3] == [True, False, True]
 
 
 def test_the_scores_of_a_store_are_those_of_its_study() -> None:
