@@ -218,6 +218,20 @@ def test_the_speed_of_a_store_is_that_of_its_result_file(load_script: Any) -> No
     assert [quarter <= 1 / 50, copied <= 0.6, build <= 1.3] == [True, False, True]
 
 
+def test_the_cost_of_inference_is_that_of_its_result_file() -> None:
+    found = read("inference_cpu.json")["variants"]
+    seconds = {name: one["cpu_seconds"]["total"] for name, one in found.items()}
+    peak = {name: one["mib_after"]["write"] for name, one in found.items()}
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    usual, float64 = (
+        [f"{value['shipped'] / value[other]:.2f}" for value in (seconds, peak)] for other in ("usual", "float64")
+    )
+    assert f"took {usual[0]} of the processor's time and {usual[1]} of the peak memory" in text
+    assert f"({peak['shipped']:.0f} in place of {peak['usual']:.0f} MiB)" in text
+    assert float64[0] == float64[1]
+    assert f"it took {float64[0]} of both" in text
+
+
 def test_the_scores_of_a_store_are_those_of_its_study() -> None:
     folder = RESULTS / "hippocampus_store"
     (one,) = rows_of(folder / "comparisons.csv")
