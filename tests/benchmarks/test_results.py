@@ -61,6 +61,15 @@ def test_the_costs_of_mae_and_simmim_are_those_of_their_result_file() -> None:
         assert f"{', '.join(first)} and {last} of" in text
 
 
+def test_the_shares_of_the_released_step_are_those_of_their_result_file() -> None:
+    ratios = read("pretrain_step_cpu_basic_unet_hugepages.json")["step_time_ratios"]
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| what changes | share of the time |\n|---|---|\n")[2].partition("\n\n")[0]
+    names = ["full, padded by nothing", "full", "bfloat16 full", "window", "bfloat16 window"]
+    expected = [f"{ratios[f'{name} / full as released']:.2f}" for name in names]
+    assert [line.split(" | ")[1].removesuffix(" |") for line in table.splitlines()] == expected
+
+
 def test_the_hippocampus_result_is_of_its_split() -> None:
     result, split = read("seg_msd_hippocampus.json"), read("seg_msd_hippocampus_split.json")
     sections = [split[name] for name in ("training", "validation", "test")]
