@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import zlib
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -82,17 +83,16 @@ def _read_ahead(path: Path, array: np.memmap, part: tuple[slice, ...]) -> None:
     Without that, it notices page by page what is needed, and reads what lies around each page. From a cold disk,
     that takes twice as long.
     """
-    if not hasattr(os, "posix_fadvise") or not array.flags.c_contiguous:
+    if not hasattr(os, "posix_fadvise") or not array.flags.c_contiguous or not array[part].size:
         return
-    planes, (first, last, _) = part[:2], part[2].indices(array.shape[2])
-    numbers = (range(*one.indices(side)) for one, side in zip(planes, array.shape, strict=False))
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        for channel, plane in product(*numbers):
-            start = array.offset + channel * array.strides[0] + plane * array.strides[1] + first * array.strides[2]
-            os.posix_fadvise(descriptor, start, (last - first) * array.strides[2], os.POSIX_FADV_WILLNEED)
-    finally:
-        os.close(descriptor)
+    channels, planes, (first, last, _), _ = (
+        one.indices(side) for one, side in zip(part, array.shape, strict=True)
+    )
+    begin, length = array.offset + first * array.strides[2], (last - first) * array.strides[2]
+    with path.open("rb", buffering=0) as file, suppress(OSError):  # a file system may take no advice
+        for channel, plane in product(range(*channels), range(*planes)):
+            start = begin + channel * array.strides[0] + plane * array.strides[1]
+            os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_WILLNEED)
 
 
 def checksum(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -41,6 +42,23 @@ def test_exactly_the_rows_of_a_part_are_announced(tmp_path: Path, monkeypatch: p
     content = path.read_bytes()
     rows = [array[channel, plane, 3:7].tobytes() for channel in (0, 1) for plane in (2, 3)]
     assert [content[start : start + length] for start, length in announced] == rows
+    assert read_part(path, (slice(None), slice(2, 4), slice(3, 3), slice(1, 3))).size == 0
+    assert len(announced) == len(rows)  # a length of 0 would announce the rest of the file
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no advice")
+def test_a_file_system_that_takes_no_advice_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.arange(2 * 7 * 9 * 5, dtype=np.int16).reshape(2, 7, 9, 5)
+    write_array(tmp_path / "voxels.npy", array)
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    part = (slice(0, 1), slice(2, 4), slice(3, 7), slice(1, 3))
+    np.testing.assert_array_equal(read_part(tmp_path / "voxels.npy", part), array[part])
 
 
 def test_a_missing_package_is_one_line_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
