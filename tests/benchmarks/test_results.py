@@ -237,6 +237,9 @@ def test_the_cost_of_inference_is_that_of_its_result_file() -> None:
     )
     assert f"took {usual[0]} of the processor's time and {usual[1]} of the peak memory" in text
     assert f"({peak['shipped']:.0f} in place of {peak['usual']:.0f} MiB)" in text
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    new, old = (f"{seconds[name]:.1f} s and {peak[name]:.0f} MiB" for name in ("shipped", "usual"))
+    assert f"took {new}, against {old} in the form" in changes
     assert float64[0] == float64[1]
     assert f"it took {float64[0]} of both" in text
 
