@@ -1,36 +1,16 @@
-"""Numbers in documents are those of result files, and a result file's split is the one it says."""
+"""Numbers of measurements in documents are those of their result files, and a result is of the split it says."""
 
 from __future__ import annotations
 
-import csv
-import json
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from custom_components.data import datalist_hash
-
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
-CONDITION = ("labels", "budget", "reference_budget")
-
-
-def read(name: str) -> dict[str, Any]:
-    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+from tests.benchmarks.results import ROOT, read
 
 
 def items(ids: list[str]) -> list[dict[str, str]]:
     return [{"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in ids]
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def clear(row: dict[str, str]) -> bool:
-    """Whether an arm is clearly higher than its reference, as the report of a study calls it."""
-    return float(row["low"]) > 0 and float(row["p_holm"]) < 0.05
 
 
 def row(name: str, scores: dict[str, Any]) -> str:
@@ -81,130 +61,6 @@ def test_the_hippocampus_result_is_of_its_split() -> None:
     assert result["seed"] == split["seed"] == 0
 
 
-def test_the_tables_on_choosing_are_those_of_their_study() -> None:
-    folder = RESULTS / "hippocampus_label_fraction"
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = rows_of(folder / "comparisons.csv")
-    conditions = sorted({(int(row["labels"]), int(row["budget"]), int(row["reference_budget"])) for row in found})
-    for condition in conditions:
-        arms = {row["arm"]: row for row in found if condition == tuple(int(row[key]) for key in CONDITION)}
-        cells = [str(condition[0]), *(arms["mae"][key] for key in ("steps", "reference_steps"))]
-        if condition[1] == condition[2]:
-            cells.pop()
-        cells.append(f"{float(arms['mae']['reference_dice']):.3f}")
-        for arm in ("hybridmim", "mae"):
-            one = arms[arm]
-            interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
-            cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
-        assert f"| {' | '.join(cells)} |" in text
-    equal = [row for row in found if row["budget"] == row["reference_budget"]]
-    longer = [row for row in found if row["budget"] != row["reference_budget"]]
-    assert f"clearly higher in {sum(map(clear, equal))} of {len(equal)} comparisons" in text
-    assert f"higher with half of the steps in {sum(map(clear, longer))} of {len(longer)} comparisons" in text
-    gains = sorted(float(row["difference"]) for row in equal if row["budget"] == "100")
-    assert f"by {gains[0]:.3f} to {gains[-1]:.3f} Dice, most with the fewest labels" in text
-    report = (folder / "report.md").read_text(encoding="utf-8")
-    time = report.partition("| time of all runs | ")[2].partition(" |")[0]
-    assert f"All runs together took {time}, two at a time" in text
-    ranks = read("hippocampus_label_fraction/ranks.json")["mean_ranks"]
-    assert f"mean ranks: HybridMIM {ranks['hybridmim']:.2f}, MAE {ranks['mae']:.2f}" in text
-    fewest = [
-        float(row["dice"])
-        for row in rows_of(folder / "results.csv")
-        if (row["arm"], row["labels"], row["budget"]) == ("hybridmim", "3", "100")
-    ]
-    assert f"between {min(fewest):.3f} and {max(fewest):.3f}" in text
-    for arm, name in (("hybridmim", "HybridMIM"), ("mae", "MAE")):
-        curve = rows_of(folder / f"pretraining_{arm}.csv")
-        share = [float(row["val_explained_mae_gaussian_fill"]) for row in curve]
-        assert f"from {share[0]:.2f} to {share[-1]:.2f} ({name})" in text
-
-
-def test_the_table_on_longer_trainings_is_that_of_its_study() -> None:
-    folder = RESULTS / "hippocampus_long"
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = rows_of(folder / "comparisons.csv")
-    assert len(found) == 6
-    for one in found:
-        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
-        cells = [one["budget"], one["reference_budget"], f"{float(one['reference_dice']):.3f}"]
-        cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
-        assert f"| {' | '.join([*cells, one['steps_to_reference'] or 'not reached'])} |" in text
-    gains = {one["budget"]: float(one["difference"]) for one in found if one["budget"] == one["reference_budget"]}
-    assert f"gained {gains['200']:.3f} Dice in trainings of 200 steps and {gains['400']:.3f} in trainings" in text
-
-
-def share_at_the_end(folder: Path, name: str) -> float:
-    return float(rows_of(folder / f"pretraining_{name}.csv")[-1]["val_explained_mae_gaussian_fill"])
-
-
-RECIPES = {
-    "no_visible": "without the loss on visible voxels",
-    "no_noise": "without input noise",
-    "one_ratio": "one ratio, 0.5, in place of a range",
-    "uniform": "uniform masking in place of two levels",
-    "flips": "with flips along all axes",
-    "no_dropout_no_contrast": "without dropout and contrast",
-    "no_region_terms": "without the terms on regions",
-    "pixels_only": "reconstruction alone",
-}
-
-
-def test_the_table_on_ingredients_is_that_of_its_study() -> None:
-    folder = RESULTS / "hippocampus_recipe"
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = {row["arm"].removeprefix("hybridmim "): row for row in rows_of(folder / "comparisons.csv")}
-    assert found.keys() == {"scratch", *RECIPES}
-    for arm, one in found.items():
-        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
-        cells = [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
-        if arm == "scratch":
-            assert f"| from scratch | {' | '.join(cells)} | |" in text
-            continue
-        share = share_at_the_end(folder, f"hybridmim_{arm}")
-        assert f"| {RECIPES[arm]} | {' | '.join(cells)} | {share:.2f} |" in text
-        assert float(one["low"]) < 0 < float(one["high"])
-        assert float(one["dice"]) > float(found["scratch"]["dice"])
-    default = share_at_the_end(folder, "hybridmim_default")
-    assert f"a test Dice of {float(found['flips']['reference_dice']):.3f}. *Explained*" in text
-    assert f"pretraining ({default:.2f} for the default)" in text
-    assert f"({share_at_the_end(folder, 'hybridmim_flips'):.2f} in place of {default:.2f})" in text
-
-
-def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
-    folder, names = RESULTS / "brain_tumours", {"hybridmim": "HybridMIM", "mae": "MAE"}
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
-    assert found.keys() == names.keys()
-    for arm, one in found.items():
-        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
-        cells = [names[arm], f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
-        assert f"| {' | '.join([*cells, one['steps_to_reference']])} |" in text
-        assert int(one["steps_to_reference"]) == 0.4 * int(one["reference_steps"])
-    assert not any(clear(one) or float(one["high"]) < 0 for one in found.values())
-    assert f"scratch had a test Dice of {float(found['mae']['reference_dice']):.3f}" in text
-    ends = [share_at_the_end(folder, arm) for arm in found]
-    assert f": {ends[0]:.2f} (HybridMIM) and {ends[1]:.2f} (MAE) after {found['mae']['pretraining_steps']}" in text
-
-
-def test_the_table_on_brain_tumours_after_a_short_pretraining_is_that_of_its_study() -> None:
-    folder, names = RESULTS / "brain_tumours_short", {"hybridmim": "HybridMIM", "mae": "MAE"}
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
-    ends = {}
-    for arm, one in found.items():
-        method, variant = arm.split()
-        label = names[method] + (", `relative_output`" if variant == "relative" else "")
-        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
-        assert f"| {label} | {float(one['dice']):.3f} | {float(one['difference']):+.3f} ({interval}) |" in text
-        ends[arm] = share_at_the_end(folder, f"{method}_{variant}")
-    assert len(found) == 4
-    assert not any(clear(one) or float(one["high"]) < 0 for one in found.values())
-    assert f"scratch had {float(found['mae default']['reference_dice']):.3f})" in text
-    assert f", {ends['hybridmim default']:.2f} and {ends['mae default']:.2f} after 480." in text
-    assert f"it was {ends['hybridmim relative']:.2f} and {ends['mae relative']:.2f};" in text
-
-
 def test_the_speed_of_a_store_is_that_of_its_result_file(load_script: Any) -> None:
     result = read("feeding_cpu.json")
     found = {name: median(values) for name, values in load_script("feeding_report").claims(result).items()}
@@ -242,19 +98,3 @@ def test_the_cost_of_inference_is_that_of_its_result_file() -> None:
     assert f"took {new}, against {old} in the form" in changes
     assert float64[0] == float64[1]
     assert f"it took {float64[0]} of both" in text
-
-
-def test_the_scores_of_a_store_are_those_of_its_study() -> None:
-    folder = RESULTS / "hippocampus_store"
-    (one,) = rows_of(folder / "comparisons.csv")
-    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-    assert f"was {float(one['dice']):.3f} from a store and {float(one['reference_dice']):.3f} from memory" in text
-    assert (
-        f"{float(one['difference']):+.3f} (95 % interval {float(one['low']):+.3f} to {float(one['high']):+.3f}"
-        in text
-    )
-    dice = {(row["arm"], row["seed"]): float(row["dice"]) for row in rows_of(folder / "results.csv")}
-    seeds = sorted({seed for _, seed in dice})
-    assert len(seeds) == int(one["seeds"]) == 6
-    gaps = [abs(dice[one["arm"], seed] - dice[one["reference"], seed]) for seed in seeds]
-    assert f"differ by up to {max(gaps):.3f}" in text
