@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 from monai.transforms.compose import Compose
@@ -35,7 +36,7 @@ class Chain(NamedTuple):
         pad: pads volumes to the size of a crop; None: nothing is padded.
         after_pad: may be done to each crop, after it was padded.
         classes: finds voxels of each class, for the centres of crops; None: not needed.
-        crop: cuts crops; None: the whole volume is a sample.
+        crop: cuts crops, of the image alone where it can; None: the whole volume is a sample.
         rest: everything behind it.
     """
 
@@ -90,9 +91,18 @@ def take_apart(transform: Compose, intensity: Any, foreground: Any) -> Chain:
         pad=pad,
         after_pad=[one for one in after_pad if not isinstance(one, ClassesToIndicesd)],
         classes=_only(between, ClassesToIndicesd),
-        crop=None if crop is None else behind[crop],
+        crop=None if crop is None else _of_the_image(behind[crop]),
         rest=rest,
     )
+
+
+def _of_the_image(crop: Any) -> Any:
+    """Return a crop transform that cuts the image alone, because it cuts all its keys alike, and one by one."""
+    if isinstance(crop, RandCropByLabelClassesd):  # it asks the label for the shape
+        return crop
+    crop = copy(crop)
+    crop.keys = ("image",)
+    return crop
 
 
 def _check_intensity(intensity: Any) -> None:

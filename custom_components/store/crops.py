@@ -70,9 +70,8 @@ class StoredCrops(Transform):
     def _cut(self, item: dict[Hashable, Any], case: StoredCase, shape: Sequence[int], affine: Tensor) -> Any:
         """Return the item with outlines, empty tensors where crops will be; a list for several crops."""
         empty = torch.zeros(1, dtype=torch.uint8).expand(1, *shape)  # one byte
-        keys = ["image"] if case.label is None else ["image", "label"]
         file = first_image({"image": item["image"]})
-        for key in dict.fromkeys([*keys, *getattr(self.chain.crop, "keys", ())]):
+        for key in getattr(self.chain.crop, "keys", ["image"]):
             item[key] = MetaTensor(empty, affine=affine.clone(), meta={"filename_or_obj": file})
         if self.chain.crop is None:
             return item
@@ -145,7 +144,7 @@ def _sample(
         sample = transform(sample)
     padded = {"image", "label", *(getattr(chain.pad, "keys", ()))} & set(sample)
     for key in padded:
-        sample[key] = _with_meta(_pad(sample[key], widths), outline.get(key, ghost))
+        sample[key] = _with_meta(_pad(sample[key], widths), ghost)
     for transform in chain.after_pad:
         sample = transform(sample)
     return sample
@@ -174,4 +173,4 @@ def _pad(values: Any, widths: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def _with_meta(values: Tensor, outline: Any) -> MetaTensor:
-    return MetaTensor(values, meta=outline.meta, applied_operations=outline.applied_operations)
+    return MetaTensor(values, meta=dict(outline.meta), applied_operations=list(outline.applied_operations))

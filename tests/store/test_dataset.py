@@ -63,7 +63,11 @@ def test_samples_equal_those_of_the_plain_chain(
         np.testing.assert_allclose(
             plain(stored_sample["image"]), plain(plain_sample["image"]), rtol=0, atol=TOLERANCE[kind]
         )
-        np.testing.assert_allclose(stored_sample["image"].affine, plain_sample["image"].affine, atol=1e-6)
+        tensors = {key: value for key, value in stored_sample.items() if isinstance(value, MetaTensor)}
+        assert tensors.keys() == {key for key, value in plain_sample.items() if isinstance(value, MetaTensor)}
+        for key, value in tensors.items():
+            np.testing.assert_allclose(value.affine, plain_sample[key].affine, atol=1e-6)
+        assert len({id(value.meta) for value in tensors.values()}) == len(tensors)
         if "label" in plain_sample:
             assert stored_sample["label"].dtype == plain_sample["label"].dtype
             np.testing.assert_array_equal(plain(stored_sample["label"]), plain(plain_sample["label"]))
