@@ -104,6 +104,30 @@ def test_the_table_on_ingredients_is_that_of_its_study() -> None:
     assert f"({share_at_the_end(folder, 'hybridmim_flips'):.2f} in place of {default:.2f})" in text
 
 
+def test_the_table_on_transformers_is_that_of_its_study() -> None:
+    folder = RESULTS / "hippocampus_transformers"
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    found = rows_of(folder / "comparisons.csv")
+    for labels in ("5", "20"):
+        arms = {row["arm"]: row for row in found if row["labels"] == labels}
+        cells = [labels, f"{float(arms['mae']['reference_dice']):.3f}"]
+        for arm in ("mae", "simmim", "simclr"):
+            one = arms.pop(arm)
+            assert float(one["low"]) < 0 < float(one["high"])
+            interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+            cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
+        assert arms == {}
+        assert f"| {' | '.join(cells)} |" in text
+    dice = {
+        (row["arm"], row["labels"], row["seed"]): float(row["dice"]) for row in rows_of(folder / "results.csv")
+    }
+    worst = [value for (_, _, seed), value in dice.items() if seed == "2"]
+    assert max(worst) < 0.13
+    for (arm, labels, seed), value in dice.items():
+        assert value <= dice["scratch", labels, seed] + 0.005, arm
+    assert {row["learning_rate"] for row in rows_of(folder / "rates.csv") if row["chosen"] == "True"} == {"0.001"}
+
+
 def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     folder, names = RESULTS / "brain_tumours", {"hybridmim": "HybridMIM", "mae": "MAE"}
     text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
