@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from custom_components.threads import map_in_threads
-from mim3d.convert.images import simpleitk
+from mim3d.convert.images import kept_locale, simpleitk
 
 _TAGS = {
     "patient": "0010|0020",
@@ -60,6 +60,7 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+@kept_locale()
 def read_headers(files: Sequence[Path], workers: int) -> tuple[list[Slice], list[str]]:
     """Read the headers of DICOM files.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import locale
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from custom_components.data.grids import affine_in_mm
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _INTEGERS = (np.int16, np.uint16, np.int32)
+_LOCALE = locale.setlocale(locale.LC_ALL)
 _SHEAR = 1e-4  # largest cosine between two axes of an affine without shear
 
 
@@ -32,6 +36,16 @@ def simpleitk() -> Any:
     return SimpleITK
 
 
+@contextmanager
+def kept_locale() -> Iterator[None]:
+    """Bring back this process's locale: SimpleITK's DICOM sets it to C, in which Python opens files as ASCII."""
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, _LOCALE)
+
+
+@kept_locale()
 def read_image_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a NRRD or MetaImage file.
 
@@ -57,6 +71,7 @@ def read_image_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return _xyz(sitk.GetArrayFromImage(image)), _LPS_TO_RAS @ affine
 
 
+@kept_locale()
 def read_slices(files: list[str], as_float: bool) -> np.ndarray:
     """Read the slices of a DICOM series, scaled as their headers say.
 

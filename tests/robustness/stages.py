@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from monai.bundle import ConfigWorkflow
 
@@ -170,9 +171,12 @@ def infer(images: Path, weights: Path, out: Path) -> None:
 
 
 def limit_memory(gigabytes: float) -> None:
-    """Let this process take no more memory than that, so that a wrong size is an error and no swapping."""
+    """Let this process take no more memory than that besides what it has (a fork of a test process has much).
+
+    So a wrong size is an error and no swapping.
+    """
     import resource
 
-    limit = int(gigabytes * 1e9)
+    limit = psutil.Process().memory_info().vms + int(gigabytes * 1e9)
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

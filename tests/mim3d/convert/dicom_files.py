@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mim3d.convert.images import kept_locale
+
 INTERCEPT = -1024
 
 
+@kept_locale()
 def write_series(
     folder: Path,
     voxels: np.ndarray,

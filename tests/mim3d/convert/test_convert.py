@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import locale
 from pathlib import Path
 
 import nibabel as nib
@@ -65,6 +66,14 @@ def test_a_series_equals_the_nifti_file_of_the_same_phantom(tmp_path: Path, affi
     stored = nib.load(tmp_path / "out" / row["output"])
     assert stored.get_data_dtype() == np.int16
     assert np.allclose(stored.get_qform(), stored.get_sform(), atol=1e-4)
+
+
+def test_the_locale_stays_as_it_was(tmp_path: Path) -> None:
+    """SimpleITK's DICOM sets it to C, in which this process would read config files as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    write_series(tmp_path / "in", VOXELS, RAS)
+    assert convert(tmp_path / "in", tmp_path / "out")[0] == 0
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_what_is_no_volume_is_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
