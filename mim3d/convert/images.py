@@ -16,7 +16,7 @@ from custom_components.data.grids import affine_in_mm
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _INTEGERS = (np.int16, np.uint16, np.int32)
-_LOCALE = locale.setlocale(locale.LC_ALL)
+_LOCALE = locale.setlocale(locale.LC_ALL)  # asked now, because threads that read files would see one another's
 _SHEAR = 1e-4  # largest cosine between two axes of an affine without shear
 
 

@@ -75,8 +75,6 @@ def read_plainly(data: Path) -> Plain:
 
 def build(data: Path, store: Path) -> None:
     """Run the command, as a process of its own does."""
-    # In a fork, torch makes its threads anew at the first operation, and fails if two threads do so at once.
-    torch.set_num_threads(1)
     options = ["--layer", "smoke.yaml", "--out", str(store), "--workers", "2"]
     main(["store", "build", BUNDLE.name, str(data), *options])
 
