@@ -24,12 +24,14 @@ from step_variants import (
     DEFAULTS,
     FEATURES,
     PAIRS,
+    SWIN,
     VARIANTS,
     Variant,
     make_network,
     padded_upcat,
     whole_second_pass,
 )
+from swin_attention import changed
 from torch import Tensor
 
 from custom_components.backbones.convolutional import BasicUNetBackbone
@@ -106,6 +108,10 @@ class Bench(StepBench):
             image = image.contiguous(memory_format=torch.channels_last_3d)
         return image, mask, valid, ids
 
+    def step(self, name: str, turn: int) -> dict[str, float]:  # noqa: D102
+        with changed(VARIANTS[name].kept_masks, VARIANTS[name].one_call_attention):
+            return super().step(name, turn)
+
     def text(self, name: str) -> str:  # noqa: D102
         return VARIANTS[name].text
 
@@ -150,7 +156,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--checkpoint", action="store_true", help="SwinUNETR with use_checkpoint, as swin_unetr.yaml has it")
     add("--window", type=int, nargs="+", default=[64], help="voxels of the decoded window, one number or three")
     args = parser.parse_args(argv)
-    settle(parser, args, DEFAULTS)
+    own = SWIN if args.network == "swin_unetr" else []
+    settle(parser, args, {device: [*names, *own] for device, names in DEFAULTS.items()})
+    if args.network != "swin_unetr" and (wrong := [name for name in args.variants if name in SWIN]):
+        parser.error(f"--variants {' '.join(wrong)}: of SwinUNETR alone; found --network {args.network}")
     if args.features and len(args.features) != len(FEATURES[args.network]):
         parser.error(f"--features: {args.network} takes {len(FEATURES[args.network])}, found {args.features}")
     for key in ("size", "window"):

@@ -28,6 +28,8 @@ class Variant:
     upcat_pads: bool = False
     channels_last: bool = False
     compile: bool = False
+    kept_masks: bool = False
+    one_call_attention: bool = False
 
 
 # "released" computes the same objective as the released code does: nothing shared, no gradient in the second pass.
@@ -47,7 +49,19 @@ VARIANTS = {
     "window-bf16-channels-last": Variant("default, bfloat16, channels_last_3d", bf16=True, channels_last=True),
     "full-compile": Variant("everything decoded, compiled; all of it under heads and losses", False, compile=True),
     "full-bf16-compile": Variant("the same, bfloat16", window=False, bf16=True, compile=True),
+    "window-kept-masks": Variant("default, shift masks are kept", kept_masks=True),
+    "window-one-call": Variant(
+        "default, masks are kept, attention is one call", kept_masks=True, one_call_attention=True
+    ),
+    "nograd-one-call": Variant(
+        "window-nograd, masks are kept, attention is one call",
+        second_view_grad=False,
+        kept_masks=True,
+        one_call_attention=True,
+    ),
 }
+#: Variants of SwinUNETR alone.
+SWIN = [name for name, variant in VARIANTS.items() if variant.kept_masks or variant.one_call_attention]
 #: The ratios of step times to state.
 PAIRS = {
     "window / full": ("window", "full"),
@@ -61,8 +75,11 @@ PAIRS = {
     "bfloat16 full / full as released": ("full-bf16", "released-full"),
     "full, without padding by nothing": ("full", "full-padded"),
     "bfloat16 full, without padding by nothing": ("full-bf16", "full-bf16-padded"),
+    "window, with kept shift masks": ("window-kept-masks", "window"),
+    "window, with kept shift masks and attention in one call": ("window-one-call", "window"),
+    "window-nograd, with kept shift masks and attention in one call": ("nograd-one-call", "window-nograd"),
 }
-DEFAULTS = {"cpu": list(VARIANTS)[:10], "cuda": list(VARIANTS)}
+DEFAULTS = {"cpu": list(VARIANTS)[:10], "cuda": [name for name in VARIANTS if name not in SWIN]}
 
 
 def make_network(args: argparse.Namespace) -> nn.Module:

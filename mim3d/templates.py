@@ -9,6 +9,7 @@ statement, ``<<name>>`` is a value. Texts are put together, not parsed configs, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +132,8 @@ def _render(engine: Environment, item: Task | Method, output: Output) -> str:
 
     kind = "seg" if isinstance(item, Task) else "pretrain"
     shared = DEFAULTS | {"kind": kind, "networks": NETWORKS, "network": NETWORKS[default_network(item)]}
-    shared |= {"version": __version__, "task" if isinstance(item, Task) else "method": item}
+    shared |= {"version": __version__, "oldest_monai": oldest_monai()}
+    shared |= {"task" if isinstance(item, Task) else "method": item}
     values = shared | {"layout": output.layout, "file": Path(output.name).name} | output.values
     try:
         return engine.get_template(f"{item.bundle.name}/{source_name(item)}").render(values)
@@ -139,6 +141,14 @@ def _render(engine: Environment, item: Task | Method, output: Output) -> str:
         raise ValueError(f"{error.filename}, line {error.lineno}: {error.message}") from None
     except TemplateError as error:
         raise ValueError(f"bundles/{item.bundle.name}/{output.name}: {error.message}") from None
+
+
+def oldest_monai() -> str:
+    """The oldest version of MONAI that requirements.txt allows."""
+    found = re.search(r"^monai>=([\d.]+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise ValueError("requirements.txt has no line that begins with monai>=")
+    return found[1]
 
 
 def metadata(text: str, inference: str) -> str:

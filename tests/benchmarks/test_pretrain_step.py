@@ -91,6 +91,7 @@ def test_released_execution_runs_the_whole_encoder_twice_and_ours_does_not(scrip
         (["--size", "50"], "multiples of 32"),
         (["--size", "32", "--window", "64"], "larger than --size"),
         (["--features", "4", "4"], "takes 6"),
+        (["--variants", "window", "window-one-call"], "of SwinUNETR alone"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(script, capsys, arguments, named):
@@ -103,7 +104,7 @@ def test_wrong_arguments_end_in_one_line(script, capsys, arguments, named):
 @pytest.mark.slow
 def test_swin_unetr_with_checkpointing_runs(run_benchmark, tmp_path):
     tiny = ("--features", 12, "--size", 64, 32, 32, "--window", 64, 32, 32, "--repeats", 1, "--threads", 1)
-    variants = ("--variants", "window", "released")
+    variants = ("--variants", "window", "released", "window-kept-masks", "nograd-one-call")
     network = ("--network", "swin_unetr", "--checkpoint")
     done = run_benchmark(NAME, *network, *tiny, *variants, "--out", tmp_path / "result.json")
     assert done.returncode == 0, done.stderr

@@ -79,6 +79,24 @@ def test_no_layer_can_lose_the_check_of_monais_version(item: Task | Method) -> N
             assert not {"initialize", "imports", "check_monai"} & keys, path
 
 
+@by_bundle
+@pytest.mark.parametrize(("found", "ends"), [("1.5.2", True), ("1.6.0", True), ("oldest", False), ("1.7", False)])
+def test_an_older_monai_than_requirements_allow_ends_a_run(
+    item: Task | Method, monkeypatch: pytest.MonkeyPatch, found: str, ends: bool
+) -> None:
+    monkeypatch.setattr("monai.__version__", templates.oldest_monai() if found == "oldest" else found)
+    for name in ("train.yaml", "inference.yaml"):
+        parser = ConfigParser()
+        parser.read_config(item.bundle / "configs" / name)
+        parser = ConfigParser({key: parser[key] for key in ("imports", "check_monai")})
+        parser.get_parsed_content("imports")
+        if ends:
+            with pytest.raises(SystemExit, match=f"MONAI {found} found; the oldest allowed is 1.6.1"):
+                parser.get_parsed_content("check_monai")
+        else:
+            parser.get_parsed_content("check_monai")
+
+
 def test_pins_of_the_metadata_are_the_requirements_and_lie_in_their_ranges(rendered: dict[Path, str]) -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     ranges = {r.name: r.specifier for r in map(Requirement, (line for line in lines if line and line[0] != "#"))}
