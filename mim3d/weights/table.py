@@ -5,15 +5,19 @@ Imports nothing heavy, because `mim3d render` uses it.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 from custom_components.published import Published, read_registry
 from mim3d.catalog import METHODS, ROOT, TASKS
 from mim3d.readmes import Commands
 
 DOCUMENT = ROOT / "docs" / "weights.md"
+#: Estimates of benchmarks/training_cost.py.
+COSTS = ROOT / "benchmarks" / "results" / "training_cost.json"
 #: What stands before and behind the rendered text.
 BEGIN = "<!-- Rendered by `mim3d render` from custom_components/published.json. Edit that file, not this text. -->"
 END = "<!-- End of the rendered text. -->"
@@ -67,11 +71,13 @@ def untrained_text(weights: list[Published]) -> str:
     bundles = [bundle for bundle in every if bundle.name not in trained]
     if not bundles:
         return "Every bundle has published weights."
-    rows = ["| bundle without weights | command that trains it | training | cost |", "|---|---|---|---|"]
-    return "\n".join([*rows, *map(_untrained, bundles)])
+    head = ("bundle without weights", "command that trains it", "training", "volumes", "steps", "days on a CPU")
+    costs = json.loads(COSTS.read_text(encoding="utf-8"))["bundles"]
+    rows = [f"| {' | '.join(head)} |", "|---|---|---|---|---:|---:|"]
+    return "\n".join([*rows, *(_untrained(bundle, costs[bundle.name]) for bundle in bundles)])
 
 
-def _untrained(bundle: Path) -> str:
+def _untrained(bundle: Path, cost: dict[str, Any]) -> str:
     import yaml
 
     config = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
@@ -79,4 +85,6 @@ def _untrained(bundle: Path) -> str:
     command = run.replace(" \\\n  ", " ")
     crops, side = config["batch_size"] * config["num_samples"], " × ".join(map(str, config["roi_size"]))
     training = f"{config['epochs']} epochs, {crops} crop{'s' * (crops > 1)} of {side} a step"
-    return f"| `{bundle.name}` | `{command}` | {training} | not measured |"
+    days = f"{cost['days']:.0f}" if cost["days"] >= 10 else f"{cost['days']:.1f}"
+    volumes = f"{cost['volumes']} ({cost['which']})"
+    return f"| `{bundle.name}` | `{command}` | {training} | {volumes} | {cost['steps']:,} | {days} |"

@@ -50,6 +50,19 @@ def test_the_shares_of_the_released_step_are_those_of_their_result_file() -> Non
     assert [line.split(" | ")[1].removesuffix(" |") for line in table.splitlines()] == expected
 
 
+def test_the_shares_of_swin_unetrs_step_are_those_of_their_result_file() -> None:
+    ratios = read("pretrain_step_cpu_swin_unetr_attention.json")["step_time_ratios"]
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| what changes | share of the step's time |\n|---|---|\n")[2].partition("\n\n")[0]
+    both = "with kept shift masks and attention in one call"
+    expected = [
+        ratios["window, with kept shift masks"],
+        ratios[f"window, {both}"],
+        ratios[f"window-nograd, {both}"],
+    ]
+    assert [line.split(" | ")[1] for line in table.splitlines()] == [f"{ratio:.2f} |" for ratio in expected]
+
+
 def test_the_hippocampus_result_is_of_its_split() -> None:
     result, split = read("seg_msd_hippocampus.json"), read("seg_msd_hippocampus_split.json")
     sections = [split[name] for name in ("training", "validation", "test")]

@@ -33,6 +33,7 @@ BENCHMARKS = {
     },
     "benchmarks/mim_step.py": {"unetr": _MIM, "unetr_patch8": _MIM},
     "benchmarks/feeding.py": {"": "--shape 140 140 60 --rounds 1"},
+    "benchmarks/training_cost.py": {"": ""},
     "benchmarks/inference.py": {"": "--shape 64 48 40 --rounds 1"},
 }
 _LABEL = ("mim3d/label/roundtrip.py", "mim3d/label/server.py")

@@ -64,10 +64,12 @@ def test_each_bundle_without_weights_has_the_command_that_trains_it() -> None:
     rows = [row.split(" | ") for row in text.splitlines()[2:]]
     names = {group.bundle.name for group in (*METHODS.values(), *TASKS.values())}
     assert {row[0] for row in rows} == {f"| `{name}`" for name in names - {"pretrain_mae"}}
-    for _, command, training, cost in rows:
+    for _, command, training, volumes, steps, days in rows:
         check_bundle(shlex.split(command.strip("`")))
         assert re.fullmatch(r"\d+ epochs, \d+ crops? of \d+ × \d+ × \d+ a step", training)
-        assert cost == "not measured |"
+        assert re.fullmatch(r"\d+ \(.+\)", volumes)
+        assert int(steps.replace(",", "")) % int(training.split()[0]) == 0
+        assert float(days.removesuffix(" |")) > 0
     entries = [Published("a/b", name, (), {}, (), "", "", "", 0, None) for name in names]
     assert untrained_text(entries) == "Every bundle has published weights."
 
