@@ -133,6 +133,37 @@ def test_the_table_on_transformers_is_that_of_its_study() -> None:
     assert {row["learning_rate"] for row in rows_of(folder / "rates.csv") if row["chosen"] == "True"} == {"0.001"}
 
 
+def test_the_table_on_a_longer_trained_transformer_is_that_of_its_study() -> None:
+    folder, names = RESULTS / "hippocampus_transformers_long", {"mae": "MAE", "simmim": "SimMIM"}
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
+    assert found.keys() == names.keys()
+    for arm, one in found.items():
+        assert float(one["low"]) < 0 < float(one["high"])
+        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+        cells = [names[arm], f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
+        assert f"| {' | '.join([*cells, one['steps_to_reference'] or 'not reached'])} |" in text
+    scratch = f"{float(found['mae']['reference_dice']):.3f}"
+    gains = [f"{float(found[arm]['difference']):.3f}" for arm in names]
+    assert f"scratch had a test Dice of {scratch}" in text
+    assert f"MAE was {gains[0]} and SimMIM {gains[1]} higher than scratch, which had {scratch}" in text
+    rates = rows_of(folder / "rates.csv")
+    assert {row["learning_rate"] for row in rates if row["chosen"] == "True"} == {"0.002"}
+    for arm in names:
+        tenth, full = (
+            next(
+                row
+                for row in rates
+                if (row["arm"], row["learning_rate"], row["encoder_lr_factor"]) == (arm, "0.001", factor)
+            )
+            for factor in ("", "1.0")
+        )
+        pair = (
+            f"{float(full['validation_dice']):.3f} against {float(tenth['validation_dice']):.3f} for {names[arm]}"
+        )
+        assert pair in text
+
+
 def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     folder, names = RESULTS / "brain_tumours", {"hybridmim": "HybridMIM", "mae": "MAE"}
     text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
