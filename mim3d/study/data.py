@@ -25,37 +25,47 @@ class StudyData:
         sections: as in a data list.
         facts: ``channels`` and ``labels`` of the data list.
         source: where the sections come from, for people.
+        folds: the sections of each fold, which the seed of its number trains; empty: all seeds have the same.
     """
 
     folder: Path | None
     sections: dict[str, list[Item]]
     facts: Keys
     source: str
+    folds: tuple[dict[str, list[Item]], ...] = ()
 
     @property
     def name(self) -> str:
         """The folder's name, without its path: reports are passed on."""
         return "none" if self.folder is None else self.folder.name
 
+    @property
+    def pool(self) -> int:
+        """Number of training cases; of the smallest fold, if there are folds."""
+        return min(len(sections["training"]) for sections in self.folds or [self.sections])
+
+    def of_seed(self, seed: int) -> dict[str, list[Item]]:
+        """Return the sections that a seed trains, validates and tests on."""
+        return self.folds[seed] if self.folds else self.sections
+
     def count(self, label: int | float | str) -> int:
         """Return how many training cases a label count, a share or ``all`` stands for."""
-        pool = len(self.sections["training"])
         if label == "all":
-            return pool
-        return max(1, round(label * pool)) if isinstance(label, float) else int(label)
+            return self.pool
+        return max(1, round(label * self.pool)) if isinstance(label, float) else int(label)
 
     def subset(self, labels: int, seed: int) -> list[Item]:
         """Return the training cases of a cell: the first ``labels`` of an order drawn with ``seed``.
 
         With one seed, a smaller subset is part of every larger one.
         """
-        pool = sorted(self.sections["training"], key=first_image)
+        pool = sorted(self.of_seed(seed)["training"], key=first_image)
         order = np.random.RandomState(seed).permutation(len(pool))
         return [pool[number] for number in sorted(order[:labels])]
 
     def segmentation_list(self, labels: int, seed: int) -> str:
         """Return the data list of a cell as text."""
-        sections = {name: self.sections[name] for name in ("validation", "test")}
+        sections = {name: self.of_seed(seed)[name] for name in ("validation", "test")}
         return self._text({"training": self.subset(labels, seed), **sections})
 
     def pretraining_list(self) -> str:

@@ -18,16 +18,17 @@ from mim3d.phantoms import write_phantoms
 from mim3d.phantoms.dataset import SHARES, split_counts
 from mim3d.study.data import SECTIONS, StudyData
 from mim3d.study.definition import Keys, Study
+from mim3d.study.folds import in_folds
 from mim3d.study.mistakes import Mistakes
 
 _SPLIT = ("sizes", "seed", "subject_pattern")
-ALLOWED = ("dataset_dir", "datalist", "split", "phantoms", *_SPLIT)
+ALLOWED = ("dataset_dir", "folds", "datalist", "split", "phantoms", *_SPLIT)
 
 
 def find_data(study: Study, dataset_dir: Path | None, out: Path, dry_run: bool) -> StudyData:
     """Find, split or write the cases of a study.
 
-    A folder's list comes from the first of: ``datalist`` or ``split`` of the study, the folder's own
+    A folder's list comes from the first of: ``folds``, ``datalist`` or ``split`` of the study, the folder's own
     ``datalist.json``, and ``sizes`` of the study, drawn with its ``seed``.
 
     Args:
@@ -55,7 +56,8 @@ def find_data(study: Study, dataset_dir: Path | None, out: Path, dry_run: bool) 
             found = _phantoms(mistakes.mapping(data["phantoms"], "data phantoms"), out / "data", dry_run)
         else:
             found = _made_up(data["sizes"])
-        _check(found, mistakes)
+        for sections in found.folds or [found.sections]:
+            _check(sections, mistakes)
     except (ValueError, OSError, TypeError) as error:
         mistakes.add(f"data: {error}")
     mistakes.stop()
@@ -64,6 +66,11 @@ def find_data(study: Study, dataset_dir: Path | None, out: Path, dry_run: bool) 
 
 
 def _of_folder(study: Study, folder: Path, data: Keys) -> StudyData:
+    if data.get("folds"):
+        if not isinstance(data["folds"], list):
+            raise ValueError(f"folds is {data['folds']!r}; allowed: a list of the files of mim3d datalist --folds")
+        lists = [_beside(study, folder, name) for name in data["folds"]]
+        return in_folds([_listed(DataList(folder, path), folder, Path(path).name) for path in lists])
     given = {key: _beside(study, folder, data[key]) for key in ("datalist", "split") if data.get(key)}
     source = next(iter(given.values()), None)
     if source is None and (folder / DATALIST_NAME).is_file():
@@ -139,11 +146,11 @@ def _named(counts: dict[str, Any], stem: str) -> dict[str, list[Item]]:
     }
 
 
-def _check(data: StudyData, mistakes: Mistakes) -> None:
-    found = ", ".join(f"{len(data.sections[name])} {name}" for name in SECTIONS)
+def _check(sections: dict[str, list[Item]], mistakes: Mistakes) -> None:
+    found = ", ".join(f"{len(sections[name])} {name}" for name in SECTIONS)
     for name in SECTIONS[1:]:
-        bare = [first_image(item) for item in data.sections[name] if not item.get("label")]
+        bare = [first_image(item) for item in sections[name] if not item.get("label")]
         if bare:
             mistakes.add(f"data: {len(bare)} {name} cases have no label, first {bare[0]}; every one needs a label")
-        if not data.sections[name]:
+        if not sections[name]:
             mistakes.add(f"data: there are no {name} cases; found {found}; a study needs all three with labels")

@@ -144,14 +144,18 @@ def make_plan(study: Study, data: StudyData, out: Path, budget: float = 1.0) -> 
     """Expand a study into arms and cells.
 
     Raises:
-        StudyError: for label counts above the number of training cases, and everything else that arms refuse.
+        StudyError: for label counts above the number of training cases, seeds without a fold, and everything else
+            that arms refuse.
     """
     plan = Plan(study, data, out, budget)
     plan.arms = expand_arms(study)
-    mistakes, pool = Mistakes(study.name), len(data.sections["training"])
+    mistakes = Mistakes(study.name)
     for label in study.grid["labels"]:
-        if data.count(label) > pool:
-            mistakes.add(f"grid labels has {label}; there are {pool} training cases")
+        if data.count(label) > data.pool:
+            mistakes.add(f"grid labels has {label}; there are {data.pool} training cases")
+    for seed in plan.seeds if data.folds else []:
+        if seed >= len(data.folds):
+            mistakes.add(f"grid seed has {seed}; there are {len(data.folds)} folds, with seeds from 0")
     mistakes.stop()
     plan.cells = [
         Cell(arm, labels, seed, steps)
