@@ -46,6 +46,8 @@ def find_data(study: Study, dataset_dir: Path | None, out: Path, dry_run: bool) 
     found: StudyData | None = None
     if folder is not None and data.get("phantoms") and dataset_dir is None:
         mistakes.add("data has both phantoms and dataset_dir; allowed: one of them")
+    if data.get("phantoms") and data.get("folds") is not None:
+        mistakes.add("data has both phantoms and folds; allowed: one of them")
     if folder is None and not data.get("phantoms") and not (dry_run and data.get("sizes")):
         mistakes.add("the study has no data; give --dataset_dir, or data phantoms in the study")
     mistakes.stop()
@@ -66,7 +68,7 @@ def find_data(study: Study, dataset_dir: Path | None, out: Path, dry_run: bool) 
 
 
 def _of_folder(study: Study, folder: Path, data: Keys) -> StudyData:
-    if data.get("folds"):
+    if data.get("folds") is not None:
         if not isinstance(data["folds"], list):
             raise ValueError(f"folds is {data['folds']!r}; allowed: a list of the files of mim3d datalist --folds")
         lists = [_beside(study, folder, name) for name in data["folds"]]

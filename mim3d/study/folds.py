@@ -20,7 +20,7 @@ def in_folds(found: Sequence[StudyData]) -> StudyData:
         ValueError: for fewer than two lists, and for lists that are not the folds of one split.
     """
     if len(found) < 2:
-        raise ValueError(f"folds has {len(found)} list; allowed: two or more")
+        raise ValueError(f"folds names {len(found)} lists; allowed: two or more")
     first = found[0]
     for data in found[1:]:
         if data.facts != first.facts or _images(data, "test") != _images(first, "test"):

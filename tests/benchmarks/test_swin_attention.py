@@ -14,11 +14,8 @@ def test_the_changes_leave_outputs_and_gradients_as_they_are(load_script, one_ca
     network = SwinUNETR(2, 3, feature_size=12, depths=(2, 2, 2, 2), window_size=(3, 2, 3)).double()
     image = torch.randn(batch, 2, 64, 32, 96, dtype=torch.float64)
     found = []
-    for changes in (
-        (False, False),
-        (True, one_call),
-        (True, one_call),
-    ):  # kept masks: made, then used
+    # The second of the changed passes uses the masks that the first has made.
+    for changes in ((False, False), (True, one_call), (True, one_call)):
         network.zero_grad()
         with swin_attention.changed(*changes):
             output = network(image)

@@ -34,10 +34,10 @@ def folder(tmp_path: Path, write_nifti: Callable[..., Path]) -> Path:
 def plan(folder: Path, study_file: Callable[..., Path]) -> Callable[..., Plan]:
     """``plan(folds=[...], grid={...})``: the plan of a study over these lists."""
 
-    def make(folds: Any = FOLDS, **changed: Any) -> Plan:
+    def make(folds: Any = FOLDS, data: dict[str, Any] | None = None, **changed: Any) -> Plan:
         file = study_file(**{"grid": {"labels": ["all"], "seed": [0, 1, 2]}} | changed)
         study = read_study(file)
-        object.__setattr__(study, "data", {"folds": folds})
+        object.__setattr__(study, "data", {"folds": folds, **(data or {})})
         return make_plan(study, find_data(study, folder, file.parent / "out", True), file.parent / "out")
 
     return make
@@ -77,13 +77,12 @@ def test_the_lists_are_named_in_the_report(plan: Callable[..., Plan]) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"folds": FOLDS[:1]}, "data: folds has 1 list; allowed: two or more"),
+        ({"folds": FOLDS[:1]}, "data: folds names 1 lists; allowed: two or more"),
+        ({"folds": []}, "data: folds names 0 lists; allowed: two or more"),
+        ({"data": {"phantoms": {"cases": 4}}}, "data has both phantoms and folds; allowed: one of them"),
         ({"folds": FOLDS[0]}, "data: folds is 'datalist_fold0.json'; allowed: a list of the files"),
         ({"folds": [*FOLDS, "none.json"]}, "data: none.json does not exist beside the study file or in "),
-        (
-            {"folds": [*FOLDS, FOLDS[0]]},
-            "data: folds: 4 cases are in validation of several lists, ",
-        ),
+        ({"folds": [*FOLDS, FOLDS[0]]}, "data: folds: 4 cases are in validation of several lists, "),
         ({"grid": {"labels": ["all"], "seed": [0, 3]}}, "grid seed has 3; there are 3 folds, with seeds from 0"),
         ({"grid": {"labels": [6], "seed": [0]}}, "grid labels has 6; there are 5 training cases"),
     ],
