@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import step_report
 import torch
+from released_step import SIZE, ReleasedStep, make_loss
 from step_bench import StepBench, describe, noise, stack_masks
 from step_bench import measure as measure_rounds
 from step_cli import run, settle, sides, step_parser
@@ -24,6 +26,7 @@ from step_variants import (
     DEFAULTS,
     FEATURES,
     PAIRS,
+    RELEASED_CODE,
     SWIN,
     VARIANTS,
     Variant,
@@ -52,10 +55,14 @@ class Bench(StepBench):
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args)
         chosen = {name: VARIANTS[name] for name in args.variants}
-        for kind in sorted({(v.channels_last, v.compile) for v in chosen.values()}):
-            group = {n: v for n, v in chosen.items() if (v.channels_last, v.compile) == kind}
+        ours = {name: variant for name, variant in chosen.items() if not variant.released_code}
+        for kind in sorted({(v.channels_last, v.compile) for v in ours.values()}):
+            group = {n: v for n, v in ours.items() if (v.channels_last, v.compile) == kind}
             self._build(group, *kind)
-        self.losses = {name: CombinedLoss(self._weights(variant)) for name, variant in chosen.items()}
+        self.losses |= {name: CombinedLoss(self._weights(variant)) for name, variant in ours.items()}
+        for name in args.variants:
+            if name not in ours:
+                self._build_released(name)
         self.batch = self._make_batch()
 
     @staticmethod
@@ -91,6 +98,18 @@ class Bench(StepBench):
             if compiled:
                 pretext.compile()
         self.share_optimizer(list(group))
+
+    def _build_released(self, name: str) -> None:
+        """Build a variant from the clone of the released code."""
+        torch.manual_seed(0)
+        features = (self.args.features or FEATURES["basic_unet"])[
+            :5
+        ]  # the decoder ends as wide as the encoder begins
+        step = (
+            ReleasedStep(self.args.released, features, VARIANTS[name].window, self.clock).to(self.device).train()
+        )
+        self.pretexts[name], self.optimizers[name] = step, step.make_optimizer()
+        self.losses[name] = make_loss(self.args.released, WEIGHTS)
 
     def _make_batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         size, rng = self.args.size, np.random.RandomState(0)
@@ -155,6 +174,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--features", type=int, nargs="+", help="6 widths of BasicUNet, or 1 feature size (default: the paper's)")
     add("--checkpoint", action="store_true", help="SwinUNETR with use_checkpoint, as swin_unetr.yaml has it")
     add("--window", type=int, nargs="+", default=[64], help="voxels of the decoded window, one number or three")
+    add("--released", type=Path, help="a clone of the released HybridMIM code, for the variants released-code*")
     args = parser.parse_args(argv)
     own = SWIN if args.network == "swin_unetr" else []
     settle(parser, args, {device: [*names, *own] for device, names in DEFAULTS.items()})
@@ -166,7 +186,19 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         setattr(args, key, sides(parser, key, getattr(args, key), REGION))
     if any(w > s for w, s in zip(args.window, args.size, strict=True)):
         parser.error(f"--window {args.window} is larger than --size {args.size}")
+    check_released(parser, args)
     return args
+
+
+def check_released(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse the variants of the released code where they cannot run."""
+    chosen = [name for name in args.variants if name in RELEASED_CODE]
+    if chosen and (args.network != "basic_unet" or set(args.size) != {SIZE}):
+        parser.error(
+            f"--variants {' '.join(chosen)}: the released code takes --network basic_unet and --size {SIZE}"
+        )
+    if chosen and not (args.released and (args.released / "Pretrain" / "pretrain_models").is_dir()):
+        parser.error(f"--released {args.released} is no clone of the released code (github.com/ge-xing/HybridMIM)")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

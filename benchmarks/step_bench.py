@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import Any, Protocol
@@ -18,7 +18,6 @@ from step_report import describe_variants, time_ratios
 from torch import Tensor, nn
 
 from custom_components.atomic import write_json
-from custom_components.losses import CombinedLoss
 
 
 class Variant(Protocol):
@@ -53,7 +52,7 @@ class StepBench(ABC):
         self.clock = Stopwatch(self.device)
         self.parts = (*self.inside, self.rest, "backward", "optimizer")
         self.pretexts: dict[str, nn.Module] = {}
-        self.losses: dict[str, CombinedLoss] = {}
+        self.losses: dict[str, Callable[[Any, Tensor], Mapping[str, Tensor]]] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.failed: dict[str, str] = {}
 

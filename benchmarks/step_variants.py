@@ -30,9 +30,10 @@ class Variant:
     compile: bool = False
     kept_masks: bool = False
     one_call_attention: bool = False
+    released_code: bool = False
 
 
-# "released" computes the same objective as the released code does: nothing shared, no gradient in the second pass.
+# "released" executes our objective as the released code does: nothing shared, no gradient in the second pass.
 released = partial(Variant, second_view_grad=False, whole_second_pass=True, upcat_pads=True)
 VARIANTS = {
     "window": Variant("window decoded, shared stages, second view with gradient (default)"),
@@ -59,15 +60,27 @@ VARIANTS = {
         kept_masks=True,
         one_call_attention=True,
     ),
+    "released-code": Variant("the released code itself, with its window", released_code=True),
+    "released-code-full": Variant(
+        "the released code itself, everything decoded", window=False, released_code=True
+    ),
 }
 #: Variants of SwinUNETR alone.
 SWIN = [name for name, variant in VARIANTS.items() if variant.kept_masks or variant.one_call_attention]
+#: Variants that need a clone of the released code.
+RELEASED_CODE = [name for name, variant in VARIANTS.items() if variant.released_code]
 #: The ratios of step times to state.
 PAIRS = {
     "window / full": ("window", "full"),
     "window / full, as released": ("released", "released-full"),
     "window / full as released": ("window", "released-full"),
     "window / released": ("window", "released"),
+    "window / released code": ("window", "released-code"),
+    "window-nograd / released code": ("window-nograd", "released-code"),
+    "full / released code, everything decoded": ("full", "released-code-full"),
+    "released / released code": ("released", "released-code"),
+    "bfloat16 window / released code": ("window-bf16", "released-code"),
+    "bfloat16 full / released code, everything decoded": ("full-bf16", "released-code-full"),
     "bfloat16 / fp32": ("window-bf16", "window"),
     "bfloat16 window / full as released": ("window-bf16", "released-full"),
     "full, padded by nothing / full as released": ("full-padded", "released-full"),
@@ -79,7 +92,7 @@ PAIRS = {
     "window, with kept shift masks and attention in one call": ("window-one-call", "window"),
     "window-nograd, with kept shift masks and attention in one call": ("nograd-one-call", "window-nograd"),
 }
-DEFAULTS = {"cpu": list(VARIANTS)[:10], "cuda": [name for name in VARIANTS if name not in SWIN]}
+DEFAULTS = {"cpu": list(VARIANTS)[:10], "cuda": [name for name in VARIANTS if name not in [*SWIN, *RELEASED_CODE]]}
 
 
 def make_network(args: argparse.Namespace) -> nn.Module:
