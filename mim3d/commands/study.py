@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import product
 from pathlib import Path
 
 from mim3d.arguments import UsageError, number
 from mim3d.catalog import ROOT
 
 STUDIES = ROOT / "benchmarks" / "studies"
+#: The claims of both papers. Each has a study on BTCV, and one on each data set that a CPU is enough for.
+QUESTIONS = (
+    "methods", "label_fraction", "mask_ratio", "patch_size", "decoder", "hybrid_terms", "resolution",
+    "convergence", "schedule",
+)  # fmt: skip
+CPU_SETS = ("hippocampus", "phantoms")
 DESCRIPTION = """\
 Run a study: a grid over methods, networks, config keys, label counts, seeds and budgets, on fixed test cases.
 
@@ -19,6 +26,7 @@ EXAMPLE = """\
 examples:
   mim3d study phantoms_methods --dry_run
   mim3d study hippocampus_methods --dataset_dir DATA --devices cpu --parallel 2
+  mim3d study small_mask_ratio --on my_data.yaml --dataset_dir DATA
   mim3d study mine.yaml --dataset_dir DATA --devices cuda:0 cuda:1"""
 
 
@@ -27,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EXAMPLE
     add = parser.add_argument
     add("study", metavar="STUDY", help="a study file, or the name of one in benchmarks/studies")
+    add("--on", metavar="FILE", help="a file that describes data, or hippocampus, phantoms or btcv; replaces base")
     add("--out", type=Path, metavar="DIR", help="folder for all results (default: runs/<name of the study>)")
     add("--dataset_dir", type=Path, metavar="DIR", help="folder of the data; replaces that of the study")
     add(
@@ -52,29 +61,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find_study(name: str) -> Path:
-    """Return the path of a study: a file, or one of the shipped studies by its name.
+def find_study(name: str, on: str | None = None) -> tuple[Path, Path | None]:
+    """Return the file of a study, and that of the data set it is applied to, if that is not its own.
+
+    Args:
+        name: a file, or a shipped study; hippocampus_methods is small_methods.yaml on base_hippocampus.yaml.
+        on: a file with the keys of a data set, or the name of a shipped one.
 
     Raises:
-        UsageError: if there is none.
+        UsageError: if there is no such study or data set.
     """
-    for path in (Path(name), STUDIES / name, STUDIES / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    known = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml") if not path.stem.startswith("base")))
-    raise UsageError(f"there is no study {name!r}; give a file, or one of: {known}")
+    file = next((path for path in (Path(name), STUDIES / name, STUDIES / f"{name}.yaml") if path.is_file()), None)
+    if file is None and on is None and name in _applied():
+        return _applied()[name]
+    if file is None:
+        raise UsageError(f"there is no study {name!r}; give a file, or one of: {', '.join(shipped_studies())}")
+    if on is None:
+        if file.parent == STUDIES and file.stem.startswith("small_"):
+            raise UsageError(f"study {name!r} names no data; add --on hippocampus, --on phantoms or --on FILE")
+        return file, None
+    for data in (Path(on), STUDIES / f"base_{on}.yaml"):
+        if data.is_file():
+            return file, data
+    known = sorted(path.stem.removeprefix("base_") for path in STUDIES.glob("base_*.yaml"))
+    raise UsageError(f"--on {on} is no file; give one, or one of: {', '.join(known)}")
+
+
+def shipped_studies() -> list[str]:
+    """Return the names of the shipped studies that name their data."""
+    files = [path.stem for path in STUDIES.glob("*.yaml")]
+    return sorted({*_applied(), *(name for name in files if not name.startswith(("base_", "small_")))})
+
+
+def _applied() -> dict[str, tuple[Path, Path]]:
+    """Return the studies that are a question applied to a data set, by name: their two files."""
+    found = {}
+    for data, question in product(CPU_SETS, QUESTIONS):
+        own, small, full = (STUDIES / f"{start}{question}.yaml" for start in (f"{data}_", "small_", ""))
+        if not own.is_file():
+            found[own.stem] = small if small.is_file() else full, STUDIES / f"base_{data}.yaml"
+    return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the study; every mistake in its file is one line on stderr."""
-    file = find_study(arguments.study)
-    if arguments.out is None:
-        arguments.out = ROOT / "runs" / file.stem
+    file, on = find_study(arguments.study, arguments.on)
     from mim3d.study.mistakes import StudyError
+    from mim3d.study.read import study_name
     from mim3d.study.run_study import run_study
 
+    if arguments.out is None:
+        arguments.out = ROOT / "runs" / study_name(file, on)
     try:
-        run_study(arguments, file)
+        run_study(arguments, file, on)
     except StudyError as error:
         for line in error.mistakes:
             print(f"error: {line}", file=sys.stderr)

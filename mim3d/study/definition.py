@@ -41,8 +41,8 @@ class Study:
     """A study as its file describes it; see docs/studies.md for the keys.
 
     Attributes:
-        name: of the file, without suffix.
-        folder: of the file; layers and lists are looked for here.
+        name: of the file, without suffix; of the data set and the study, if it is applied to another data set.
+        folder: of the file, or of that of the data set; layers and lists are looked for here.
         task: the segmentation task.
         small: whether smoke layers and narrow networks are used, for a CPU.
         data: where cases come from.

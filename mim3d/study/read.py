@@ -12,22 +12,31 @@ from mim3d.study.definition import AXES, KEYS, PLACES, SCRATCH, Keys, Rates, Stu
 from mim3d.study.mistakes import Mistakes
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path, on: Path | None = None) -> Study:
     """Read and check a study file.
+
+    Args:
+        path: the file.
+        on: a file with the keys of a data set, which replaces the study's own ``base``.
 
     Raises:
         StudyError: with one line for each mistake that can be seen without the configs and the data.
     """
     mistakes = Mistakes(path.name)
-    content = _read(path, mistakes, ())
+    content = _read(path, mistakes, (), on)
     mistakes.stop()
     content = mistakes.mapping(content, "the study", KEYS)
-    study = _study(path, content, mistakes)
+    study = _study(study_name(path, on), (on or path).resolve().parent, content, mistakes)
     mistakes.stop()
     return study
 
 
-def _read(path: Path, mistakes: Mistakes, above: tuple[Path, ...]) -> Keys:
+def study_name(path: Path, on: Path | None) -> str:
+    """Name a study by its file, and by the data set that it is applied to."""
+    return path.stem if on is None else f"{on.stem.removeprefix('base_')}_{path.stem.removeprefix('small_')}"
+
+
+def _read(path: Path, mistakes: Mistakes, above: tuple[Path, ...], on: Path | None = None) -> Keys:
     """Read a file and what it is based on; a later base wins, then its own keys. Nested mappings are merged."""
     if path in above:
         mistakes.add(f"base: {path.name} is based on itself")
@@ -43,10 +52,11 @@ def _read(path: Path, mistakes: Mistakes, above: tuple[Path, ...]) -> Keys:
     if not isinstance(content, dict):
         mistakes.add(f"{path.name} holds {type(content).__name__}; allowed: keys with values")
         return {}
-    bases = content.pop("base", None) or []
+    own = content.pop("base", None) or []
+    bases = [on] if on else [path.parent / str(base) for base in (own if isinstance(own, list) else [own])]
     merged: Keys = {}
-    for base in bases if isinstance(bases, list) else [bases]:
-        merged = _merged(merged, _read(path.parent / str(base), mistakes, (*above, path)))
+    for base in bases:
+        merged = _merged(merged, _read(base, mistakes, (*above, path)))
     return _merged(merged, content)
 
 
@@ -59,7 +69,7 @@ def _is_map(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _study(path: Path, content: Keys, mistakes: Mistakes) -> Study:
+def _study(name: str, folder: Path, content: Keys, mistakes: Mistakes) -> Study:
     small = content.get("small", False)
     if not isinstance(small, bool):
         mistakes.add(f"small is {small!r}; allowed: true, false")
@@ -72,8 +82,8 @@ def _study(path: Path, content: Keys, mistakes: Mistakes) -> Study:
     variants = mistakes.mapping(content.get("variants"), "variants")
     grid = _grid(content.get("grid"), variants, mistakes)
     return Study(
-        name=path.stem,
-        folder=path.resolve().parent,
+        name=name,
+        folder=folder,
         task=TASKS[task] if known else TASKS["btcv"],
         small=bool(small),
         data=mistakes.mapping(content.get("data"), "data"),

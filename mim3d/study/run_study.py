@@ -41,12 +41,13 @@ class Outcome:
     shown: list[Shown]
 
 
-def run_study(arguments: argparse.Namespace, file: Path) -> Outcome | None:
+def run_study(arguments: argparse.Namespace, file: Path, on: Path | None = None) -> Outcome | None:
     """Run a study, or print its plan.
 
     Args:
         arguments: those of ``mim3d study``.
         file: the study file.
+        on: a file with the keys of a data set, which replaces the study's own ``base``.
 
     Returns:
         What it found; None if only the plan was printed.
@@ -56,7 +57,7 @@ def run_study(arguments: argparse.Namespace, file: Path) -> Outcome | None:
         ValueError: for a folder or device that cannot be used; when runs failed.
         KeyboardInterrupt, Stopped: when a signal ends the study.
     """
-    study, out = read_study(file), arguments.out.resolve()
+    study, out = read_study(file, on), arguments.out.resolve()
     check_no_hash(out, "--out")
     slots = make_slots(arguments.devices, arguments.parallel)
     planned = make_plan(study, find_data(study, arguments.dataset_dir, out, True), out, arguments.budget)

@@ -97,7 +97,8 @@ def run_mim3d(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> No
         words[words.index("--out") + 1] = str(sandbox.fresh())
     if name == "study":  # hours: its plan, for which it needs no data
         kept = words[: words.index("--dataset_dir")] if "--dataset_dir" in words else words
-        words = [*dict.fromkeys([*kept, "--dry_run"])]
+        described = str(ROOT / "benchmarks" / "studies" / "base_hippocampus.yaml")
+        words = [*dict.fromkeys([*(described if word == "my_data.yaml" else word for word in kept), "--dry_run"])]
     if name == "release":
         sandbox.make_repository()
     if name == "datalist" or (name == "plan" and "--test" in words):  # a split is refused where a list exists

@@ -105,7 +105,7 @@ def test_files_and_layers_named_in_the_text_exist(document: str) -> None:
     links = re.findall(r"\]\(([^):]+)\)", text)
     assert [link for link in links if not (folder / link.partition("#")[0]).exists()] == []
     layers = {path.name for bundle in BUNDLES for path in bundle.glob("configs/*.yaml")}
-    sources = {path.name for path in (ROOT / "bundles").glob("**/*.yaml")} | {
+    sources = {path.name for folder in ("bundles", "benchmarks") for path in (ROOT / folder).glob("**/*.yaml")} | {
         "mine.yaml",
         "merging.yaml",
         QUICK_START,

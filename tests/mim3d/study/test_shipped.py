@@ -8,15 +8,17 @@ import pytest
 
 from mim3d.catalog import METHODS
 from mim3d.cli import main
-from mim3d.commands.study import STUDIES
+from mim3d.commands.study import CPU_SETS, QUESTIONS, STUDIES, find_study, shipped_studies
+from mim3d.study.read import read_study
 
-NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml") if not path.stem.startswith("base_"))
+NAMES = shipped_studies()
 
 
 def test_every_claim_has_its_study() -> None:
-    claims = "methods mask_ratio patch_size decoder hybrid_terms label_fraction resolution convergence schedule"
-    for claim in claims.split():
-        assert {claim, f"hippocampus_{claim}", f"phantoms_{claim}"} <= set(NAMES)
+    for claim in QUESTIONS:
+        assert {claim, *(f"{data}_{claim}" for data in CPU_SETS)} <= set(NAMES)
+    files = {path.stem for path in STUDIES.glob("*.yaml") if not path.stem.startswith(("base_", "small_"))}
+    assert files <= set(NAMES)
     text = "".join(path.read_text(encoding="utf-8") for path in STUDIES.glob("*.yaml"))
     assert all(name in text for name in METHODS)
 
@@ -39,6 +41,53 @@ def test_an_unknown_study_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         main(["study", "mask_ratios"])
     assert stopped.value.code == 2
     assert "there is no study 'mask_ratios'; give a file, or one of: brain_tumours, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", CPU_SETS)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_on_a_data_set_has_the_keys_of_both(question: str, data: str) -> None:
+    study, base = (read_study(*find_study(name)) for name in (f"{data}_{question}", f"base_{data}"))
+    assert study.name == f"{data}_{question}"
+    assert (study.task, study.data, study.small, study.both) == (base.task, base.data, True, base.both)
+    full = read_study(*find_study(question))
+    assert set(full.grid) <= {*study.grid, "backbone"}
+    assert study.variants.keys() == full.variants.keys()
+    assert study.about.endswith((".", "?"))
+
+
+def test_a_question_can_be_asked_of_other_data(tmp_path: Path) -> None:
+    (tmp_path / "knee_scans.yaml").write_text(
+        "task: custom\nsmall: true\ndata: {datalist: mine.json}\ngrid: {labels: [7], steps: [30]}\n"
+    )
+    for question in ("small_mask_ratio", "mask_ratio", str(STUDIES / "small_mask_ratio.yaml")):
+        study = read_study(*find_study(question, str(tmp_path / "knee_scans.yaml")))
+        assert (study.name, study.folder) == ("knee_scans_mask_ratio", tmp_path)
+        assert (study.task.name, study.grid["labels"], study.grid["steps"]) == ("custom", [7], [30])
+        assert len(study.grid["pretraining#mask_ratio"]) >= 6
+    assert read_study(*find_study("mask_ratio", "phantoms")).data["phantoms"]["kind"] == "abdomen_ct"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ["small_methods"],
+            "study 'small_methods' names no data; add --on hippocampus, --on phantoms or --on FILE",
+        ),
+        (
+            ["methods", "--on", "knees.yaml"],
+            "--on knees.yaml is no file; give one, or one of: btcv, hippocampus, ",
+        ),
+        (["method", "--on", "phantoms"], "there is no study 'method'; give a file, or one of: brain_tumours, "),
+    ],
+)
+def test_a_question_without_data_is_one_line(
+    given: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", *given])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
