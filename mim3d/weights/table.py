@@ -13,7 +13,6 @@ from typing import Any
 
 from custom_components.published import Published, read_registry
 from mim3d.catalog import METHODS, ROOT, TASKS
-from mim3d.readmes import Commands
 
 DOCUMENT = ROOT / "docs" / "weights.md"
 #: Estimates of benchmarks/training_cost.py.
@@ -39,7 +38,7 @@ def rendered_document(document: Path = DOCUMENT, registry: Path | None = None) -
 
 
 def weights_text(weights: list[Published], aliases: dict[str, str]) -> str:
-    """Return the table, and how each of the weights was made; ``none yet`` without weights."""
+    """Return the table, and where each of the weights comes from; ``none yet`` without weights."""
     if not weights:
         return "None yet."
     rows = ["| name | network and view | size | licence | scores |", "|---|---|---|---|---|"]
@@ -56,24 +55,21 @@ def _row(weights: Published, short: list[str]) -> str:
 
 
 def _made(weights: Published) -> str:
-    """Return one line on how weights were made, and their hash."""
+    """Return one line on whose data weights come from, and their seed and hash."""
     attribution, model = weights.attribution.rstrip("."), weights.files[0]
-    return (
-        f"- `{weights.name}`: {attribution}. Made with `{weights.command}`, seed {weights.seed}. "
-        f"sha256 of {model.name}: `{model.sha256}`."
-    )
+    return f"- `{weights.name}`: {attribution}. Seed {weights.seed}. sha256 of {model.name}: `{model.sha256}`."
 
 
 def untrained_text(weights: list[Published]) -> str:
-    """Return a table of the bundles without published weights: the command that trains each, and its cost."""
+    """Return a table of the bundles without published weights, and what training each costs."""
     trained = {entry.bundle for entry in weights}
     every = [method.bundle for method in METHODS.values()] + [task.bundle for task in TASKS.values()]
     bundles = [bundle for bundle in every if bundle.name not in trained]
     if not bundles:
         return "Every bundle has published weights."
-    head = ("bundle without weights", "command that trains it", "training", "volumes", "steps", "days on a CPU")
+    head = ("bundle without weights", "training", "volumes", "steps", "days on a CPU")
     costs = json.loads(COSTS.read_text(encoding="utf-8"))["bundles"]
-    rows = [f"| {' | '.join(head)} |", "|---|---|---|---|---:|---:|"]
+    rows = [f"| {' | '.join(head)} |", "|---|---|---|---:|---:|"]
     return "\n".join([*rows, *(_untrained(bundle, costs[bundle.name]) for bundle in bundles)])
 
 
@@ -81,10 +77,9 @@ def _untrained(bundle: Path, cost: dict[str, Any]) -> str:
     import yaml
 
     config = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
-    run = Commands(bundle.name, packed=False).run(bundle.name, ["train.yaml"], "--dataset_dir DATA")
-    command = run.replace(" \\\n  ", " ")
     crops, side = config["batch_size"] * config["num_samples"], " × ".join(map(str, config["roi_size"]))
     training = f"{config['epochs']} epochs, {crops} crop{'s' * (crops > 1)} of {side} a step"
     days = f"{cost['days']:.0f}" if cost["days"] >= 10 else f"{cost['days']:.1f}"
     volumes = f"{cost['volumes']} ({cost['which']})"
-    return f"| `{bundle.name}` | `{command}` | {training} | {volumes} | {cost['steps']:,} | {days} |"
+    link = f"[`{bundle.name}`](../bundles/{bundle.name}/docs/README.md)"
+    return f"| {link} | {training} | {volumes} | {cost['steps']:,} | {days} |"
