@@ -34,8 +34,8 @@ WHERE_PACKED = (
     "Run the commands from this folder, after you installed the packages that `configs/metadata.json` lists. "
     "Unpack other bundles beside this one."
 )
-LABEL = "`docs/monai_label.md` of the repository explains how to serve this bundle."
-LABEL_PACKED = (
+#: How to serve a packed segmentation bundle; docs/monai_label.md says it for the repository.
+LABEL = (
     "In an environment of its own: `monailabel apps --download --name monaibundle --output APPS`, copy this "
     "folder to `APPS/monaibundle/model/{name}`, then `monailabel start_server --app APPS/monaibundle "
     "--studies STUDIES --conf models {name} --conf zoo_source ngc --conf sam2 false --host 127.0.0.1`."
@@ -145,17 +145,16 @@ def render_readme(
         "name": bundle.name,
         "task": next((task for task in TASKS.values() if task.bundle.name == bundle.name), None),
         "method": method,
-        "networks": NETWORKS,
-        "tasks": TASKS,
         "segmented": SEGMENTED,
         "packed": packed,
+        "pretraining": bundle.name,
         "common": LINK_PACKED if packed else LINK,
         **_parts([method] if method else []),
         "config": config,
         "view_text": view_text(config),
         "metadata": json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8")),
         "where": WHERE_PACKED if packed else WHERE,
-        "label": LABEL_PACKED.format(name=bundle.name) if packed else LABEL,
+        "label": LABEL.format(name=bundle.name),
         "numbered": numbered,
         "path": commands.path,
         "run": commands.run,
@@ -172,12 +171,24 @@ def render_page(engine: Environment) -> str:
         ValueError: if the source has a mistake.
     """
     name = TASKS[DEFAULT_VIEW].bundle.name
-    values = {**_parts(list(METHODS.values())), "seg": True, "packed": False, "name": name}
-    return _rendered(engine, COMMON, {**values, "run": Commands(name, packed=False).run})
+    commands = Commands(name, packed=False)
+    values = {
+        **_parts(list(METHODS.values())),
+        "seg": True,
+        "packed": False,
+        "name": name,
+        "pretraining": next(iter(METHODS.values())).bundle.name,
+        "path": commands.path,
+        "run": commands.run,
+    }
+    return _rendered(engine, COMMON, values)
 
 
-def _parts(methods: Sequence[Method]) -> dict[str, bool]:
-    """Say which sections of the common text concern these methods; without methods, segmentation."""
+def _parts(methods: Sequence[Method]) -> dict[str, Any]:
+    """Return what the common text reads: its tables, and which sections concern these methods.
+
+    Without methods, the sections are those of segmentation.
+    """
     names = {method.name for method in methods}
     return {
         "seg": not methods,
@@ -185,7 +196,20 @@ def _parts(methods: Sequence[Method]) -> dict[str, bool]:
         "masked": bool(names - {"simclr"}),
         "contrastive": "simclr" in names,
         "mim_med3d": bool(names & {"mae", "simmim", "simclr"}),
+        "networks": NETWORKS,
+        "tasks": TASKS,
+        "with_default": {name: _offering(name, default=True) for name in NETWORKS},
+        "with_layer": {name: _offering(name, default=False) for name in NETWORKS},
     }
+
+
+def _offering(network: str, default: bool) -> list[str]:
+    """Name the bundles whose default network this is, or those that have a layer for it."""
+    found = ["`seg_*`"] if default == (network == SEGMENTED) else []
+    for method in METHODS.values():
+        if network == method.default if default else network in method.others:
+            found.append(f"`{method.bundle.name}`")
+    return found
 
 
 def _rendered(engine: Environment, source: str, values: Mapping[str, Any]) -> str:

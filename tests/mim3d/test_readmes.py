@@ -9,12 +9,14 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from mim3d.catalog import DEFAULT_VIEW, METHODS, NETWORKS, SEGMENTED, TASKS
+from mim3d.catalog import DEFAULT_VIEW, METHODS, NETWORKS, SEGMENTED, TASKS, Network
 from mim3d.readmes import PAGE, Commands, number, percent
 from mim3d.templates import environment, packed_readme
 from mim3d.verify.readme_commands import commands, flags
 
 BUNDLES = [group.bundle for group in (*METHODS.values(), *TASKS.values())]
+#: What stands in a packed README before the sections that all bundles share.
+SHARED = "\nThe sections below hold for all "
 bundles = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 
 
@@ -26,15 +28,21 @@ def test_a_packed_readme_names_nothing_that_only_the_repository_has(bundle: Path
 
 
 @bundles
+def test_a_readme_has_about_sixty_lines(bundle: Path) -> None:
+    text = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    assert 55 <= len(text.splitlines()) <= 64
+
+
+@bundles
 def test_both_readmes_have_the_same_commands_but_for_paths(bundle: Path) -> None:
     here = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
-    packed = packed_readme(bundle).decode()
+    packed = packed_readme(bundle).decode().partition(SHARED)[0]
     runs = [re.findall(r"monai\.bundle run.*\\\n.*", text) for text in (here, packed)]
     paths = [(f"bundles/{bundle.name}/", ""), (f"bundles/{bundle.name} ", ". "), ("bundles/", "../")]
     for old, new in paths:
         runs[0] = [run.replace(old, new) for run in runs[0]]
     assert runs[0] == runs[1]
-    assert len(runs[0]) >= 4
+    assert len(runs[0]) >= 3
 
 
 def anchors(text: str) -> set[str]:
@@ -61,9 +69,10 @@ def test_a_packed_readme_ends_with_the_sections_that_concern_its_bundle(bundle: 
     packed = packed_readme(bundle).decode()
     here = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
     added = anchors(packed) - anchors(here)
-    assert {"layers", "reading-files", "memory", "fine-tuning", "files-of-a-run", "crop-sizes"} <= added
+    assert {"commands", "networks", "layers", "several-gpus-and-resuming"} <= added
+    assert {"reading-files", "memory", "fine-tuning", "files-of-a-run", "crop-sizes"} <= added
     assert ("scores" in added) == bundle.name.startswith("seg_")
-    assert ("does-it-learn" in added) == bundle.name.startswith("pretrain_")
+    assert ("does-it-learn" in added) == ("views" in added) == bundle.name.startswith("pretrain_")
     assert ("masks" in added) == (bundle.name in {"pretrain_hybridmim", "pretrain_mae", "pretrain_simmim"})
 
 
@@ -118,9 +127,22 @@ def test_the_catalog_states_the_size_of_a_network(network) -> None:
     assert parameters(TASKS[DEFAULT_VIEW].bundle, *layers) == network.parameters
 
 
-def test_the_readme_states_the_size_of_the_small_network() -> None:
-    bundle = TASKS["msd_hippocampus"].bundle
-    assert f"| {parameters(bundle)} |" in (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+@bundles
+def test_the_readme_states_the_size_of_the_default_network(bundle: Path) -> None:
+    text = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^The default network is .*\({parameters(bundle)} parameters\)\.", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_the_page_says_which_bundles_have_a_network(network: Network) -> None:
+    (row,) = re.findall(rf"^\| `{network.name}\.yaml` \|.*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    size, default, layer = row.strip("| ").split(" | ")[2:]
+    assert size == network.parameters
+    for bundle in BUNDLES:
+        name = "`seg_*`" if bundle.name.startswith("seg_") else f"`{bundle.name}`"
+        own = ConfigParser.load_config_file(bundle / "configs" / "train.yaml")["architecture"]["_target_"]
+        assert (name in default) == (own.rpartition(".")[2] == network.title)
+        assert (name in layer) == (bundle / "configs" / f"{network.name}.yaml").is_file()
 
 
 def test_a_mistake_in_a_source_is_one_line(tmp_path: Path) -> None:
