@@ -10,9 +10,9 @@ from jinja2.parser import Parser
 class Insert(Extension):
     """Puts the text of another file in the place of the statement.
 
-    The result is the same as if the text had been written there. So, unlike with ``include``, a template that extends
-    this one can replace the file's blocks, and values that the file sets are known behind the statement. A mistake in
-    the file is reported with its own name and line.
+    The result is the same as if the text had been written there. Unlike with ``include``, a template that extends
+    this one can replace the file's blocks, and values that the file sets are known behind the statement. A mistake
+    in the file is reported with its own name and line.
     """
 
     tags = {"insert"}
