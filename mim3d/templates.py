@@ -4,7 +4,11 @@ A bundle's own source (``task.yaml`` of a segmentation bundle, ``method.yaml`` o
 and holds blocks of text. A layout in ``bundles/_shared`` says where each of them stands in ``train.yaml``,
 ``inference.yaml``, a layer, ``metadata.json`` or ``data_license.txt``. Layouts also include the source of a
 network or a view, and fragments that several layouts share. All are Jinja2 templates: a line ``#> ...`` is a
-statement, ``<<name>>`` is a value. Texts are put together, not parsed configs, so comments stay.
+statement, ``<<name>>`` is a value. Texts are put together, not parsed configs, so comments stay. A fragment with
+blocks that a bundle may replace takes ``#> insert``, not ``#> include`` (see ``mim3d/insert.py``). A fragment may
+end inside of a list or a mapping, which the layout continues: ``data.yaml`` ends with the first transforms,
+``training.yaml`` and ``validation.yaml`` with arguments of the trainer and of the evaluator, ``resume.yaml`` with
+entries of the weights card, ``checks.yaml`` with the first entries of ``run``.
 """
 
 from __future__ import annotations
@@ -52,7 +56,10 @@ def environment() -> Environment:
     """Return what reads the sources in bundles/_shared and bundles/."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from mim3d.insert import Insert
+
     return Environment(
+        extensions=[Insert],
         loader=FileSystemLoader([SHARED, BUNDLES]),
         block_start_string="<%",
         block_end_string="%>",

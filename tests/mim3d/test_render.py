@@ -163,3 +163,21 @@ def test_a_mistake_in_a_source_names_the_file(source: str, message: str, tmp_pat
     engine = environment().overlay(loader=FileSystemLoader(tmp_path))
     with pytest.raises(ValueError, match=message):
         render_bundle(engine, TASKS["btcv"])
+
+
+def test_blocks_of_an_inserted_file_can_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "fragment.yaml").write_text("a: 1\n#> set b = 3\n#> block loss\nloss: l1\n#> endblock\n")
+    (tmp_path / "layout.yaml").write_text('#> insert "fragment.yaml"\nb: <<b>>\n')
+    (tmp_path / "task.yaml").write_text('#> extends "layout.yaml"\n#> block loss\nloss: mse\n#> endblock\n')
+    engine = environment().overlay(loader=FileSystemLoader(tmp_path))
+    assert engine.get_template("layout.yaml").render() == "a: 1\nloss: l1\nb: 3\n"
+    assert engine.get_template("task.yaml").render() == "a: 1\nloss: mse\nb: 3\n"
+
+
+def test_a_mistake_in_an_inserted_file_names_that_file(tmp_path: Path) -> None:
+    (tmp_path / "seg_btcv").mkdir()
+    (tmp_path / "seg_btcv" / "task.yaml").write_text('epochs: 3\n#> insert "fragment.yaml"\n')
+    (tmp_path / "fragment.yaml").write_text("a: 1\n#> endif\n")
+    engine = environment().overlay(loader=FileSystemLoader(tmp_path))
+    with pytest.raises(ValueError, match=r"fragment\.yaml, line 2: "):
+        render_bundle(engine, TASKS["btcv"])
