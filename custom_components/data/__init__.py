@@ -10,7 +10,6 @@ from custom_components.data.reader import AlignLabeld, LabelReader, VolumeReader
 from custom_components.data.resampling import AxisSpacingd
 from custom_components.data.views import TwoViewsd
 from custom_components.data.volumes import read_label, read_volume
-from custom_components.data.writer import write_channels_like, write_like
 
 __all__ = [
     "AlignLabeld",
@@ -29,6 +28,4 @@ __all__ = [
     "read_label",
     "read_volume",
     "stored_foreground",
-    "write_channels_like",
-    "write_like",
 ]

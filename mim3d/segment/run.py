@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from custom_components.data import write_channels_like, write_like
 from custom_components.data.walk import why_lost
 from custom_components.faults import fault_in
 from mim3d.segment.cases import Case, Found
 from mim3d.segment.marker import Marker, digest_of_files, read_marker
 from mim3d.segment.network import Segmented, Segmenter
+from mim3d.segment.writer import write_channels_like, write_like
 
 WRITTEN, SKIPPED, FAILED = "written", "skipped", "failed"
 

@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.data import write_like
 from mim3d.segment.cases import Found, find_cases
 from mim3d.segment.marker import Marker
+from mim3d.segment.writer import write_like
 
 CT, MR = ["CT"], ["T1", "T2"]
 BRATS = ["FLAIR", "T1", "T1ce", "T2"]

@@ -10,11 +10,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.data import write_channels_like, write_like
 from custom_components.faults import Fault
+from mim3d.segment.writer import write_channels_like, write_like
+from tests.data import conftest as files
 
-from .conftest import AFFINE, SHAPE
-
+AFFINE, SHAPE = files.AFFINE, files.SHAPE
+values, write = files.values, files.write  # fixtures
 Write = Callable[..., str]
 MICRON = np.diag([1000.0, 1000, 1000, 1]) @ AFFINE
 
