@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,28 @@ ComponentLocator._find_classes_or_functions = lambda _, modules: _look_through_o
 os.register_at_fork(after_in_child=lambda: tqdm.set_lock(threading.RLock()))
 # A fork makes torch's pool of threads anew at its first operation, and fails if two threads do so at once.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+# glibc keeps memory that was freed, unless it is asked to give it back. Other C libraries cannot be asked.
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look at what tests make, and no longer at what they import.
+
+    Workflows and engines are cycles that hold networks and batches. Python looks for cycles only once there are
+    many new objects for those that it knows, and it knows half a million when everything is imported.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_given_back() -> Iterator[None]:
+    """Free what the tests of a file held, so that a worker is as large as its largest file."""
+    yield
+    gc.collect()
+    _trim(0)
+
 
 Size = Sequence[int]
 

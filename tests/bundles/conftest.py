@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mim3d.phantoms import write_phantoms
 from tests.bundles.btcv import write_cases
 from tests.bundles.commands import Command, Result, launch
 from tests.bundles.pretraining_runs import OWN, SMALL, TINY
+from tests.bundles.segmentation_runs import TASKS, Folder
 
 Run = Callable[..., ConfigWorkflow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +105,19 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms") / "data"
     write_phantoms(folder, size="tiny", training=2, validation=2, test=2, unlabelled=4, progress=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def phantoms_of(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """``phantoms_of(bundle)``: two phantoms to train on, one for validation, one to test, two without label."""
+
+    @cache
+    def make(name: str) -> Path:
+        counts = {"training": 2, "validation": 1, "test": 1, "unlabelled": 2}
+        folder = tmp_path_factory.mktemp(name) / "data"
+        return write_phantoms(folder, TASKS[name].phantoms, size="tiny", progress=False, **counts).parent
+
+    return make
 
 
 @pytest.fixture(scope="session")

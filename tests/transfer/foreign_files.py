@@ -15,6 +15,7 @@ from mim3d.catalog import NETWORKS
 State = dict[str, Tensor]
 VIT = {"hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 CROP = (64, 32, 32)
+IMAGE = torch.randn(1, 1, *CROP, generator=torch.Generator().manual_seed(5))
 
 
 def swin(out_channels: int = 5, seed: int = 0, **arguments: Any) -> nn.Module:

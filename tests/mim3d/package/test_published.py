@@ -59,19 +59,9 @@ def published(
 
 
 @pytest.fixture
-def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """``command(*words)``: exit status of mim3d package into tmp_path/out, and what it wrote to stderr."""
-
-    def run(*words: str) -> tuple[int, str]:
-        capsys.readouterr()
-        try:
-            main(["package", *words, "--out", str(tmp_path / "out")])
-            status = 0
-        except SystemExit as end:
-            status = int(str(end.code))
-        return status, capsys.readouterr().err
-
-    return run
+def command(pack_command: Callable[..., tuple[int, str]], tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """``command(*words)``: the same into tmp_path/out."""
+    return lambda *words: pack_command(*words, "--out", tmp_path / "out")
 
 
 def equal(loaded: Any, network: torch.nn.Module) -> bool:

@@ -1,15 +1,18 @@
-"""Surveys of folders that exist in tests only."""
+"""Surveys of folders that exist in tests only, and phantoms to plan for."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from custom_components.checks.hounsfield import Finding
+from mim3d.phantoms import write_phantoms
 from mim3d.plan.survey import CaseFacts, ChannelFacts, Survey
+from tests.mim3d.plan.planned import COUNTS, renumber
 
 HU = ChannelFacts(-1024, 1500, None, True)
 MR = ChannelFacts(0, 900, Finding("no HU", "check the modality"), False)
@@ -46,3 +49,19 @@ def make_survey() -> Callable[..., Survey]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``data(kind)``: tiny phantoms; the spleens have the value 18 in their labels."""
+    made: dict[str, Path] = {}
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp(kind) / "data"
+            write_phantoms(made[kind], kind, size="tiny", progress=False, **COUNTS)
+            if kind == "spleen_ct":
+                renumber(made[kind], 18)
+        return made[kind]
+
+    return folder

@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
 
 from mim3d import cli
 from mim3d.catalog import BUNDLES
 from mim3d.segment.intensities import odd_intensities
+from tests.mim3d.segment.small import KEYS, SMALL, workflow
 
 WINDOW = (-175.0, 250.0)
 
@@ -58,15 +58,12 @@ def test_mr_has_no_unit_and_each_channel_is_named() -> None:
 
 def test_the_command_warns_and_writes_the_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = BUNDLES / "seg_msd_spleen"
-    keys: dict[str, Any] = {"roi_size": [32] * 3, "architecture#features": [4, 4, 8, 8, 16, 4], "device": "cpu"}
-    config = str(bundle / "configs" / "inference.yaml")
-    made = ConfigWorkflow([config], workflow_type="infer", logging_file=False, bundle_root=str(bundle), **keys)
-    made.initialize()
-    torch.save(made.parser.get_parsed_content("network_def").state_dict(), tmp_path / "model.pt")
+    network = workflow(bundle, **SMALL).parser.get_parsed_content("network_def")
+    torch.save(network.state_dict(), tmp_path / "model.pt")
     for name, values in (("hu", body()), ("scaled", body() / 1000)):
         (tmp_path / "in").mkdir(exist_ok=True)
         nib.save(nib.Nifti1Image(values, np.diag([1.5, 1.5, 2, 1])), tmp_path / "in" / f"{name}.nii.gz")
-    words = [word for key, value in keys.items() for word in (f"--{key}", str(value).replace(" ", ""))]
+    words = [word for key, value in KEYS.items() for word in (f"--{key}", value)]
     given = ["--out", str(tmp_path / "out"), "--weights", str(tmp_path / "model.pt"), *words]
     cli.main(["segment", "seg_msd_spleen", str(tmp_path / "in"), *given])
     good, odd = (line for line in capsys.readouterr().out.splitlines() if " written " in line and "_seg" in line)

@@ -1,21 +1,14 @@
-"""Phantoms: seeded, anatomically placed, stored with true affines, and written as a data set without leaks."""
+"""Phantoms of each kind: seeded, with every class, and anatomically placed in the patient's space."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from mim3d.catalog import QUICK_PHANTOMS, TASKS
-from mim3d.cli import main
-from mim3d.phantoms import KINDS, Case, make_case, split_counts, write_phantoms
-from mim3d.phantoms.abdomen_atlas import BTCV_LABELS, ORGANS, PHASES, TISSUES
-from mim3d.phantoms.fields import occupancy, smooth_field
-from mim3d.phantoms.shapes import Ball, Tube, distance
-from mim3d.phantoms.volume_grid import ORIENTATIONS, make_grid
+from mim3d.phantoms import KINDS, Case, make_case
+from mim3d.phantoms.abdomen_atlas import BTCV_LABELS, PHASES, TISSUES
 
 #: Plausible volumes in ml, wide enough for small and large patients and for partial coverage.
 VOLUMES = {
@@ -166,134 +159,6 @@ def test_hippocampus_is_small_and_its_head_is_in_front() -> None:
         assert world_middle(case, 1)[1] > world_middle(case, 2)[1] + 8
         assert 0.8 < millilitres(case, 1) < 4
         assert 0.8 < millilitres(case, 2) < 4
-
-
-def test_stored_arrays_and_affine_name_the_same_places() -> None:
-    grid = make_grid((-6, -8, -10), (6, 8, 10), (1.0, 2.0, 2.5), "PIR")
-    array = np.arange(np.prod(grid.shape)).reshape(grid.shape)
-    stored, affine = grid.store(array, (1, 2, 3))
-    assert "".join(nib.aff2axcodes(affine)) == "PIR"
-    for spot in [(0, 0, 0), (3, 1, 5), tuple(n - 1 for n in grid.shape)]:
-        world = np.array([axis[i] for axis, i in zip(grid.axes, spot, strict=True)]) + (1, 2, 3)
-        there = np.rint(nib.affines.apply_affine(np.linalg.inv(affine), world)).astype(int)
-        assert stored[tuple(there)] == array[spot]
-
-
-def test_signed_distances_are_those_of_ball_and_tube() -> None:
-    points = np.array([[0, 0, 0], [10, 0, 0], [13, 0, 0], [0, 7, 0]], np.float32).T
-    np.testing.assert_allclose(distance((Ball((0, 0, 0), (10, 10, 10)),), points), [-10, 0, 3, -3], atol=1e-4)
-    np.testing.assert_allclose(distance((Tube(((-5, 0, 0, 2), (5, 0, 0, 2))),), points), [-2, 3, 6, 5], atol=1e-4)
-
-
-def test_a_field_depends_on_place_and_not_on_voxel_size() -> None:
-    coarse, fine = ([np.arange(-20, 20.1, step) for _ in range(3)] for step in (2.0, 1.0))
-    a, b = (smooth_field(axes, 15.0, np.random.default_rng(0)) for axes in (coarse, fine))
-    np.testing.assert_allclose(a, b[::2, ::2, ::2], atol=1e-4)
-
-
-def test_partial_volume_keeps_the_volume_of_a_ball() -> None:
-    grid = make_grid((-20, -20, -20), (20, 20, 20), (3, 3, 3), "RAS")
-    share = occupancy(distance((Ball((0.7, 0.3, 0), (12, 12, 12)),), grid.points()), 3.0)
-    assert share.sum() * 27 == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.04)
-
-
-def test_every_row_of_the_atlas_names_known_tissues_and_earlier_rows() -> None:
-    seen = {"cavity"}
-    for organ in ORGANS:
-        assert organ.tissue in TISSUES
-        assert organ.shell is None or organ.shell[1] in TISSUES
-        assert {organ.moves_with, organ.inside} - {None} <= seen
-        seen.add(organ.name)
-    assert {organ.label for organ in ORGANS} - {None} == set(BTCV_LABELS)
-
-
-def test_orientations_are_valid_and_distinct() -> None:
-    assert len(set(ORIENTATIONS)) == len(ORIENTATIONS)
-    assert all(sorted("LR".find(c) >= 0 for c in code) == [False, False, True] for code in ORIENTATIONS)
-
-
-@pytest.mark.parametrize(
-    ("cases", "given", "expected"),
-    [
-        (20, {}, [5, 2, 3, 10]),
-        (30, {"training": 6, "validation": 2, "test": 4, "unlabelled": None}, [6, 2, 4, 18]),
-        (None, {"training": 2, "test": 1}, [2, 0, 1, 0]),
-        (5, {"training": 5}, [5, 0, 0, 0]),
-        (1, {}, [0, 0, 0, 1]),
-    ],
-)
-def test_counts_add_up(cases: int | None, given: dict[str, int | None], expected: list[int]) -> None:
-    assert list(split_counts(cases, given).values()) == expected
-
-
-@pytest.mark.slow
-def test_data_set_lists_what_it_wrote_and_no_case_twice(tmp_path: Path) -> None:
-    path = write_phantoms(tmp_path / "set", cases=7, size="tiny", training=2, validation=1, test=1, progress=False)
-    listed = json.loads(path.read_text())
-    assert path.name == "datalist.json"
-    assert {name: len(listed[name]) for name in ("training", "validation", "test", "unlabelled")} == {
-        "training": 2, "validation": 1, "test": 1, "unlabelled": 3,
-    }  # fmt: skip
-    assert listed["channels"] == ["CT"]
-    assert listed["labels"]["6"] == "liver"
-    images = [item["image"] for name in ("training", "validation", "test", "unlabelled") for item in listed[name]]
-    assert len(set(images)) == 7
-    assert all("label" not in item for item in listed["unlabelled"])
-    for item in listed["training"]:
-        image, label = (nib.load(path.parent / item[key]) for key in ("image", "label"))
-        np.testing.assert_array_equal(image.affine, label.affine)
-        assert image.shape == label.shape
-        assert image.get_data_dtype() == np.int16
-        assert label.get_data_dtype() == np.uint8
-        assert image.header.get_xyzt_units()[0] == "mm"
-    files = {p.relative_to(path.parent).as_posix() for p in path.parent.rglob("*") if p.is_file()}
-    labels = {item["label"] for name in ("training", "validation", "test") for item in listed[name]}
-    assert files == {*images, *labels, "datalist.json", "phantoms.png"}
-
-
-def test_files_do_not_depend_on_what_else_is_written(tmp_path: Path) -> None:
-    few = write_phantoms(tmp_path / "few", "hippocampus_mri", training=1, progress=False).parent
-    many = write_phantoms(tmp_path / "many", "hippocampus_mri", training=3, progress=False).parent
-    name = "imagesTr/hippocampus_mri_000.nii.gz"
-    assert (few / name).read_bytes() == (many / name).read_bytes()
-
-
-def test_four_sequences_are_one_file_with_named_channels(tmp_path: Path) -> None:
-    path = write_phantoms(tmp_path, "brain_mri", training=1, size="tiny", progress=False)
-    listed = json.loads(path.read_text())
-    assert listed["channels"] == ["FLAIR", "T1", "T1ce", "T2"]
-    assert nib.load(tmp_path / listed["training"][0]["image"]).shape[3] == 4
-
-
-def test_overwrite_replaces_phantoms_and_nothing_else(tmp_path: Path) -> None:
-    write_phantoms(tmp_path, "hippocampus_mri", training=3, progress=False)
-    with pytest.raises(ValueError, match="holds 8 files.*--overwrite"):
-        write_phantoms(tmp_path, "hippocampus_mri", training=1, progress=False)
-    write_phantoms(tmp_path, "hippocampus_mri", training=1, overwrite=True, progress=False)
-    assert len(list((tmp_path / "imagesTr").iterdir())) == 1
-    (tmp_path / "imagesTr" / "patient.nii.gz").write_bytes(b"mine")
-    with pytest.raises(ValueError, match=r"patient\.nii\.gz"):
-        write_phantoms(tmp_path, "hippocampus_mri", training=1, overwrite=True, progress=False)
-    assert (tmp_path / "datalist.json").exists()
-
-
-def test_a_foreign_data_list_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "datalist.json").write_text('{"name": "our patients"}')
-    with pytest.raises(ValueError, match="not written by this command"):
-        write_phantoms(tmp_path, training=1, size="tiny", overwrite=True, progress=False)
-    assert "our patients" in (tmp_path / "datalist.json").read_text()
-
-
-def test_command_writes_a_set_and_refuses_to_replace_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["phantoms", "--kind", "hippocampus_mri", "--cases", "2", "--training", "1", "--out", str(tmp_path)]
-    main(words)
-    assert "datalist.json" in capsys.readouterr().out
-    assert (tmp_path / "phantoms.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(SystemExit):
-        main(words)
-    assert "--overwrite" in capsys.readouterr().err
 
 
 def test_tasks_of_the_catalog_name_every_kind() -> None:

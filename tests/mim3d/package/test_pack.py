@@ -3,79 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-import stat
-import subprocess
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from monai.bundle import ConfigParser
-from monai.networks.nets import BasicUNet
 
 from mim3d.catalog import BUNDLES, ROOT
-from mim3d.cli import main
 from mim3d.package.contents import collect
 from mim3d.package.layers import FOR_INFERENCE
 from mim3d.package.pack import package
-
-BUNDLE = "seg_btcv"
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """``command(*words)``: exit status of ``mim3d package`` and what it wrote to stderr."""
-
-    def run(*words: object) -> tuple[int, str]:
-        capsys.readouterr()
-        try:
-            main(["package", *map(str, words)])
-            status = 0
-        except SystemExit as end:
-            status = int(str(end.code))
-        return status, capsys.readouterr().err
-
-    return run
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """``tree(name)``: a copy of one bundle and of custom_components, with other times and permissions."""
-
-    def make(name):
-        folder = tmp_path / name
-        left_out = shutil.ignore_patterns("__pycache__", "eval", "*.pt", "*.card.json")
-        shutil.copytree(ROOT / "bundles" / BUNDLE, folder / "bundles" / BUNDLE, ignore=left_out)
-        shutil.copytree(ROOT / "custom_components", folder / "custom_components", ignore=left_out)
-        for number, path in enumerate(sorted(folder.rglob("*"), key=lambda p: (len(name), str(p)))):
-            os.utime(path, (10**9 + number * len(name), 10**9 + number))
-            if path.is_file():
-                path.chmod(0o600 if len(name) % 2 else 0o664)
-        return folder
-
-    return make
-
-
-def contents(folder):
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {
-        path.relative_to(folder).as_posix(): (
-            path.read_bytes(),
-            path.stat().st_mtime,
-            stat.S_IMODE(path.stat().st_mode),
-        )
-        for path in files
-    }
-
-
-def pack(folder, out, **options):
-    components = folder / "custom_components"
-    return package(folder / "bundles" / BUNDLE, out, components=components, **options)
+from tests.mim3d.package.pack_tree import BUNDLE, contents, pack
 
 
 def test_two_copies_of_the_tree_give_the_same_bytes(tree, tmp_path):
@@ -172,92 +112,11 @@ def test_a_layer_that_cannot_be_merged_is_refused(tree, tmp_path, layer):
     assert not (tmp_path / "out").exists()
 
 
-def test_weights_that_git_does_not_track_are_left_out(tree, tmp_path, capsys):
-    given = tree("here")
-    models = given / "bundles" / BUNDLE / "models"
-    models.mkdir(exist_ok=True)
-    for name in ("model.pt", "model.card.json", "model_old.pt"):
-        (models / name).write_text(name)
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    subprocess.run(["git", "init", "-q", str(given)], check=True)
-    subprocess.run(["git", *identity, "add", "-f", "bundles"], cwd=given, check=True)
-    subprocess.run(["git", "rm", "-q", "--cached", f"bundles/{BUNDLE}/models/model_old.pt"], cwd=given, check=True)
-    folder, _ = pack(given, tmp_path / "out")
-    assert sorted(path.name for path in (folder / "models").iterdir()) == ["model.card.json", "model.pt"]
-    assert "models/model_old.pt is not in git" in capsys.readouterr().err
-
-
-def test_given_weights_come_with_their_card(tree, tmp_path):
-    (tmp_path / "best.pt").write_bytes(b"weights")
-    (tmp_path / "best.card.json").write_text("{}")
-    folder, _ = pack(tree("here"), tmp_path / "out", weights=tmp_path / "best.pt")
-    assert (folder / "models" / "model.pt").read_bytes() == b"weights"
-    assert (folder / "models" / "model.card.json").read_text() == "{}"
-    with pytest.raises(ValueError, match=r"none\.pt does not exist"):
-        pack(tree("there"), tmp_path / "out_2", weights=tmp_path / "none.pt")
-
-
-@pytest.mark.slow
-def test_weights_of_a_bundle_that_reconstructs_come_with_the_network_and_its_head(command, tmp_path):
-    bundle, layers = ROOT / "bundles" / "pretrain_mae", ["smoke.yaml"]
-    files = [bundle / "configs" / name for name in ("inference.yaml", *layers)]
-    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-    network, pretext = (parser.get_parsed_content(key) for key in ("network_def", "pretext"))
-    torch.save(network.state_dict(), tmp_path / "model.pt")
-    words = ["pretrain_mae", "--allow_large", "--layer", *layers, "--weights", tmp_path / "model.pt", "--out"]
-    status, said = command(*words, tmp_path / "alone")
-    assert status == 0
-    assert "pretext.pt does not exist" in said
-    assert [path.name for path in (tmp_path / "alone" / "pretrain_mae" / "models").iterdir()] == ["model.pt"]
-    torch.save(pretext.state_dict(), tmp_path / "pretext.pt")
-    assert command(*words, tmp_path / "both") == (0, "")
-    names = sorted(path.name for path in (tmp_path / "both" / "pretrain_mae" / "models").iterdir())
-    assert names == ["model.pt", "pretext.pt"]
-    torch.save(network.state_dict(), tmp_path / "pretext.pt")
-    status, said = command(*words, tmp_path / "other")
-    assert status == 1
-    assert said.startswith("error: pretrain_mae with smoke.yaml: weights ")
-    (tmp_path / "weights.pt").write_bytes(b"weights")
-    folder, _ = package(ROOT / "bundles" / BUNDLE, tmp_path / "seg", weights=tmp_path / "weights.pt")
-    assert [path.name for path in (folder / "models").iterdir()] == ["model.pt"]  # its inference reads no other
-
-
-def test_the_command_refuses_weights_of_another_network(command, tmp_path):
-    small = {"spatial_dims": 3, "in_channels": 1, "out_channels": 3, "features": (16, 16, 32, 64, 128, 16)}
-    torch.save(BasicUNet(**small).state_dict(), tmp_path / "small.pt")
-    (tmp_path / "damaged.pt").write_bytes(b"weights")
-    words = ["seg_msd_liver", "--out", tmp_path / "out", "--weights"]
-    status, said = command(*words, tmp_path / "small.pt")
-    assert status == 1
-    assert re.match(r"error: seg_msd_liver: weights .*small\.pt do not fit this BasicUNet: 81 .*--layer\)$", said)
-    status, said = command(*words, tmp_path / "damaged.pt")
-    assert status == 1
-    assert "damaged.pt" in said
-    assert not (tmp_path / "out").exists()
-    assert command(*words, tmp_path / "small.pt", "--layer", "smoke.yaml") == (0, "")
-    assert (tmp_path / "out" / "seg_msd_liver" / "models" / "model.pt").is_file()
-
-
 def test_a_package_without_custom_components_is_refused(tree, tmp_path):
     given = tree("here")
     shutil.rmtree(given / "custom_components")
     with pytest.raises(ValueError, match="needs its own copy"):
         pack(given, tmp_path / "out")
-
-
-def test_a_large_file_is_named_in_large_files_or_refused(tree, tmp_path):
-    given = tree("here")
-    (tmp_path / "large.pt").write_bytes(bytes(26 * 2**20))
-    options = {"weights": tmp_path / "large.pt"}
-    with pytest.raises(ValueError, match=r"models/model\.pt has 26 MB.*large_files\.yml"):
-        pack(given, tmp_path / "out", **options)
-    folder, _ = pack(given, tmp_path / "out", **options, allow_large=True)
-    assert (folder / "models" / "model.pt").stat().st_size == 26 * 2**20
-    listing = {"large_files": [{"path": "models/model.pt", "url": "u", "hash_val": "h", "hash_type": "md5"}]}
-    (given / "bundles" / BUNDLE / "large_files.yml").write_text(yaml.safe_dump(listing))
-    folder, _ = pack(given, tmp_path / "listed", **options)
-    assert not (folder / "models").exists()
-    assert (folder / "large_files.yml").is_file()
 
 
 def test_only_what_packing_wrote_is_replaced(tree, tmp_path):
@@ -307,8 +166,8 @@ def test_a_failure_leaves_the_earlier_package(tree, tmp_path, monkeypatch):
         (["--weights", "none.pt"], "is for one bundle", 2),
     ],
 )
-def test_errors_are_one_line(command, tmp_path, words, message, status):
-    found, said = command(*words, "--out", tmp_path / "out")
+def test_errors_are_one_line(pack_command, tmp_path, words, message, status):
+    found, said = pack_command(*words, "--out", tmp_path / "out")
     assert found == status
     assert said.startswith("error: ")
     assert message in said
@@ -316,9 +175,9 @@ def test_errors_are_one_line(command, tmp_path, words, message, status):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bundle_is_given_by_name_or_by_path(command, tmp_path):
-    assert command(BUNDLE, "--out", tmp_path / "a") == (0, "")
-    assert command(ROOT / "bundles" / BUNDLE, "--out", tmp_path / "b") == (0, "")
+def test_a_bundle_is_given_by_name_or_by_path(pack_command, tmp_path):
+    assert pack_command(BUNDLE, "--out", tmp_path / "a") == (0, "")
+    assert pack_command(ROOT / "bundles" / BUNDLE, "--out", tmp_path / "b") == (0, "")
     assert contents(tmp_path / "a" / BUNDLE) == contents(tmp_path / "b" / BUNDLE)
 
 
