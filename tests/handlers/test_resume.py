@@ -8,7 +8,6 @@ from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.handlers import ValidationHandler
 from monai.transforms import Compose, RandGaussianNoised
-from tests.handlers.states import equal_states
 
 from custom_components.engine import PretrainEvaluator, PretrainTrainer, WarmupCosine
 from custom_components.handlers import BestCheckpoint, ReseedEachEpoch, ResumeCheckpoint
@@ -16,6 +15,7 @@ from custom_components.losses import CombinedLoss
 from custom_components.masking import FixedPatchMaskd, MaskSampler, RandPatchMaskd
 from custom_components.metrics import term_metrics
 from custom_components.pretext import HybridMIM
+from tests.handlers.states import equal_states
 
 WEIGHTS = {"reconstruction": 1.0, "count": 0.1, "position": 0.1, "consistency": 0.01, "contrast": 0.1}
 
