@@ -36,6 +36,11 @@ BENCHMARKS = {
     "benchmarks/training_cost.py": {"": ""},
     "benchmarks/inference.py": {"": "--shape 64 48 40 --rounds 1"},
 }
+#: Variants that are enough to see that a command runs; tests/benchmarks measures all of them.
+FEW = {
+    "benchmarks/pretrain_step.py": "--variants window released",
+    "benchmarks/mim_step.py": "--variants mae-0.75 simmim-0.75",
+}
 _LABEL = ("mim3d/label/roundtrip.py", "mim3d/label/server.py")
 
 
@@ -170,8 +175,10 @@ def check_benchmark(words: Words) -> None:
 def run_benchmark(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> None:
     """Its result takes its default name, so that a later command can show it."""
     forms = BENCHMARKS[words[1]]
-    tiny = forms[flags(words).get("network", next(iter(forms)))]
-    sandbox.execute(words if "--show" in words else [*words, *tiny.split()], environment)
+    tiny = forms[flags(words).get("network", next(iter(forms)))].split()
+    if "--variants" not in words:
+        tiny += FEW.get(words[1], "").split()
+    sandbox.execute(words if "--show" in words else [*words, *tiny], environment)
 
 
 def run_tensorboard(words: Words, sandbox: Sandbox, environment: dict[str, str]) -> None:

@@ -23,8 +23,12 @@ def test_every_claim_has_its_study() -> None:
     assert all(name in text for name in METHODS)
 
 
+# A question has the same plan on phantoms as on the hippocampus, but for its numbers.
+PLANNED = [name for name in NAMES if not name.startswith("phantoms_") or name == "phantoms_methods"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PLANNED)
 def test_a_shipped_study_has_a_plan(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["study", name, "--out", str(tmp_path / "out"), "--dry_run", "--devices", "cpu"])
     printed = capsys.readouterr().out

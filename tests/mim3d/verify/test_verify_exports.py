@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from mim3d.catalog import BUNDLES
-from mim3d.package.folders import all_bundles
 from mim3d.package.pack import package
 from mim3d.verify import checks, checks_exports
 from mim3d.verify.registry import CHECKS, HEAVY
@@ -20,6 +19,8 @@ from mim3d.verify.registry import CHECKS, HEAVY
 pytestmark = pytest.mark.slow
 #: The bundle that is broken in one way at a time.
 SAMPLE = "seg_btcv"
+#: The other bundles are rendered from the same layouts; before a release, `mim3d verify` checks each of them.
+ONE_OF_EACH_KIND = (SAMPLE, "seg_brats", "pretrain_hybridmim", "pretrain_mae", "pretrain_simclr")
 
 
 def packed_small(tmp_path: Path, bundle: str) -> Path:
@@ -34,7 +35,7 @@ def edit(file: Path, change: Callable[[Any], object]) -> None:
     file.write_text(json.dumps(content), encoding="utf-8")
 
 
-@pytest.mark.parametrize("bundle", [bundle.name for bundle in all_bundles()])
+@pytest.mark.parametrize("bundle", ONE_OF_EACH_KIND)
 def test_a_small_network_loads_runs_and_is_exported(command: Any, bundle: str) -> None:
     """The shipped bundle with its smoke layer merged in: the checks that `verify --skip-exports` leaves out."""
     assert checks  # importing it registers all checks
