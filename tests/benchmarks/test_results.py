@@ -50,6 +50,17 @@ def test_the_shares_of_the_released_step_are_those_of_their_result_file() -> Non
     assert [line.split(" | ")[1].removesuffix(" |") for line in table.splitlines()] == expected
 
 
+def test_the_shares_of_the_released_codes_step_are_those_of_their_result_file() -> None:
+    ratios = read("released_step_cpu_basic_unet_batch2.json")["step_time_ratios"]
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    head = "| our step | released code | share of its time |\n|---|---|---|\n"
+    table = text.partition(head)[2].partition("\n\n")[0]
+    names = ("window", "window-nograd", "full", "released")
+    whole = {"full": ", everything decoded"}
+    expected = [f"{ratios[f'{name} / released code{whole.get(name, str())}']:.2f} |" for name in names]
+    assert [line.split(" | ")[2] for line in table.splitlines()] == expected
+
+
 def test_the_shares_of_swin_unetrs_step_are_those_of_their_result_file() -> None:
     ratios = read("pretrain_step_cpu_swin_unetr_attention.json")["step_time_ratios"]
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
