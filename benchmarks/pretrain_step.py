@@ -102,13 +102,10 @@ class Bench(StepBench):
     def _build_released(self, name: str) -> None:
         """Build a variant from the clone of the released code."""
         torch.manual_seed(0)
-        features = (self.args.features or FEATURES["basic_unet"])[
-            :5
-        ]  # the decoder ends as wide as the encoder begins
-        step = (
-            ReleasedStep(self.args.released, features, VARIANTS[name].window, self.clock).to(self.device).train()
-        )
-        self.pretexts[name], self.optimizers[name] = step, step.make_optimizer()
+        # Its decoder ends as wide as its encoder begins, so it takes five widths.
+        features = (self.args.features or FEATURES["basic_unet"])[:5]
+        step = ReleasedStep(self.args.released, features, VARIANTS[name].window, self.clock).to(self.device)
+        self.pretexts[name], self.optimizers[name] = step.train(), step.make_optimizer()
         self.losses[name] = make_loss(self.args.released, WEIGHTS)
 
     def _make_batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

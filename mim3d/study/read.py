@@ -22,7 +22,7 @@ def read_study(path: Path, on: Path | None = None) -> Study:
     Raises:
         StudyError: with one line for each mistake that can be seen without the configs and the data.
     """
-    mistakes = Mistakes(path.name)
+    mistakes = Mistakes(path.name if on is None else f"{path.name} on {on.name}")
     content = _read(path, mistakes, (), on)
     mistakes.stop()
     content = mistakes.mapping(content, "the study", KEYS)

@@ -43,7 +43,7 @@ def weights_text(weights: list[Published], aliases: dict[str, str]) -> str:
         return "None yet."
     rows = ["| name | network and view | size | licence | scores |", "|---|---|---|---|---|"]
     rows += [_row(entry, [short for short, name in aliases.items() if name == entry.name]) for entry in weights]
-    return "\n".join([*rows, "", *map(_made, weights)])
+    return "\n".join([*rows, "", *map(_origin, weights)])
 
 
 def _row(weights: Published, short: list[str]) -> str:
@@ -54,7 +54,7 @@ def _row(weights: Published, short: list[str]) -> str:
     return f"| {names} | {settings} | {weights.size / 1e6:.1f} MB | {weights.licence} | {scores} |"
 
 
-def _made(weights: Published) -> str:
+def _origin(weights: Published) -> str:
     """Return one line on whose data weights come from, and their seed and hash."""
     attribution, model = weights.attribution.rstrip("."), weights.files[0]
     return f"- `{weights.name}`: {attribution}. Seed {weights.seed}. sha256 of {model.name}: `{model.sha256}`."

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mim3d.cli import main
+from tests.exit_status import exit_status
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,7 @@ def data(phantoms: Path, tmp_path: Path) -> Path:
 
 def check(*words: str) -> int:
     """Run the command and return its exit status."""
-    try:
-        main(["check", *words, "--workers", "2"])
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
+    return exit_status("check", *words, "--workers", "2")
 
 
 def test_a_good_set_is_clean_with_and_without_a_bundle(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from mim3d.cli import main
 from mim3d.convert.dicom import Slice
 from mim3d.convert.run import TABLE
 from mim3d.convert.series import needs_float
+from tests.exit_status import exit_status
 from tests.mim3d.convert.dicom_files import write_series
 
 VOXELS = np.random.RandomState(0).randint(-1000, 1500, (12, 10, 8)).astype(np.int16)
@@ -41,11 +42,7 @@ def sagittal() -> np.ndarray:
 
 def convert(folder: Path, out: Path, *words: str) -> tuple[int, list[dict[str, str]]]:
     """Run the command; return its exit status and the rows of its table."""
-    status = 0
-    try:
-        main(["convert", str(folder), "--out", str(out), "--workers", "1", *words])
-    except SystemExit as ended:
-        status = int(ended.code or 0)
+    status = exit_status("convert", str(folder), "--out", str(out), "--workers", "1", *words)
     with open(out / TABLE, encoding="utf-8", newline="") as file:
         return status, list(csv.DictReader(file))
 

@@ -20,6 +20,7 @@ from mim3d.export import formats, run
 from mim3d.export.compare import difference
 from mim3d.export.formats import read
 from mim3d.package.pack import package
+from tests.exit_status import exit_status
 
 SMALL = {"roi_size": [32, 32, 48], "architecture#features": [4, 4, 8, 8, 16, 4]}
 KEYS = [word for key, value in SMALL.items() for word in (f"--{key}", str(value))]
@@ -55,11 +56,7 @@ def export(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
     def end(*words: str, bundle: str = BUNDLE, name: str = "m.onnx", keys: list[str] = KEYS) -> tuple[int, str]:
         line = ["export", bundle, "--weights", str(weights), "--out", str(tmp_path / "out" / name), *words, *keys]
-        try:
-            cli.main(line)
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
+        status = exit_status(*line)
         shown = capsys.readouterr()
         return status, shown.out + shown.err
 

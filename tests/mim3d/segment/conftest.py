@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mim3d import cli
+from tests.exit_status import exit_status
 from tests.mim3d.segment.small import HIPPOCAMPUS, KEYS, SMALL, Segment, workflow
 
 
@@ -28,11 +28,7 @@ def segment(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         words = ["segment", "seg_msd_hippocampus", *map(str, inputs), "--out", str(tmp_path / "out")]
         given = {"weights": str(weights), **KEYS, **keys}
         words += [word for key, value in given.items() for word in (f"--{key}", value)]
-        try:
-            cli.main([*words, *flags])
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
+        status = exit_status(*words, *flags)
         shown = capsys.readouterr()
         return status, shown.out + shown.err
 

@@ -71,6 +71,14 @@ def test_a_question_can_be_asked_of_other_data(tmp_path: Path) -> None:
     assert read_study(*find_study("mask_ratio", "phantoms")).data["phantoms"]["kind"] == "abdomen_ct"
 
 
+def test_a_mistake_in_the_other_data_names_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "knees.yaml").write_text("task: knee\ngrid: {steps: [30]}\n")
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "small_methods", "--on", str(tmp_path / "knees.yaml"), "--out", str(tmp_path / "out")])
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith("error: small_methods.yaml on knees.yaml: 'knee' is not a task")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
