@@ -7,27 +7,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from ignite.engine import Engine, Events
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from custom_components.number_checks import check_number
 
+TensorList = tuple[Tensor, ...] | list[Tensor]
 logger = logging.getLogger(__name__)
 
 
 class EMA:
     """Exponential moving average of a network's weights over the optimizer's steps.
 
-    The first step copies the network's weights. Each later step sets the copy to ``decay · copy + (1 - decay) ·
-    network``. Frozen parameters stay unchanged, bit for bit; buffers are copied, not averaged. Iterations that
-    only accumulate gradients change nothing. A step that a float16 GradScaler skipped counts as a step.
+    The first step copies the network's weights. Step n + 1 then sets the copy to ``d · copy + (1 - d) · network``
+    with ``d = min(decay, (1 + n) / (10 + n))``. So a short run averages over about a tenth of its steps so far,
+    and a long one over about ``1 / (1 - decay)`` steps. Frozen parameters stay unchanged, bit for bit; buffers are
+    copied, not averaged. Iterations that only accumulate gradients change nothing. A step that a float16
+    GradScaler skipped counts as a step.
 
     Evaluate and save `module`: it is a network of the same class with the same keys.
 
     Args:
         network: the unwrapped network, also if the trainer wraps it in DistributedDataParallel; all ranks hold the
             same weights and so the same averages.
-        decay: share of the copy that a step keeps, in (0, 1); None: no averaging and no copy.
+        decay: share of the copy that a step keeps at most, in (0, 1); None: no averaging and no copy.
 
     Raises:
         ValueError: for a decay outside (0, 1).
@@ -36,9 +39,10 @@ class EMA:
     def __init__(self, network: nn.Module, decay: float | None) -> None:
         check_number(decay, "ema_decay", above=0, below=1, optional=True)
         self.network = network
+        self.decay = decay
         self.average: AveragedModel | None = None
         if decay is not None:
-            self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
+            self.average = AveragedModel(network, multi_avg_fn=self._average)
             self.average.requires_grad_(False).eval()  # no optimizer trains the copy
 
     @property
@@ -74,6 +78,13 @@ class EMA:
         self.average.module.to(next(self.network.parameters()).device)
         if not self.average.n_averaged:
             self.average.module.load_state_dict(self.network.state_dict())
+
+    def _average(self, averaged: TensorList, current: TensorList, on_device: Tensor | int) -> None:
+        """Update the copy's parameters. A GPU may hold ``on_device``, the number of steps: it is not read."""
+        assert self.average is not None
+        assert self.decay is not None
+        steps = int(self.average.n_averaged)
+        get_ema_multi_avg_fn(min(self.decay, (1 + steps) / (10 + steps)))(averaged, current, on_device)
 
     def _update(self, engine: Engine) -> None:
         assert self.average is not None

@@ -6,9 +6,9 @@ from mim3d.verify.config_ids import at, entries, targets
 from mim3d.verify.packed import Packed, want
 from mim3d.verify.registry import check
 
-#: What BestCheckpoint may save as model.pt: the network itself, or the network inside the validated pretext
-#: network, which may be its exponential moving average.
-SAVED_NETWORKS = ("@network_def", "$@ema.module.network")
+#: What BestCheckpoint may save as model.pt: the moving average of what `ema` averages: the network (segmentation),
+#: or a pretext network with the network inside (pretraining).
+SAVED_NETWORKS = {"@network_def": "$@ema.module", "@pretext": "$@ema.module.network"}
 
 
 @check("val_interval", "configs")
@@ -45,8 +45,9 @@ def model_is_saved_flat(packed: Packed) -> str:
     config = packed.config("train")
     folder = packed.parsed("ckpt_dir", "train")
     want(folder == str(packed.root / "models"), f"ckpt_dir {folder}", "models in the bundle")
-    averaged = (at(config, "ema#network"), at(config, "make_pretext#network")) == ("@pretext", "@network_def")
-    networks = SAVED_NETWORKS if averaged else SAVED_NETWORKS[:1]
+    averaged = at(config, "ema#network")
+    inside = averaged != "@pretext" or at(config, "make_pretext#network") == "@network_def"
+    networks = {"@network_def", *([SAVED_NETWORKS[averaged]] if averaged in SAVED_NETWORKS and inside else [])}
     flat = []
     for path, value in entries(config):
         kind = targets([value])[0] if isinstance(value, dict) else ""

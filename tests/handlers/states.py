@@ -16,10 +16,11 @@ def equal_states(one, two):
 def slow_average(states, decay):
     """The formula, number by number, for the weights after each optimizer step."""
     average = {key: value.flatten().double().tolist() for key, value in states[0].items()}
-    for state in states[1:]:
+    for step, state in enumerate(states[1:], start=1):
+        kept = min(decay, (1 + step) / (10 + step))
         for key, numbers in average.items():
             new = state[key].flatten().double().tolist()
-            average[key] = [decay * a + (1 - decay) * b for a, b in zip(numbers, new, strict=True)]
+            average[key] = [kept * a + (1 - kept) * b for a, b in zip(numbers, new, strict=True)]
     return {key: torch.tensor(average[key]).reshape(states[0][key].shape) for key in average}
 
 
