@@ -24,7 +24,13 @@ from mim3d.verify.config_ids import strings
 #: Packages beside MONAI, torch and numpy that every run needs.
 REQUIRED = ("nibabel", "pytorch-ignite", "fire", "pyyaml", "tqdm", "tensorboard")
 #: Keys of the full training config that this form lacks -> the value that means the same without them.
-ABSENT = {"non_finite": "raise", "layer_decay": 1.0, "decoder_warmup": 0.0, "pretrained_format": "auto"}
+ABSENT = {
+    "non_finite": "raise",
+    "layer_decay": 1.0,
+    "decoder_warmup": 0.0,
+    "ema_decay": None,
+    "pretrained_format": "auto",
+}
 #: Files that are those of the bundle.
 OWN_FILES = ("configs/logging.conf", "docs/data_license.txt")
 #: Layers in such a package, as far as they name no class of ours.
