@@ -36,7 +36,7 @@ class Comparison:
         steps_to: steps of the arm's mean validation curve to the final value of its reference's; None: not
             reached.
         levels: Dice level -> steps of arm and of reference to reach it.
-        pretraining: steps and seconds of the arm's pretraining; zeros without one.
+        pretraining: steps and seconds of one pretraining of the arm, mean over seeds; zeros without one.
         seconds: of a training, mean over seeds, of arm and reference.
     """
 
@@ -127,7 +127,6 @@ def _compare(results: Results, arm: Arm, other: Arm, labels: int, budgets: tuple
     if not cases:
         return None
     curve, target = (mean_curve([pair[side].curve for pair in pairs]) for side in (0, 1))
-    before = {pair[0].pretraining.digest: pair[0].pretraining.done or {} for pair in pairs if pair[0].pretraining}
     return Comparison(
         arm,
         other,
@@ -144,7 +143,7 @@ def _compare(results: Results, arm: Arm, other: Arm, labels: int, budgets: tuple
         pairs[0][1].training.steps,
         curve.steps_to(target.final),
         {level: (curve.steps_to(level), target.steps_to(level)) for level in results.plan.study.levels},
-        (sum(int(r["steps"]) for r in before.values()), sum(float(r["seconds"]) for r in before.values())),
+        _mean_pretraining(pairs),
         (_mean_seconds(pairs, 0), _mean_seconds(pairs, 1)),
     )
 
@@ -162,6 +161,14 @@ def _mean_dice(pairs: list[tuple[Result, Result]], side: int, cases: list[str]) 
 
 def _mean_seconds(pairs: list[tuple[Result, Result]], side: int) -> float:
     return mean(float((pair[side].training.done or {}).get("seconds", 0)) for pair in pairs)
+
+
+def _mean_pretraining(pairs: list[tuple[Result, Result]]) -> tuple[int, float]:
+    """Return steps and seconds of one pretraining, mean over runs: they may share one, or each has its own."""
+    done = [pair[0].pretraining.done or {} for pair in pairs if pair[0].pretraining]
+    if not done:
+        return 0, 0.0
+    return round(mean(int(one["steps"]) for one in done)), mean(float(one["seconds"]) for one in done)
 
 
 def rank_arms(results: Results) -> tuple[dict[str, float], int]:

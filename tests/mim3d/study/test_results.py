@@ -119,6 +119,12 @@ def test_comparisons_are_paired_and_count_the_cost_of_pretraining(results: Resul
     assert rank_arms(results) == ({"scratch": pytest.approx(5 / 3), "hybridmim": pytest.approx(4 / 3)}, 6)
 
 
+def test_the_cost_of_a_pretraining_is_that_of_one_where_each_seed_has_its_own(make: MakePlan) -> None:
+    plan = make(pretraining={"steps": 8, "per_seed": True})
+    run_all(plan, curve, dice)
+    assert [one.pretraining for one in compare(Results(plan))] == [(8, 100.0)] * 2
+
+
 def test_fine_tuning_is_compared_with_longer_trainings_of_scratch(make: MakePlan) -> None:
     plan = make(grid={"steps": [8, 16]})
 
