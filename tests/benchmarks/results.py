@@ -18,3 +18,17 @@ def read(name: str) -> dict[str, Any]:
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def clear(row: dict[str, str]) -> bool:
+    """Whether an arm is clearly higher than its reference, as the report of a study calls it."""
+    return float(row["low"]) > 0 and float(row["p_holm"]) < 0.05
+
+
+def clearly_lower(row: dict[str, str]) -> bool:
+    return float(row["high"]) < 0 and float(row["p_holm"]) < 0.05
+
+
+def share_of_steps(row: dict[str, str]) -> float:
+    """The share of the reference's steps after which an arm reached its end."""
+    return int(row["steps_to_reference"]) / int(row["reference_steps"])

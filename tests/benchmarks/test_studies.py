@@ -4,53 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.benchmarks.results import RESULTS, ROOT, read, rows_of
-
-CONDITION = ("labels", "budget", "reference_budget")
+from tests.benchmarks.results import RESULTS, ROOT, clear, rows_of, share_of_steps
 
 
-def clear(row: dict[str, str]) -> bool:
-    """Whether an arm is clearly higher than its reference, as the report of a study calls it."""
-    return float(row["low"]) > 0 and float(row["p_holm"]) < 0.05
-
-
-def test_the_tables_on_choosing_are_those_of_their_study() -> None:
-    folder = RESULTS / "hippocampus_label_fraction"
+def test_the_table_on_averaged_weights_is_that_of_its_study() -> None:
     text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = rows_of(folder / "comparisons.csv")
-    conditions = sorted({(int(row["labels"]), int(row["budget"]), int(row["reference_budget"])) for row in found})
-    for condition in conditions:
-        arms = {row["arm"]: row for row in found if condition == tuple(int(row[key]) for key in CONDITION)}
-        cells = [str(condition[0]), *(arms["mae"][key] for key in ("steps", "reference_steps"))]
-        if condition[1] == condition[2]:
-            cells.pop()
-        cells.append(f"{float(arms['mae']['reference_dice']):.3f}")
-        for arm in ("hybridmim", "mae"):
-            one = arms[arm]
-            interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
-            cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
-        assert f"| {' | '.join(cells)} |" in text
-    equal = [row for row in found if row["budget"] == row["reference_budget"]]
-    longer = [row for row in found if row["budget"] != row["reference_budget"]]
-    assert f"clearly higher in {sum(map(clear, equal))} of {len(equal)} comparisons" in text
-    assert f"higher with half of the steps in {sum(map(clear, longer))} of {len(longer)} comparisons" in text
-    gains = sorted(float(row["difference"]) for row in equal if row["budget"] == "100")
-    assert f"by {gains[0]:.3f} to {gains[-1]:.3f} Dice, most with the fewest labels" in text
-    report = (folder / "report.md").read_text(encoding="utf-8")
-    time = report.partition("| time of all runs | ")[2].partition(" |")[0]
-    assert f"All runs together took {time}, two at a time" in text
-    ranks = read("hippocampus_label_fraction/ranks.json")["mean_ranks"]
-    assert f"mean ranks: HybridMIM {ranks['hybridmim']:.2f}, MAE {ranks['mae']:.2f}" in text
-    fewest = [
-        float(row["dice"])
-        for row in rows_of(folder / "results.csv")
-        if (row["arm"], row["labels"], row["budget"]) == ("hybridmim", "3", "100")
-    ]
-    assert f"between {min(fewest):.3f} and {max(fewest):.3f}" in text
-    for arm, name in (("hybridmim", "HybridMIM"), ("mae", "MAE")):
-        curve = rows_of(folder / f"pretraining_{arm}.csv")
-        share = [float(row["val_explained_mae_gaussian_fill"]) for row in curve]
-        assert f"from {share[0]:.2f} to {share[-1]:.2f} ({name})" in text
+    names = {"hybridmim average": "averaged (the default)", "hybridmim last_weights": "the last ones"}
+    found = rows_of(RESULTS / "hippocampus_averaging" / "comparisons.csv")
+    assert [one["arm"] for one in found] == list(names)
+    for one in found:
+        interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+        cells = [f"{float(one[key]):.3f}" for key in ("reference_dice", "dice")]
+        cells += [f"{float(one['difference']):+.3f} ({interval})", one["steps_to_reference"]]
+        assert f"| {' | '.join([names[one['arm']], *cells])} |" in text
+    shares = [f"{share_of_steps(one):.0%}".replace("%", " %") for one in found]
+    assert f"after {shares[0]} of its steps, in place of {shares[1]}" in text
+    assert f"in {shares[0]} of the steps in place of {shares[1]}" in text
 
 
 def test_the_table_on_longer_trainings_is_that_of_its_study() -> None:
@@ -98,10 +67,8 @@ def test_the_table_on_ingredients_is_that_of_its_study() -> None:
         assert f"| {RECIPES[arm]} | {' | '.join(cells)} | {share:.2f} |" in text
         assert float(one["low"]) < 0 < float(one["high"])
     assert "with a searched rate, scratch had 0.817" in text
-    searched = rows_of(RESULTS / "hippocampus_label_fraction" / "comparisons.csv")
-    ten = {
-        row["reference_dice"][:7] for row in searched if (row["labels"], row["reference_budget"]) == ("10", "100")
-    }
+    searched = rows_of(RESULTS / "hippocampus_long" / "comparisons.csv")
+    ten = {row["reference_dice"] for row in searched if row["reference_budget"] == "100"}
     assert [f"{float(dice):.3f}" for dice in ten] == ["0.817"]
     default = share_at_the_end(folder, "hybridmim_default")
     assert f"a test Dice of {float(found['flips']['reference_dice']):.3f}. *Explained*" in text
