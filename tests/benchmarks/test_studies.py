@@ -131,6 +131,21 @@ def test_the_table_on_a_longer_trained_transformer_is_that_of_its_study() -> Non
         assert pair in text
 
 
+def test_the_table_on_a_transformer_with_few_and_many_labels_is_that_of_its_study() -> None:
+    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    found = rows_of(RESULTS / "hippocampus_transformers_labels" / "comparisons.csv")
+    assert {one["labels"] for one in found} == {"3", "40"}
+    for labels in ("3", "40"):
+        arms = {one["arm"]: one for one in found if one["labels"] == labels}
+        cells = [labels, f"{float(arms['mae']['reference_dice']):.3f}"]
+        for arm in ("mae", "simmim"):
+            one = arms[arm]
+            interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
+            cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
+        assert f"| {' | '.join(cells)} |" in text
+    assert not any(clear(one) for one in found)
+
+
 def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     folder, names = RESULTS / "brain_tumours", {"hybridmim": "HybridMIM", "mae": "MAE"}
     text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
