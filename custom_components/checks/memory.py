@@ -22,8 +22,8 @@ from custom_components.machine import readable
 _BYTES_PER_VOXEL = 4  # transforms return float32
 _BYTES_PER_INDEX = 8
 _MEASURED_CASES = 3
-# model.pt, pretext.pt, the best of each, and resume.pt with two moments per weight.
-_WEIGHT_COPIES_ON_DISK = 8
+# model.pt and pretext.pt, and resume.pt twice, old and new: weights, two moments and the moving average.
+_WEIGHT_COPIES_ON_DISK = 10
 
 
 class CacheMemory:

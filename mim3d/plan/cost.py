@@ -2,9 +2,9 @@
 
 Formulas:
 
-- Memory: 12 bytes per weight (weights and the optimiser's two moments), and for each crop the measured bytes per
-  layer output times the number of layer outputs. A segmentation adds 20 bytes per class and voxel, for softmax,
-  target, loss and gradients.
+- Memory: 16 bytes per weight (weights, the optimiser's two moments, the moving average), and for each crop the
+  measured bytes per layer output times the number of layer outputs. A segmentation adds 20 bytes per class and
+  voxel, for softmax, target, loss and gradients.
 - Time: measured seconds times the ratio of the floating-point operations of a forward pass.
 
 Outputs and operations are counted on torch's ``meta`` device, without computing anything.
@@ -28,7 +28,7 @@ from mim3d.catalog import METHODS, Method
 from mim3d.plan.bundle_keys import pretraining_network, segmentation_network
 from mim3d.plan.measured import Step, measured_step
 
-BYTES_PER_WEIGHT = 12
+BYTES_PER_WEIGHT = 16
 BYTES_PER_CLASS = 20
 MEMORY_FORMULA = (
     f"{BYTES_PER_WEIGHT} bytes × weights + crops × layer outputs × measured bytes per layer output"

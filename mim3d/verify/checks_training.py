@@ -46,8 +46,9 @@ def model_is_saved_flat(packed: Packed) -> str:
     folder = packed.parsed("ckpt_dir", "train")
     want(folder == str(packed.root / "models"), f"ckpt_dir {folder}", "models in the bundle")
     averaged = at(config, "ema#network")
-    inside = averaged != "@pretext" or at(config, "make_pretext#network") == "@network_def"
-    networks = {"@network_def", *([SAVED_NETWORKS[averaged]] if averaged in SAVED_NETWORKS and inside else [])}
+    networks = ["@network_def"]
+    if averaged in SAVED_NETWORKS and at(config, "make_pretext#network") in (None, "@network_def"):
+        networks.append(SAVED_NETWORKS[averaged])
     flat = []
     for path, value in entries(config):
         kind = targets([value])[0] if isinstance(value, dict) else ""

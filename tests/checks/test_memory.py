@@ -122,7 +122,9 @@ def test_a_folder_that_cannot_take_the_weights_is_named(
     with pytest.raises(ValueError, match="file is a file"):
         DiskSpace(network(), str(tmp_path / "file" / "out"))()
     size = sum(p.numel() for p in network().parameters()) * 4
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3 * size))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10 * size))
+    DiskSpace(network(), str(tmp_path / "models"))()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=9 * size))
     with pytest.raises(ValueError, match="ckpt_dir .* needs .* are free; choose another disk"):
         DiskSpace(network(), str(tmp_path / "models"))()
 
