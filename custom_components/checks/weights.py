@@ -20,20 +20,20 @@ class PretrainedWeights:
         pretrained: the weights file, or the name of published weights, which are downloaded if there is no copy;
             None: training from scratch, and nothing is checked.
         channels: names of the image's channels, in order.
-        layout: whose code wrote the file, see `custom_components.transfer.check_pretrained`.
+        options: further arguments of `custom_components.transfer.check_pretrained`, such as ``layout``.
     """
 
     def __init__(
-        self, network: nn.Module, pretrained: str | None, channels: Sequence[str], layout: str = "auto"
+        self, network: nn.Module, pretrained: str | None, channels: Sequence[str], **options: Any
     ) -> None:
-        self.network, self.pretrained, self.channels, self.layout = network, pretrained, channels, layout
+        self.network, self.pretrained, self.channels, self.options = network, pretrained, channels, options
 
     def __call__(self) -> str | None:
         """Return how much of the encoder fits, and what the file leaves open; raise ValueError naming the file."""
         if self.pretrained is None:
             return None
         weights = weights_file(self.pretrained)
-        _, report = check_pretrained(self.network, self.pretrained, layout=self.layout)
+        _, report = check_pretrained(self.network, self.pretrained, **self.options)
         learned = (read_card(weights) or {}).get("view", {}).get("channels", [])
         if len(learned) == len(self.channels):
             check_channel_names(learned, self.channels, f"the card of {weights}")

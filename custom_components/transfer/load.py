@@ -36,6 +36,7 @@ def check_pretrained(
     view: Mapping[str, Any] | None = None,
     architecture: Mapping[str, Any] | None = None,
     layout: str = "auto",
+    transfer: str = "all",
 ) -> tuple[dict[str, Tensor], TransferReport]:
     """Read a weights file, verify its card and match its tensors, without changing the network.
 
@@ -51,13 +52,15 @@ def check_pretrained(
             tensors of a network with another activation or norm would fit too.
         layout: whose code wrote the file, a name of `custom_components.transfer.layouts.LAYOUTS`; ``auto``:
             recognised by the file's keys.
+        transfer: ``all``, or ``encoder``: the rest of the network stays as initialised.
 
     Returns:
         The complete state dict to load, and the report.
 
     Raises:
         ValueError: if the file or its card cannot be read, the sha256 is wrong, the layout is unknown, ambiguous
-            or does not fit, or less of the encoder matches than ``min_share``; always if no key matches.
+            or does not fit, another argument is not allowed, or less of the encoder matches than ``min_share``;
+            always if no key matches.
     """
     network = bare(network)
     check_number(min_share, "min_share", above=0, at_most=1)
@@ -68,7 +71,7 @@ def check_pretrained(
     crop, octants = stated_crop(card), stated_octants(card)
     if octants is not None:
         content = reorder_merging(content, octants, network, str(path))
-    state, report = match(content, network, input_layer, trained_prefixes(card, path), crop)
+    state, report = match(content, network, input_layer, trained_prefixes(card, path), crop, transfer)
     report.path, report.layout = str(path), found.name
     if report.encoder_share < min_share or not (report.matched or report.adapted):
         examples = "; ".join(_misfits(backbone, report)[:3])

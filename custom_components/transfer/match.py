@@ -12,6 +12,7 @@ from .positions import resize_positions, same_token, source_grid, target_grid
 from .report import TransferReport
 
 INPUT_LAYERS = ("repeat_mean", "first", "reinit")
+TRANSFERS = ("all", "encoder")
 #: Parts of transformer blocks that MONAI builds or once built, but that no network of ours runs.
 NEVER_RUN = (".cross_attn.", ".norm_cross_attn.")
 
@@ -44,6 +45,7 @@ def match(
     input_layer: str = "repeat_mean",
     trained: Sequence[str] = ("",),
     crop: Sequence[int] | None = None,
+    transfer: str = "all",
 ) -> tuple[dict[str, Tensor], TransferReport]:
     """Decide which tensors of ``state`` go into ``network``, without changing it.
 
@@ -53,22 +55,26 @@ def match(
         input_layer: one of `INPUT_LAYERS`.
         trained: prefixes of the keys that the file's method trained; the others stay as initialised.
         crop: voxels along each axis of the crops in the file's pretraining; None: not known.
+        transfer: ``all``, or ``encoder``: everything else stays as initialised.
 
     Returns:
         The network's complete state dict with the pretrained tensors in it, and the report. Its share of the
         encoder also counts encoder keys that only the file has: a deeper or wider encoder does not fit.
 
     Raises:
-        ValueError: for an unknown ``input_layer`` or network class.
+        ValueError: for an unknown ``input_layer``, ``transfer`` or network class.
     """
-    if input_layer not in INPUT_LAYERS:
-        raise ValueError(f"input_layer is {input_layer!r}; allowed: {list(INPUT_LAYERS)}")
+    for name, value, allowed in (("input_layer", input_layer, INPUT_LAYERS), ("transfer", transfer, TRANSFERS)):
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}; allowed: {list(allowed)}")
     backbone = adapt(network, subclasses=True)
     result, report = dict(network.state_dict()), TransferReport(input_layer=input_layer)
     for key, target in network.state_dict().items():
         source = state.get(key)
         if key.startswith(backbone.output_layer + "."):
             report.expected_missing.append(key)  # by name: an equal shape does not mean the same task
+        elif transfer == "encoder" and not key.startswith(backbone.encoder_prefixes):
+            report.expected_missing.append(key)
         elif source is None:
             report.missing.append(key)
         elif not key.startswith(tuple(trained)):

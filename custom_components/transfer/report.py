@@ -33,7 +33,7 @@ class TransferReport:
     matched: list[str] = _keys()  #: loaded unchanged
     adapted: list[str] = _keys()  #: loaded after ``input_layer`` changed the number of input channels
     resized: list[str] = _keys()  #: position embeddings that were resized, as ``key: file grid -> network grid``
-    expected_missing: list[str] = _keys()  #: initialised on purpose: output layer, and stems with ``reinit``
+    expected_missing: list[str] = _keys()  #: initialised on purpose: output layer, ``reinit``, ``transfer``
     untrained: list[str] = _keys()  #: in the file but, by its card, not trained; left as initialised
     missing: list[str] = _keys()  #: not in the file
     wrong_shape: list[str] = _keys()  #: in another shape, as ``key: file shape -> network shape``

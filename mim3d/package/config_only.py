@@ -30,6 +30,7 @@ ABSENT = {
     "decoder_warmup": 0.0,
     "ema_decay": None,
     "pretrained_format": "auto",
+    "transfer": "all",
 }
 #: Files that are those of the bundle.
 OWN_FILES = ("configs/logging.conf", "docs/data_license.txt")

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigWorkflow
+from monai.networks.nets import BasicUNet
 
 from custom_components.checks.overrides import unknown_keys
 from mim3d.catalog import BUNDLES, NETWORKS, SEGMENTED, TASKS
@@ -87,6 +88,18 @@ def test_a_pretrained_encoder_has_a_tenth_of_the_rate_and_the_key_overrides_it()
     assert [group["lr"] for group in groups] == pytest.approx(
         [rate, *(0.5 * rate * 0.75**n for n in (4, 3, 2, 1, 0))]
     )
+
+
+def test_the_encoder_alone_is_loaded_if_asked_for(tmp_path: Path) -> None:
+    features, weights = [4, 4, 8, 8, 16, 4], tmp_path / "model.pt"
+    torch.save(BasicUNet(3, 1, 1, features).state_dict(), weights)
+    given = {"pretrained": str(weights), "architecture#features": features, "ckpt_dir": str(tmp_path / "out")}
+    parser = workflow("seg_btcv", "train.yaml", [], **given, transfer="encoder").parser
+    matched = parser.get_parsed_content("load_pretrained").matched
+    assert {key.split(".")[0] for key in matched} == {"conv_0", "down_1", "down_2", "down_3", "down_4"}
+    wrong = workflow("seg_btcv", "train.yaml", [], **given, transfer="decoder").parser
+    with pytest.raises(ValueError, match=r"transfer is 'decoder'; allowed: \['all', 'encoder'\]"):
+        wrong.get_parsed_content("checks#weights")()
 
 
 # --- what others read -----------------------------------------------------------------------------------------

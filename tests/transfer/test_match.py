@@ -134,6 +134,29 @@ def test_with_equal_channels_the_stem_is_loaded_as_it_is(make_network, network_n
     assert stem(target) <= set(report.matched)
 
 
+@pytest.mark.parametrize("file", ["model.pt", "pretext.pt"])
+def test_with_the_encoder_alone_all_else_stays_as_initialised(make_network, network_name, tmp_path, file):
+    source, target = make_network(network_name, 1, 1, seed=1), make_network(network_name, 1, 3, seed=2)
+    torch.save((source if file == "model.pt" else HybridMIM(source)).state_dict(), tmp_path / file)
+    before, loaded = clone(target.state_dict()), source.state_dict()
+    report = load_pretrained(target, tmp_path / file, transfer="encoder")
+    encoder = set(adapt(target).encoder_keys())
+    assert 0 < len(encoder) < len(before) - len(output_layer(target)), "there is a decoder"
+    assert set(report.matched) >= encoder
+    assert set(report.matched) | set(report.expected_missing) == set(before)
+    assert not report.missing
+    assert report.encoder_share == 1.0
+    for key, value in target.state_dict().items():
+        assert torch.equal(value, (loaded if key in report.matched else before)[key]), key
+    assert all(key.startswith(adapt(target).encoder_prefixes) for key in report.matched)
+
+
+def test_an_unknown_transfer_raises_and_lists_the_allowed(make_network):
+    network = make_network("BasicUNet")
+    with pytest.raises(ValueError, match=r"transfer is 'decoder'; allowed: \['all', 'encoder'\]"):
+        match(network.state_dict(), network, transfer="decoder")
+
+
 def test_an_unknown_input_layer_raises_and_lists_the_allowed(make_network):
     network = make_network("BasicUNet")
     with pytest.raises(ValueError, match=r"'sum'; allowed: \['repeat_mean', 'first', 'reinit'\]"):
