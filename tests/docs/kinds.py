@@ -34,6 +34,7 @@ BENCHMARKS = {
     "benchmarks/mim_step.py": {"unetr": _MIM, "unetr_patch8": _MIM},
     "benchmarks/feeding.py": {"": "--shape 140 140 60 --rounds 1"},
     "benchmarks/training_cost.py": {"": ""},
+    "benchmarks/study_times.py": {"": "phantoms_schedule"},
     "benchmarks/inference.py": {"": "--shape 64 48 40 --rounds 1"},
 }
 #: Variants that are enough to see that a command runs, and that training_cost.py reads; tests/benchmarks has all.

@@ -33,7 +33,7 @@ def test_a_shipped_study_has_a_plan(name: str, tmp_path: Path, capsys: pytest.Ca
     main(["study", name, "--out", str(tmp_path / "out"), "--dry_run", "--devices", "cpu"])
     printed = capsys.readouterr().out
     assert f"study {name}: seg_" in printed
-    assert "arm scratch" in printed
+    assert "\narm " in printed
     assert " -m monai.bundle run --config_file" in printed
     assert "\nruns: " in printed
     assert "\ntime: " in printed
