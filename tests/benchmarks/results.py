@@ -20,6 +20,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def difference(row: dict[str, str]) -> str:
+    """The difference in Dice and its interval, as documents state them."""
+    return f"{float(row['difference']):+.3f} ({float(row['low']):+.3f} to {float(row['high']):+.3f})"
+
+
 def clear(row: dict[str, str]) -> bool:
     """Whether an arm is clearly higher than its reference, as the report of a study calls it."""
     return float(row["low"]) > 0 and float(row["p_holm"]) < 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from tests.benchmarks.results import RESULTS, ROOT, clear, clearly_lower, read, rows_of, share_of_steps
+from tests.benchmarks.results import RESULTS, ROOT, clear, clearly_lower, difference, read, rows_of, share_of_steps
 
 CONDITION = ("labels", "budget", "reference_budget")
 
@@ -22,8 +22,7 @@ def test_the_tables_on_choosing_are_those_of_their_study() -> None:
         cells.append(f"{float(arms['mae']['reference_dice']):.3f}")
         for arm in ("hybridmim", "mae"):
             one = arms[arm]
-            interval = f"{float(one['low']):+.3f} to {float(one['high']):+.3f}"
-            cells += [f"{float(one['dice']):.3f}", f"{float(one['difference']):+.3f} ({interval})"]
+            cells += [f"{float(one['dice']):.3f}", difference(one)]
             if condition[1] == condition[2]:
                 cells.append(one["steps_to_reference"])
         assert f"| {' | '.join(cells)} |" in text
