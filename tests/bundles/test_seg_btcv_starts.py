@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,21 +31,39 @@ def test_fine_tuning_starts_from_every_tensor_but_the_last_layer(btcv_data: Path
     assert report["encoder_share"] == 1.0
 
 
+#: Fine-tuning whose resume point, after 2 of 4 epochs, lies in another phase in turn.
+PHASES: dict[str, dict[str, Any]] = {
+    "from scratch": {},
+    "encoder at a tenth": {},
+    "frozen encoder": {"encoder_lr_factor": 0.0},
+    "earlier layers slower": {"layer_decay": 0.5},
+    "the decoder is trained first": {"decoder_warmup": 0.7, "warmup_share": 0.2},
+    "the second warm-up": {"decoder_warmup": 0.3, "warmup_share": 0.5},
+    "encoder alone transferred": {"transfer": "encoder", "decoder_warmup": 0.5},
+}
+
+
 @pytest.mark.slow
-def test_two_and_two_epochs_equal_four(btcv_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("phase", PHASES)
+def test_two_and_two_epochs_equal_four(phase: str, btcv_data: Path, tmp_path: Path) -> None:
+    keys = PHASES[phase] | ({} if phase == "from scratch" else {"pretrained": str(pretrained_file(tmp_path))})
     states = []
     for name, parts in (("whole", [(4, False)]), ("parts", [(2, False), (4, True)])):
         for epochs, resume in parts:
-            # The same schedule in both: a shorter run would otherwise decay sooner.
+            # The schedule of four epochs in both: two alone would decay sooner.
             override = smoke(
-                btcv_data, tmp_path / name, epochs=epochs, val_interval=1, total_steps=100, resume=resume
+                btcv_data, tmp_path / name, epochs=epochs, val_interval=1, total_steps=8, resume=resume
             )
-            made = run(["train.yaml", "smoke.yaml"], **override)
+            made = run(["train.yaml", "smoke.yaml"], **override, **keys)
         states.append((made.parser.get_parsed_content("network_def").state_dict(), made.trainer.state.iteration))
     (whole, steps), (parts_state, parts_steps) = states
-    assert steps == parts_steps
+    assert steps == parts_steps == 8
     for key, value in whole.items():
         assert torch.equal(value, parts_state[key]), key
+    if phase != "from scratch":
+        given = torch.load(keys["pretrained"], weights_only=True)
+        key = "down_1.convs.conv_0.conv.weight"
+        assert torch.equal(whole[key], given[key]) is (phase == "frozen encoder")
 
 
 @pytest.mark.slow
