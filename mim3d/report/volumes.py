@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def draw_volumes(
     predictions: Mapping[str, Path],
     class_names: Sequence[str] = (),
     title: str = "",
+    convert: Callable[[np.ndarray], np.ndarray] = lambda label: label,
 ) -> None:
     """Write a picture: image, label and predictions on three planes.
 
@@ -37,10 +38,12 @@ def draw_volumes(
         predictions: title -> classes as integers, on the label's grid.
         class_names: names of the classes from 1, for the legend; empty: no legend.
         title: above the picture.
+        convert: brings the label's values to those of the predictions.
     """
     files = {"image": image, "label": label, **predictions}
     volumes = {name: nib.as_closest_canonical(open_image(str(path))) for name, path in files.items()}
     arrays = {name: np.asarray(volume.dataobj).squeeze() for name, volume in volumes.items()}
+    arrays["label"] = convert(arrays["label"])
     scan, truth = arrays.pop("image"), arrays["label"]
     scan = scan[..., 0] if scan.ndim == 4 else scan
     # CT holds air, below -500 HU.

@@ -8,6 +8,7 @@ from monai.bundle.config_parser import ConfigParser
 
 from custom_components.checks.overrides import unknown_keys
 from custom_components.faults import first_cause
+from custom_components.metrics import PROBE_METRICS
 from mim3d.study.configs import RunConfig, loaded, pretraining_config, segmentation_config
 from mim3d.study.mistakes import Mistakes
 from mim3d.study.plan import Plan
@@ -65,6 +66,8 @@ def check_config(config: RunConfig, mistakes: Mistakes, build: bool = True) -> N
         return
     parser = ConfigParser(loaded(config.files))
     parser.update(config.keys)
+    if (metric := parser.get("key_metric")) in PROBE_METRICS:
+        mistakes.add(f"key_metric is {metric!r}; allowed in a study: one that needs no labels, such as val_loss")
     for name in CHECKS:
         if name in parser["checks"]:
             _check(parser, name, config, mistakes)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
+
+import numpy as np
+from monai.bundle.config_parser import ConfigParser
 
 from custom_components.atomic import write_atomically
 from custom_components.checks.overrides import unknown_keys
@@ -28,12 +32,14 @@ class Shown:
         why: for the caption.
         runs: title -> inference with the weights of that side.
         item: its entry in the data list.
+        config: of the arm's segmentation training.
     """
 
     case: str
     why: str
     runs: dict[str, Run]
     item: dict[str, Any]
+    config: RunConfig
 
 
 def shown_cases(results: Results, comparisons: list[Comparison], ranks: dict[str, float]) -> list[Shown]:
@@ -62,7 +68,7 @@ def shown_cases(results: Results, comparisons: list[Comparison], ranks: dict[str
         sides = {one.reference.name: other, one.arm.name: mine}
         runs = {name: inference(results.plan, result, item["image"]) for name, result in sides.items()}
         text = f"{case}, the {word} for {one.arm.name} with {one.labels} labelled cases: Dice {scores}"
-        found.append(Shown(case, text, runs, item))
+        found.append(Shown(case, text, runs, item, mine.training.config))
     return found
 
 
@@ -105,7 +111,17 @@ def masks_of(run: Run) -> list[Path]:
     return [] if run.done is None else sorted((run.folder / "segmentation").rglob("*.nii.gz"))
 
 
-def draw_case(plan: Plan, shown: Shown, target: Path, class_names: list[str]) -> bool:
+def classes_of(config: RunConfig) -> tuple[list[str], Callable[[np.ndarray], np.ndarray]]:
+    """Return the names of a training's classes from 1 on, and what brings the values of a label file to them."""
+    parser = ConfigParser(loaded(config.files))
+    # A study always has a folder; what it is does not matter here.
+    parser.update({**config.keys, "dataset_dir": "DATA"})
+    mapping = parser.get_parsed_content("label_mapping")
+    names = list(parser.get_parsed_content("label_names"))[1:]
+    return names, lambda label: np.asarray(mapping({"label": label[None]})["label"])[0]
+
+
+def draw_case(plan: Plan, shown: Shown, target: Path) -> bool:
     """Draw a case if all its segmentations are done."""
     masks = {}
     for name, run in shown.runs.items():
@@ -114,5 +130,6 @@ def draw_case(plan: Plan, shown: Shown, target: Path, class_names: list[str]) ->
         masks[name] = found[0]
     folder = plan.data.folder or Path()
     files = folder / shown.item["image"], folder / shown.item["label"]
-    write_atomically(target, lambda path: draw_volumes(path, *files, masks, class_names, shown.case))
+    names, convert = classes_of(shown.config)
+    write_atomically(target, lambda path: draw_volumes(path, *files, masks, names, shown.case, convert))
     return True

@@ -209,11 +209,10 @@ def _transferred(results: Results) -> list[Block]:
 
 def cases_section(results: Results, shown: list[Shown]) -> list[Block]:
     """Return the pictures of the best and the worst case."""
-    names = list(results.plan.data.facts.get("labels", {}).values())[1:]
     blocks: list[Block] = []
     for count, one in enumerate(shown):
         path = results.plan.out / "pictures" / f"case_{count}.png"
-        if draw_case(results.plan, one, path, names):
+        if draw_case(results.plan, one, path):
             masks = [mask for run in one.runs.values() for mask in masks_of(run)]
             paths = ", ".join(mask.relative_to(results.plan.out).as_posix() for mask in masks)
             blocks += [Picture(path, one.why), Text(f"Segmentations: {paths}")]

@@ -134,10 +134,12 @@ class Run:
             raise ValueError(f"it ended without {', '.join(missing)} in {self.folder}; see its {LOG}")
         started = read_json(self.folder / STARTED)
         until_now = started["seconds_before"] + time.time() - started["started"]
+        # `patience` may have ended a pretraining early.
+        epochs = self._saved_epoch() if self.kind == "pretraining" else 0
         record = {
             "digest": self.digest,
             "title": self.title,
-            "steps": self.steps,
+            "steps": self.steps * epochs // self.epochs if epochs else self.steps,
             "seconds": until_now if seconds is None else seconds,
             "commit": git_commit(ROOT, "custom_components", "bundles"),
         }

@@ -83,6 +83,12 @@ def test_wrong_keys_and_values_are_found_before_anything_runs(make: MakePlan) ->
     assert error.value.mistakes[1].startswith("tiny: pretrain_hybridmim: mask_ratio is 3.0; allowed")
 
 
+def test_a_study_cannot_choose_weights_by_the_dense_probe(make: MakePlan) -> None:
+    plan = make(pretraining={"steps": 8, "keys": {"key_metric": "val_probe_dice"}})
+    with pytest.raises(StudyError, match="key_metric is 'val_probe_dice'; allowed in a study: one that"):
+        check_configs(plan)
+
+
 def test_cells_share_a_pretraining_unless_each_seed_has_its_own(make: MakePlan) -> None:
     shared, own = make(), make(pretraining={"steps": 8, "per_seed": True})
     assert [sum(run.kind == "pretraining" for run in first_runs(plan)) for plan in (shared, own)] == [1, 2]

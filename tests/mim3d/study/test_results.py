@@ -14,7 +14,6 @@ from mim3d.study.arms import Cell
 from mim3d.study.choice import at_the_edge, choose
 from mim3d.study.comparison import Comparison, compare, compare_with_longer, rank_arms
 from mim3d.study.curves import Curve, mean_curve
-from mim3d.study.pictures import inference
 from mim3d.study.plan import Plan
 from mim3d.study.report import write_report
 from mim3d.study.report_sections import rates_section
@@ -23,7 +22,6 @@ from mim3d.study.scheduler import Failure
 from mim3d.study.stages import chosen_runs, first_runs
 from mim3d.study.tables import rate_rows
 from mim3d.study.verdict import clearly, verdict
-from tests.mim3d.study.conftest import TINY
 from tests.mim3d.study.left import leave_scores, leave_training, run_all
 from tests.mim3d.study.stubs import stub
 
@@ -226,17 +224,6 @@ def test_a_search_that_label_counts_share_is_reported_once(make: MakePlan) -> No
         assert [row[1] for row in found] == sum(labels, [])
         assert [row[4] for row in found] == ["0.001", "0.01"] * len(labels)
     assert len(rate_rows(Results(shared))) == len(rate_rows(Results(own)))  # rates.csv has a row for each count
-
-
-def test_pictures_take_the_keys_that_inference_has(make: MakePlan) -> None:
-    training = {"validate#sliding_window#overlap": 0.5, "weight_decay": 0.1}
-    plan = make(segmentation={"keys": {**training, "sw_overlap": 0.5}})
-    run_all(plan, curve, dice)
-    one = compare(results := Results(plan))[0]
-    for result in results.pairs(one.arm, one.reference, one.labels, one.budget)[0]:
-        keys = inference(plan, result, "case.nii.gz").config.keys
-        assert {"sw_overlap", *TINY} <= set(keys)
-        assert not set(training) & set(keys)
 
 
 def test_a_rate_at_the_edge_is_named() -> None:

@@ -54,6 +54,17 @@ def test_a_training_that_ended_without_its_record_is_done(tmp_path: Path) -> Non
     assert json.loads((run.folder / "done.json").read_text())["digest"] == run.digest
 
 
+@pytest.mark.parametrize(("kind", "steps"), [("pretraining", 9), ("training", 15)])
+def test_a_pretraining_that_ended_early_counts_the_steps_it_took(tmp_path: Path, kind: str, steps: int) -> None:
+    run = dataclasses.replace(training(tmp_path), kind=kind, epochs=5, steps=15)
+    object.__setattr__(run, "script", "pass")
+    run.prepare({})
+    leave(run.folder, 3)
+    run.finish()
+    assert run.done is not None
+    assert run.done["steps"] == steps
+
+
 def test_a_training_that_ended_without_its_weights_starts_anew(tmp_path: Path) -> None:
     run = training(tmp_path)
     run.prepare({})
