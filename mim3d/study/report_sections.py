@@ -169,9 +169,7 @@ def _labels_of_search(row: Row) -> str:
 
 def pretraining_section(results: Results) -> list[Block]:
     """Return cost, curves and reconstructions of the pretrainings."""
-    runs: dict[str, Run] = {
-        result.pretraining.title: result.pretraining for result in results.all if result.pretraining is not None
-    }
+    runs = _pretrainings(results)
     if not runs:
         return []
     records = {title: run.done or {} for title, run in runs.items()}
@@ -187,6 +185,18 @@ def pretraining_section(results: Results) -> list[Block]:
     found = [(title, picture_of(run)) for title, run in runs.items()]
     pictures += [Picture(picture, f"Reconstruction: {title}") for title, picture in found if picture is not None]
     return [Heading("Pretraining"), Table(head, rows), Text(SHARE), *_transferred(results), *pictures]
+
+
+def _pretrainings(results: Results) -> dict[str, Run]:
+    """Return each pretraining once, by its title, which counts the arms that share it."""
+    runs: dict[str, Run] = {}
+    arms: dict[str, set[str]] = {}
+    for result in results.all:
+        if (run := result.pretraining) is not None:
+            runs.setdefault(run.digest, run)
+            arms.setdefault(run.digest, set()).add(result.cell.arm.name)
+    counts = {digest: f", for {len(names)} arms" if len(names) > 1 else "" for digest, names in arms.items()}
+    return {run.title + counts[digest]: run for digest, run in runs.items()}
 
 
 def _share(curve: Curve | None) -> str:

@@ -16,7 +16,7 @@ from mim3d.study.comparison import Comparison, compare, compare_with_longer, ran
 from mim3d.study.curves import Curve, mean_curve
 from mim3d.study.plan import Plan
 from mim3d.study.report import write_report
-from mim3d.study.report_sections import rates_section
+from mim3d.study.report_sections import pretraining_section, rates_section
 from mim3d.study.results import Results
 from mim3d.study.scheduler import Failure
 from mim3d.study.stages import chosen_runs, first_runs
@@ -224,6 +224,16 @@ def test_a_search_that_label_counts_share_is_reported_once(make: MakePlan) -> No
         assert [row[1] for row in found] == sum(labels, [])
         assert [row[4] for row in found] == ["0.001", "0.01"] * len(labels)
     assert len(rate_rows(Results(shared))) == len(rate_rows(Results(own)))  # rates.csv has a row for each count
+
+
+def test_a_pretraining_that_arms_share_is_shown_once(make: MakePlan) -> None:
+    variants = {"all": {}, "frozen": {"segmentation": {"encoder_lr_factor": 0.0}}}
+    plan = make(variants=variants, grid={"variant": ["all", "frozen"]}, reference="hybridmim all")
+    run_all(plan, curve, dice)
+    (table,) = (block for block in pretraining_section(Results(plan)) if isinstance(block, Table))
+    ((title, *_),) = table.rows
+    assert title.startswith("pretraining hybridmim all, ")
+    assert title.endswith(" steps, seed 0, for 2 arms")
 
 
 def test_a_rate_at_the_edge_is_named() -> None:
