@@ -36,7 +36,7 @@ class Variant:
 # "released" executes our objective as the released code does: nothing shared, no gradient in the second pass.
 released = partial(Variant, second_view_grad=False, whole_second_pass=True, upcat_pads=True)
 VARIANTS = {
-    "window": Variant("window decoded, shared stages, second view with gradient (default)"),
+    "window": Variant("window decoded, shared stages, second view with gradient (paper.yaml)"),
     "window-nograd": Variant("the same, second view without gradient", second_view_grad=False),
     "window-nocontrast": Variant("the same, without the second view", contrast=False),
     "full": Variant("everything decoded", window=False),

@@ -15,6 +15,11 @@ def read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
+def pages() -> str:
+    """The text of the pages that state what studies found."""
+    return "\n".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("choosing.md", "results.md"))
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from custom_components.data import datalist_hash
-from tests.benchmarks.results import ROOT, read
+from tests.benchmarks.results import ROOT, pages, read
 
 
 def items(ids: list[str]) -> list[dict[str, str]]:
@@ -31,7 +31,7 @@ def test_the_costs_of_mae_and_simmim_are_those_of_their_result_file() -> None:
     ratios = [result["step_time_ratios"][f"MAE {ratio} / SimMIM 0.75"] for ratio in (0.25, 0.5, 0.75, 0.9)]
     peaks = [result["peak_ratios"][f"MAE {ratio} / SimMIM 0.75"] for ratio in (0.25, 0.5, 0.75, 0.9)]
     assert ratios == sorted(ratios, reverse=True)
-    readme = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    readme = pages()
     seconds = {name: f"{v['seconds']['step']:.2f} s" for name, v in result["variants"].items()}
     assert f"| {seconds['mae-0.75']}, {1 / ratios[2]:.1f} times faster than SimMIM |" in readme
     assert f"| {seconds['simmim-0.75']} |" in readme

@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import mean
 
-from tests.benchmarks.results import RESULTS, ROOT, clear, difference, rows_of, share_of_steps
+from tests.benchmarks.results import (
+    RESULTS,
+    ROOT,
+    clear,
+    clearly_lower,
+    difference,
+    pages,
+    rows_of,
+    share_of_steps,
+)
 
 
 def test_the_table_on_averaged_weights_is_that_of_its_study() -> None:
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    text = pages()
     names = {"hybridmim average": "averaged (the default)", "hybridmim last_weights": "the last ones"}
     found = rows_of(RESULTS / "hippocampus_averaging" / "comparisons.csv")
     assert [one["arm"] for one in found] == list(names)
@@ -22,17 +31,68 @@ def test_the_table_on_averaged_weights_is_that_of_its_study() -> None:
     assert f"in {shares[0]} of the steps in place of {shares[1]}" in text
 
 
-def test_the_table_on_longer_trainings_is_that_of_its_study() -> None:
-    folder = RESULTS / "hippocampus_long"
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = rows_of(folder / "comparisons.csv")
-    assert len(found) == 6
-    for one in found:
-        cells = [one["budget"], one["reference_budget"], f"{float(one['reference_dice']):.3f}"]
-        cells += [f"{float(one['dice']):.3f}", difference(one)]
-        assert f"| {' | '.join([*cells, one['steps_to_reference'] or 'not reached'])} |" in text
-    gains = {one["budget"]: float(one["difference"]) for one in found if one["budget"] == one["reference_budget"]}
-    assert f"gained {gains['200']:.3f} Dice in trainings of 200 steps and {gains['400']:.3f} in trainings" in text
+def test_the_tables_on_longer_trainings_are_those_of_their_study() -> None:
+    text, folder = pages(), RESULTS / "hippocampus_long"
+    rows = rows_of(folder / "comparisons.csv")
+    found = {(one["labels"], one["budget"], one["reference_budget"]): one for one in rows}
+    labels = [one["labels"] for one in rows if one["budget"] == one["reference_budget"] == "400"]
+    assert labels == ["3", "5", "10", "20", "40"]
+    for count in labels:
+        same, half, quarter = (found[count, budget, "400"] for budget in ("400", "200", "100"))
+        scratch = f"{float(same['reference_dice']):.3f}"
+        cells = [count, scratch, f"{float(same['dice']):.3f}", difference(same), same["steps_to_reference"]]
+        assert f"| {' | '.join(cells)} |" in text
+        cells = [count, scratch]
+        for one in (half, quarter):
+            cells += [f"{float(one['dice']):.3f}", difference(one)]
+        assert f"| {' | '.join(cells)} |" in text
+    same = [found[count, "400", "400"] for count in labels]
+    gains = sorted(float(one["difference"]) for one in same)
+    assert (
+        f"gained {gains[0]:.3f} to {gains[-1]:.3f} in trainings of 400 steps, clearly with 3 labels only" in text
+    )
+    assert f"and {gains[0]:.3f} to {gains[-1]:.3f} in trainings of 400, clearly with 3 labels only" in text
+    assert f"In trainings of 400 steps it gained at most {gains[-1]:.3f}." in (ROOT / "README.md").read_text(
+        "utf-8"
+    )
+    assert [one["labels"] for one in same if clear(one)] == ["3"]
+    every = sorted(float(one["difference"]) for one in rows if one["budget"] == one["reference_budget"] != "400")
+    assert f"HybridMIM gained {every[0]:.3f} to {every[-1]:.3f} Dice in trainings of 100 or 200 steps" in text
+    shares = sorted(share_of_steps(one) for one in same)
+    assert f"after {shares[0]:.0%} to {shares[-1]:.0%}".replace("%", " %") in text
+    short = [found[count, "100", "400"] for count in labels]
+    losses = sorted(-float(one["difference"]) for one in short)
+    assert f"{losses[0]:.3f} to {losses[-1]:.3f} lower" in text
+
+
+TUNED = {
+    "full_encoder_rate": "encoder at the full rate (`encoder_lr_factor: 1.0`)",
+    "frozen_encoder": "encoder not trained (`encoder_lr_factor: 0.0`)",
+    "layer_decay": "earlier encoder layers slower (`layer_decay: 0.75`)",
+    "decoder_warmup": "decoder trained first (`decoder_warmup: 0.05`)",
+    "encoder_alone": "encoder alone loaded (`transfer: encoder`)",
+}
+
+
+def test_the_table_on_ways_to_fine_tune_is_that_of_its_study() -> None:
+    text, folder = pages(), RESULTS / "hippocampus_finetuning"
+    found = {row["arm"].removeprefix("hybridmim "): row for row in rows_of(folder / "comparisons.csv")}
+    assert found.keys() == TUNED.keys()
+    curves = [row for row in rows_of(folder / "curves.csv") if row["step"] == "100"]
+    half = {
+        arm: mean(float(row["validation_dice"]) for row in curves if row["arm"] == f"hybridmim {arm}")
+        for arm in ("default", *TUNED)
+    }
+    for arm, one in found.items():
+        assert f"| {TUNED[arm]} | {float(one['dice']):.3f} | {difference(one)} | {half[arm]:.3f} |" in text
+    default = f"{float(found['layer_decay']['reference_dice']):.3f}"
+    assert f"The default had a test Dice of {default}. *After half*" in text
+    assert f"where the default had {half['default']:.3f}:" in text
+    worse = {arm for arm, one in found.items() if clearly_lower(one)}
+    assert worse == {"full_encoder_rate", "frozen_encoder", "encoder_alone"}
+    assert not any(clear(one) for one in found.values())
+    for arm, words in (("full_encoder_rate", "the full rate"), ("frozen_encoder", "an untrained encoder")):
+        assert f"{words} ({float(found[arm]['difference']):+.3f}" in text
 
 
 def share_at_the_end(folder: Path, name: str) -> float:
@@ -53,7 +113,7 @@ RECIPES = {
 
 def test_the_table_on_ingredients_is_that_of_its_study() -> None:
     folder = RESULTS / "hippocampus_recipe"
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    text = pages()
     found = {row["arm"].removeprefix("hybridmim "): row for row in rows_of(folder / "comparisons.csv")}
     assert found.keys() == {"scratch", *RECIPES}
     for arm, one in found.items():
@@ -65,8 +125,8 @@ def test_the_table_on_ingredients_is_that_of_its_study() -> None:
         assert f"| {RECIPES[arm]} | {' | '.join(cells)} | {share:.2f} |" in text
         assert float(one["low"]) < 0 < float(one["high"])
     assert "with a searched rate, scratch had 0.817" in text
-    searched = rows_of(RESULTS / "hippocampus_long" / "comparisons.csv")
-    ten = {row["reference_dice"] for row in searched if row["reference_budget"] == "100"}
+    searched = rows_of(RESULTS / "hippocampus_label_fraction_short" / "comparisons.csv")
+    ten = {row["reference_dice"] for row in searched if (row["labels"], row["reference_budget"]) == ("10", "100")}
     assert [f"{float(dice):.3f}" for dice in ten] == ["0.817"]
     default = share_at_the_end(folder, "hybridmim_default")
     assert f"a test Dice of {float(found['flips']['reference_dice']):.3f}. *Explained*" in text
@@ -74,76 +134,9 @@ def test_the_table_on_ingredients_is_that_of_its_study() -> None:
     assert f"({share_at_the_end(folder, 'hybridmim_flips'):.2f} in place of {default:.2f})" in text
 
 
-def test_the_table_on_transformers_is_that_of_its_study() -> None:
-    folder = RESULTS / "hippocampus_transformers"
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = rows_of(folder / "comparisons.csv")
-    for labels in ("5", "20"):
-        arms = {row["arm"]: row for row in found if row["labels"] == labels}
-        cells = [labels, f"{float(arms['mae']['reference_dice']):.3f}"]
-        for arm in ("mae", "simmim", "simclr"):
-            one = arms.pop(arm)
-            assert float(one["low"]) < 0 < float(one["high"])
-            cells += [f"{float(one['dice']):.3f}", difference(one)]
-        assert arms == {}
-        assert f"| {' | '.join(cells)} |" in text
-    dice = {
-        (row["arm"], row["labels"], row["seed"]): float(row["dice"]) for row in rows_of(folder / "results.csv")
-    }
-    worst = [value for (_, _, seed), value in dice.items() if seed == "2"]
-    assert max(worst) < 0.13
-    for (arm, labels, seed), value in dice.items():
-        assert value <= dice["scratch", labels, seed] + 0.005, arm
-    assert {row["learning_rate"] for row in rows_of(folder / "rates.csv") if row["chosen"] == "True"} == {"0.001"}
-
-
-def test_the_table_on_a_longer_trained_transformer_is_that_of_its_study() -> None:
-    folder, names = RESULTS / "hippocampus_transformers_long", {"mae": "MAE", "simmim": "SimMIM"}
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
-    assert found.keys() == names.keys()
-    for arm, one in found.items():
-        assert float(one["low"]) < 0 < float(one["high"])
-        cells = [names[arm], f"{float(one['dice']):.3f}", difference(one)]
-        assert f"| {' | '.join([*cells, one['steps_to_reference'] or 'not reached'])} |" in text
-    scratch = f"{float(found['mae']['reference_dice']):.3f}"
-    gains = [f"{float(found[arm]['difference']):.3f}" for arm in names]
-    assert f"scratch had a test Dice of {scratch}" in text
-    assert f"MAE was {gains[0]} and SimMIM {gains[1]} higher than scratch, which had {scratch}" in text
-    rates = rows_of(folder / "rates.csv")
-    assert {row["learning_rate"] for row in rates if row["chosen"] == "True"} == {"0.002"}
-    for arm in names:
-        tenth, full = (
-            next(
-                row
-                for row in rates
-                if (row["arm"], row["learning_rate"], row["encoder_lr_factor"]) == (arm, "0.001", factor)
-            )
-            for factor in ("", "1.0")
-        )
-        pair = (
-            f"{float(full['validation_dice']):.3f} against {float(tenth['validation_dice']):.3f} for {names[arm]}"
-        )
-        assert pair in text
-
-
-def test_the_table_on_a_transformer_with_few_and_many_labels_is_that_of_its_study() -> None:
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-    found = rows_of(RESULTS / "hippocampus_transformers_labels" / "comparisons.csv")
-    assert {one["labels"] for one in found} == {"3", "40"}
-    for labels in ("3", "40"):
-        arms = {one["arm"]: one for one in found if one["labels"] == labels}
-        cells = [labels, f"{float(arms['mae']['reference_dice']):.3f}"]
-        for arm in ("mae", "simmim"):
-            one = arms[arm]
-            cells += [f"{float(one['dice']):.3f}", difference(one)]
-        assert f"| {' | '.join(cells)} |" in text
-    assert not any(clear(one) for one in found)
-
-
 def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     folder, names = RESULTS / "brain_tumours", {"hybridmim": "HybridMIM", "mae": "MAE"}
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    text = pages()
     found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
     assert found.keys() == names.keys()
     for arm, one in found.items():
@@ -154,7 +147,7 @@ def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     shares = [f"{share_of_steps(one):.0%}".replace("%", " %") for one in found.values()]
     assert f"HybridMIM scored {gains[0]} and MAE {gains[1]} higher on test cases, which is not clear" in text
     assert f"scratch's final validation Dice in {shares[0]} and {shares[1]} of the steps" in text
-    assert f"scratch had a test Dice of {float(found['mae']['reference_dice']):.3f}" in text
+    assert f"Scratch had a test Dice of {float(found['mae']['reference_dice']):.3f}" in text
     ends = [share_at_the_end(folder, arm) for arm in found]
     assert f": {ends[0]:.2f} (HybridMIM) and {ends[1]:.2f} (MAE) after {found['mae']['pretraining_steps']}" in text
     chosen = {row["arm"]: row["learning_rate"] for row in rows_of(folder / "rates.csv") if row["chosen"] == "True"}
@@ -162,27 +155,27 @@ def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
 
 
 def test_the_table_on_brain_tumours_without_averaging_is_that_of_its_study() -> None:
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    text = pages()
     tested = rows_of(RESULTS / "brain_tumours_not_averaged" / "comparisons.csv")
     cells = [difference(one) for one in tested]
-    reference = f"against scratch, which had {float(tested[0]['reference_dice']):.3f}"
+    reference = f"against scratch, which had a test Dice of {float(tested[0]['reference_dice']):.3f}"
     assert f"HybridMIM scored {cells[0]} and MAE {cells[1]} {reference}" in text
+    assert {one["steps_to_reference"] for one in tested} == {"80"}
     rows = {"brain_tumours": "averaged (the default)", "brain_tumours_not_averaged": "the last ones"}
-    means = []
     for name, label in rows.items():
         curves = [row for row in rows_of(RESULTS / name / "curves.csv") if row["step"] == row["budget"]]
-        ends = [
-            mean(float(row["validation_dice"]) for row in curves if row["arm"] == arm)
-            for arm in ("scratch", "hybridmim", "mae")
-        ]
-        means.append(mean(ends))
-        assert f"| {label} | {' | '.join(f'{value:.3f}' for value in (*ends, means[-1]))} |" in text
-    assert means[0] > means[1], "on average the end was higher"
+        scores = rows_of(RESULTS / name / "results.csv")
+        ends = []
+        for arm in ("scratch", "hybridmim", "mae"):
+            validated = mean(float(row["validation_dice"]) for row in curves if row["arm"] == arm)
+            ends.append((validated, mean(float(row["dice"]) for row in scores if row["arm"] == arm)))
+        ends.append((mean(end[0] for end in ends), mean(end[1] for end in ends)))
+        assert f"| {label} | {' | '.join(f'{first:.3f}, {second:.3f}' for first, second in ends)} |" in text
 
 
 def test_the_table_on_brain_tumours_after_a_short_pretraining_is_that_of_its_study() -> None:
     folder, names = RESULTS / "brain_tumours_short", {"hybridmim": "HybridMIM", "mae": "MAE"}
-    text = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
+    text = pages()
     found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
     ends = {}
     for arm, one in found.items():
@@ -211,3 +204,13 @@ def test_the_scores_of_a_store_are_those_of_its_study() -> None:
     assert len(seeds) == int(one["seeds"]) == 6
     gaps = [abs(dice[one["arm"], seed] - dice[one["reference"], seed]) for seed in seeds]
     assert f"differ by up to {max(gaps):.3f}" in text
+
+
+def test_the_scores_of_the_quick_start_are_those_of_its_study() -> None:
+    folder, text = RESULTS / "quickstart", pages()
+    (one,) = rows_of(folder / "comparisons.csv")
+    dice = [f"{float(one[key]):.3f}" for key in ("reference_dice", "dice")]
+    assert f"| {' | '.join([*dice, difference(one), one['steps_to_reference']])} |" in text
+    assert f"One pretraining of {one['pretraining_steps']} steps" in text
+    organs = [float(row["dice_mean"]) for row in rows_of(folder / "classes.csv")]
+    assert f"organ was {min(organs):.3f}, the highest {max(organs):.3f}" in text

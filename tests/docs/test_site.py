@@ -66,7 +66,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     expected = {".", "CHANGELOG", "docs/data", "bundles/seg_btcv/docs", "benchmarks"}
     assert expected | {f"reference/{path.relative_to(ROOT).as_posix()}" for path in named} <= pages
     start = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
-    assert 'href="docs/choosing/#what-was-run"' in start
+    assert 'href="docs/results/"' in start
+    assert 'href="docs/choosing/#which-method-and-network"' in start
     # Files of the theme: exclude_docs would leave them out, too.
     linked = re.findall(r'(?:src|href)="(assets/[^"]+)"', start)
     assert linked
