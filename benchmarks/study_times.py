@@ -27,7 +27,7 @@ from mim3d.study.timing import expected_seconds, makespan
 
 OUT = Path(__file__).resolve().parent / "results" / "study_times.json"
 PARALLEL = 2
-OTHERS = ("brain_tumours",)
+OTHERS = ("brain_tumours", "brain_tumours_averaging")
 
 
 def names() -> list[str]:
