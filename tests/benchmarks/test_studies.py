@@ -154,23 +154,25 @@ def test_the_table_on_brain_tumours_is_that_of_its_study() -> None:
     assert chosen == {"scratch": "0.02", "hybridmim": "0.005", "mae": "0.01"}
 
 
-def test_the_table_on_brain_tumours_without_averaging_is_that_of_its_study() -> None:
-    text = pages()
-    tested = rows_of(RESULTS / "brain_tumours_not_averaged" / "comparisons.csv")
-    cells = [difference(one) for one in tested]
-    reference = f"against scratch, which had a test Dice of {float(tested[0]['reference_dice']):.3f}"
-    assert f"HybridMIM scored {cells[0]} and MAE {cells[1]} {reference}" in text
-    assert {one["steps_to_reference"] for one in tested} == {"80"}
-    rows = {"brain_tumours": "averaged (the default)", "brain_tumours_not_averaged": "the last ones"}
-    for name, label in rows.items():
-        curves = [row for row in rows_of(RESULTS / name / "curves.csv") if row["step"] == row["budget"]]
-        scores = rows_of(RESULTS / name / "results.csv")
+def test_the_table_on_averaged_weights_on_brain_tumours_is_that_of_its_study() -> None:
+    folder, text = RESULTS / "brain_tumours_averaging", pages()
+    found = {row["arm"]: row for row in rows_of(folder / "comparisons.csv")}
+    curves = [row for row in rows_of(folder / "curves.csv") if row["step"] == row["budget"]]
+    scores, overall = rows_of(folder / "results.csv"), []
+    for variant, label in (("average", "averaged (the default)"), ("last_weights", "the last ones")):
+        scratch = "scratch" if variant == "average" else f"scratch {variant}"
         ends = []
-        for arm in ("scratch", "hybridmim", "mae"):
-            validated = mean(float(row["validation_dice"]) for row in curves if row["arm"] == arm)
-            ends.append((validated, mean(float(row["dice"]) for row in scores if row["arm"] == arm)))
-        ends.append((mean(end[0] for end in ends), mean(end[1] for end in ends)))
-        assert f"| {label} | {' | '.join(f'{first:.3f}, {second:.3f}' for first, second in ends)} |" in text
+        for arm, name in ((scratch, "none"), (f"hybridmim {variant}", "HybridMIM"), (f"mae {variant}", "MAE")):
+            ends.append(mean(float(row["validation_dice"]) for row in curves if row["arm"] == arm))
+            tested = mean(float(row["dice"]) for row in scores if row["arm"] == arm)
+            one = found.get(arm)
+            assert (one is None) == (name == "none")
+            last = [difference(one), one["steps_to_reference"]] if one else ["", ""]
+            cells = [label, name, f"{ends[-1]:.3f}", f"{tested:.3f}", *last]
+            assert f"| {' | '.join(cells)} |".replace("|  |  |", "| | |") in text
+        overall.append(f"{mean(ends):.3f}")
+    assert text.count(f"{overall[0]} with it and {overall[1]} without") == 2
+    assert not any(clear(one) for one in found.values())
 
 
 def test_the_table_on_brain_tumours_after_a_short_pretraining_is_that_of_its_study() -> None:
