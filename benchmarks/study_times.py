@@ -38,6 +38,7 @@ def names() -> list[str]:
 
 def estimate(name: str) -> dict[str, Any]:
     """Return the number of a study's runs, and the minutes that all of them take by the clock."""
+    # Results that lie in a study's folder would not be counted, so it is one that does not exist.
     study, out = read_study(*find_study(name)), Path(tempfile.gettempdir()) / "no such folder"
     plan = make_plan(study, find_data(study, None, out, True), out, 1.0)
     slots, runs = make_slots(["cpu"], PARALLEL), known_runs(plan)
